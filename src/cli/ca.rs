@@ -1,0 +1,1 @@
+//! `portward ca`.

@@ -1,0 +1,6 @@
+//! The command line.
+
+pub mod ca;
+pub mod env;
+pub mod explain;
+pub mod rules;

@@ -1,0 +1,1 @@
+//! The one place that knows both HTTP messages and the rule engine.

@@ -1,0 +1,3 @@
+//! HTTP rules.
+
+pub mod reply;

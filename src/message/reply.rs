@@ -1,0 +1,1 @@
+//! Every response that we author.

@@ -1,0 +1,1 @@
+//! Pure decisions: who may go where, and what is inspected.
