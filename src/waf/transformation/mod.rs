@@ -7,12 +7,25 @@
 
 use crate::waf::bytes::ByteSet;
 
+mod base64_decode;
+mod cmd_line;
+mod comments;
+mod css_decode;
+mod escape_seq_decode;
+mod hex;
+mod html_entity_decode;
+mod js_decode;
+mod length;
 mod lowercase;
+mod none;
+mod normalise_path;
 mod remove_nulls;
 mod trim;
 mod uppercase;
 mod url_decode;
 mod url_decode_uni;
+mod utf8_to_unicode;
+mod whitespace;
 
 pub(crate) use url_decode::url_decode;
 
@@ -47,10 +60,27 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The other spelling of a name.
-const ALIASES: &[(&str, &str)] = &[];
+const ALIASES: &[(&str, &str)] =
+    &[("normalize_path", "normalise_path"), ("normalize_path_win", "normalise_path_win")];
 
 static TABLE: &[&Transformation] = &[
+    &base64_decode::BASE64_DECODE,
+    &base64_decode::BASE64_DECODE_EXT,
+    &cmd_line::CMD_LINE,
+    &comments::REMOVE_COMMENTS,
+    &comments::REMOVE_COMMENTS_CHAR,
+    &comments::REPLACE_COMMENTS,
+    &css_decode::CSS_DECODE,
+    &escape_seq_decode::ESCAPE_SEQ_DECODE,
+    &hex::HEX_DECODE,
+    &hex::HEX_ENCODE,
+    &html_entity_decode::HTML_ENTITY_DECODE,
+    &js_decode::JS_DECODE,
+    &length::LENGTH,
     &lowercase::LOWERCASE,
+    &none::NONE,
+    &normalise_path::NORMALISE_PATH,
+    &normalise_path::NORMALISE_PATH_WIN,
     &remove_nulls::REMOVE_NULLS,
     &remove_nulls::REPLACE_NULLS,
     &trim::TRIM,
@@ -59,13 +89,16 @@ static TABLE: &[&Transformation] = &[
     &uppercase::UPPERCASE,
     &url_decode::URL_DECODE,
     &url_decode_uni::URL_DECODE_UNI,
+    &utf8_to_unicode::UTF8_TO_UNICODE,
+    &whitespace::COMPRESS_WHITESPACE,
+    &whitespace::REMOVE_WHITESPACE,
 ];
 
 /// White space as C's `isspace` has it.
 pub(crate) const SPACE: ByteSet = ByteSet::of(b" \t\n\x0b\x0c\r");
 
 /// The value of a hexadecimal digit.
-pub(crate) fn hex(byte: u8) -> Option<u8> {
+fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -75,10 +108,19 @@ pub(crate) fn hex(byte: u8) -> Option<u8> {
 }
 
 /// The byte that two hexadecimal digits at the start of `text` stand for.
-pub(crate) fn hex_pair(text: &[u8]) -> Option<u8> {
+fn hex_pair(text: &[u8]) -> Option<u8> {
     match text {
-        [high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
+        [high, low, ..] => Some(hex_digit(*high)? << 4 | hex_digit(*low)?),
         _ => None,
+    }
+}
+
+/// The byte that escapes of JavaScript and CSS leave of a UTF-16 unit: full width ASCII, FF01
+/// to FF5E, becomes ASCII, anything else its low byte.
+fn narrow_full_width(high: u8, low: u8) -> u8 {
+    match (high, low) {
+        (0xff, 0x01..=0x5e) => low + 0x20,
+        _ => low,
     }
 }
 
