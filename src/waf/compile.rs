@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bits::Bits;
-use super::engine::{Mode, Phase, Program, RuleInfo, Settings, Sources};
+use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
 use super::interest::Interest;
 use super::lang::ast;
@@ -38,7 +38,8 @@ pub(crate) fn compile<'a>(
     problems: &mut Problems<'a>,
 ) -> Option<(Program, Vec<RuleInfo>)> {
     let setup = tree.setup.unwrap_or_default();
-    let paranoia_level = settings.paranoia_level.or(setup.paranoia_level).unwrap_or(PARANOIA_LEVEL).clamp(1, 4);
+    let paranoia_level =
+        settings.paranoia_level.or(setup.paranoia_level).unwrap_or(PARANOIA_LEVEL).clamp(1, 4);
     let known = Known::gather(tree, problems);
     let mut builder = Builder { sources, pipelines: Pipelines::new(), rules: Vec::new(), leaves: Vec::new() };
     let mut infos = Vec::new();
@@ -76,7 +77,8 @@ pub(crate) fn compile<'a>(
         *phase = Phase { rules: first..builder.rules.len(), first_leaf };
     }
     let Builder { mut pipelines, mut rules, leaves, .. } = builder;
-    let select = Selection { rules: &rules.iter().map(|r| (r.id, r.tags.clone())).collect::<Vec<_>>(), known: &known };
+    let select =
+        Selection { rules: &rules.iter().map(|r| (r.id, r.tags.clone())).collect::<Vec<_>>(), known: &known };
     for (index, source) in excludes.iter().enumerate() {
         for at in &source.then {
             if let ast::Action::Exclude(action) = &at.value {
@@ -94,18 +96,27 @@ pub(crate) fn compile<'a>(
         .collect();
     pipelines.assign(
         leaves.len(),
-        leaves.iter().enumerate().map(|(index, leaf)| (index, if leaf.multi_match { 0 } else { leaf.pipeline })),
+        leaves
+            .iter()
+            .enumerate()
+            .map(|(index, leaf)| (index, if leaf.multi_match { 0 } else { leaf.pipeline })),
     );
     let mut leaves = leaves;
     let unconditional = gates(&rules, &mut leaves, plain);
-    let interests: Vec<Interest> = collections().map(|collection| Interest::build(collection, &leaves)).collect();
+    let interests: Vec<Interest> =
+        collections().map(|collection| Interest::build(collection, &leaves)).collect();
     let prefilters = prefilters(&leaves, &interests, plain, problems)?;
+    let mut mentioned = [false; Collection::COUNT];
+    for collection in leaves.iter().flat_map(|leaf| &leaf.targets).flat_map(Target::collections) {
+        mentioned[*collection as usize] = true;
+    }
     let looks_at = |wanted: fn(Collection) -> bool| {
-        collections().zip(&interests).any(|(collection, interest)| wanted(collection) && !interest.any.is_empty())
+        collections().any(|collection| wanted(collection) && mentioned[collection as usize])
     };
     let program = Program {
         phases,
-        looks_at_request_body: looks_at(Collection::is_request_body) || counts(&leaves, Collection::is_request_body),
+        mentioned,
+        looks_at_request_body: looks_at(Collection::is_request_body),
         looks_at_response_body: looks_at(|c| c == Collection::ResponseBody),
         pipelines,
         interests,
@@ -114,12 +125,17 @@ pub(crate) fn compile<'a>(
         exclusions,
         mode: settings.mode,
         paranoia_level,
-        inbound_threshold: settings.inbound_threshold.or(setup.inbound_threshold).unwrap_or(INBOUND_THRESHOLD),
-        outbound_threshold: settings.outbound_threshold.or(setup.outbound_threshold).unwrap_or(OUTBOUND_THRESHOLD),
+        inbound_threshold: settings
+            .inbound_threshold
+            .or(setup.inbound_threshold)
+            .unwrap_or(INBOUND_THRESHOLD),
+        outbound_threshold: settings
+            .outbound_threshold
+            .or(setup.outbound_threshold)
+            .unwrap_or(OUTBOUND_THRESHOLD),
         rules,
         leaves,
     };
-    debug_assert!(program.mode == Mode::Block || program.mode == Mode::Detect);
     Some((program, infos))
 }
 
@@ -137,11 +153,6 @@ fn collections() -> impl Iterator<Item = Collection> {
     all.into_iter()
 }
 
-/// True when a leaf counts values of such a collection.
-fn counts(leaves: &[Leaf], wanted: fn(Collection) -> bool) -> bool {
-    leaves.iter().flat_map(|leaf| &leaf.targets).any(|target| target.collections().iter().any(|c| wanted(*c)))
-}
-
 fn prefilters(
     leaves: &[Leaf],
     interests: &[Interest],
@@ -154,7 +165,9 @@ fn prefilters(
     }
     let mut build = |members: &Bits| {
         Prefilter::build(leaves, members, plain)
-            .map_err(|error| problems.add(Place::default(), format!("the rules' literals are too many: {error}")))
+            .map_err(|error| {
+                problems.add(Place::default(), format!("the rules' literals are too many: {error}"))
+            })
             .ok()
     };
     Some([build(&sides[0])?, build(&sides[1])?])
@@ -178,17 +191,21 @@ fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize
     match condition {
         Condition::Leaf(leaf) => (!leaves[*leaf].live).then(|| vec![*leaf]),
         // All must hold, so any one of them is a gate: take the one that opens least.
-        Condition::All(inner) => inner.iter().filter_map(|inner| gate(inner, leaves, plain)).min_by_key(|gate| {
-            let weakest = gate.iter().map(|leaf| match prefilter::guard(&leaves[*leaf], plain) {
-                Guard::Literals => 0,
-                Guard::Bytes => 1,
-                Guard::Nothing => 2,
-            });
-            (weakest.max(), gate.len())
-        }),
-        Condition::Any(inner) => {
-            inner.iter().map(|inner| gate(inner, leaves, plain)).collect::<Option<Vec<_>>>().map(|gates| gates.concat())
+        Condition::All(inner) => {
+            inner.iter().filter_map(|inner| gate(inner, leaves, plain)).min_by_key(|gate| {
+                let weakest = gate.iter().map(|leaf| match prefilter::guard(&leaves[*leaf], plain) {
+                    Guard::Literals => 0,
+                    Guard::Bytes => 1,
+                    Guard::Nothing => 2,
+                });
+                (weakest.max(), gate.len())
+            })
         }
+        Condition::Any(inner) => inner
+            .iter()
+            .map(|inner| gate(inner, leaves, plain))
+            .collect::<Option<Vec<_>>>()
+            .map(|gates| gates.concat()),
         Condition::Not(_) => None,
     }
 }
@@ -205,7 +222,8 @@ impl Known {
         for rule in tree.sets.iter().flat_map(|set| &set.rules) {
             if let Some(first) = known.ids.get(&rule.id.value) {
                 let first = problems.spell(*first);
-                problems.add(rule.id.place, format!("the rule id {} stands already at {first}", rule.id.value));
+                problems
+                    .add(rule.id.place, format!("the rule id {} stands already at {first}", rule.id.value));
             } else {
                 known.ids.insert(rule.id.value, rule.id.place);
             }
@@ -236,7 +254,11 @@ impl Selection<'_> {
             if !self.known.tags.contains(&at.value) {
                 let help = nearest(&at.value, self.known.tags.iter().map(String::as_str))
                     .map(|near| format!("did you mean `{near}`?"));
-                problems.add_with_help(at.place, format!("no loaded rule has the tag `{}`", shown(&at.value)), help);
+                problems.add_with_help(
+                    at.place,
+                    format!("no loaded rule has the tag `{}`", shown(&at.value)),
+                    help,
+                );
             }
         }
         let mut chosen = Bits::none(self.rules.len());
@@ -339,7 +361,9 @@ impl Builder<'_> {
             negate: source.negate.unwrap_or(false),
             capture: source.capture.unwrap_or(false),
             multi_match: source.multi_match.unwrap_or(false),
-            live: targets.iter().any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
+            live: targets
+                .iter()
+                .any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
             wakes: false,
             targets,
         };

@@ -13,6 +13,7 @@ use super::prefilter::Prefilter;
 use super::report::PhaseName;
 use super::rule::{Leaf, Rule};
 use super::transaction::Transaction;
+use super::variable::Collection;
 
 /// A rule file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +100,17 @@ pub(crate) struct Program {
     pub paranoia_level: u8,
     pub inbound_threshold: i64,
     pub outbound_threshold: i64,
+    /// By collection: some leaf looks at it or counts its values.
+    pub mentioned: [bool; Collection::COUNT],
     pub looks_at_request_body: bool,
     pub looks_at_response_body: bool,
+}
+
+impl Program {
+    /// True when some rule looks at this collection or counts its values.
+    pub fn mentions(&self, collection: Collection) -> bool {
+        self.mentioned[collection as usize]
+    }
 }
 
 #[derive(Clone, Debug, Default)]

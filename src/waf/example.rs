@@ -67,7 +67,9 @@ impl Exchange {
         if method.is_empty() || target.is_empty() {
             return Err(refuse());
         }
-        let has = |fields: &[(String, String)], name: &str| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let has = |fields: &[(String, String)], name: &str| {
+            fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
         if !body.is_empty() && !has(&fields, "content-type") {
             return Err(ExampleError::ContentType);
         }
@@ -78,9 +80,12 @@ impl Exchange {
         if !framed && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
             fields.push(("Content-Length".to_owned(), body.len().to_string()));
         }
-        let host = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).map_or("", |(_, value)| value);
+        let host =
+            fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).map_or("", |(_, value)| value);
         let (host, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !name.is_empty() && !port.contains(']') => (name, port.parse().unwrap_or(443)),
+            Some((name, port)) if !name.is_empty() && !port.contains(']') => {
+                (name, port.parse().unwrap_or(443))
+            }
             _ => (host, 443),
         };
         let host = host.to_ascii_lowercase();
@@ -129,7 +134,8 @@ impl Exchange {
         if let Some(response) = self.response.as_ref().filter(|_| go_on) {
             let fields = as_fields(&response.fields);
             let head = ResponseHead { status: response.status, protocol: "HTTP/1.1", fields: &fields };
-            if transaction.response_headers(&head) == Decision::Continue && transaction.wants_response_body() {
+            if transaction.response_headers(&head) == Decision::Continue && transaction.wants_response_body()
+            {
                 transaction.response_body(&whole(&response.body));
             }
         }
@@ -196,8 +202,12 @@ mod tests {
 
     #[test]
     fn a_request_is_read_from_text() {
-        let exchange = parse("POST /a?b=c\nContent-Type: text/plain\r\nHost: A.test:8443\n\none\n\ntwo").expect("valid");
-        assert_eq!((&*exchange.method, &*exchange.target, &*exchange.protocol), ("POST", "/a?b=c", "HTTP/1.1"));
+        let exchange =
+            parse("POST /a?b=c\nContent-Type: text/plain\r\nHost: A.test:8443\n\none\n\ntwo").expect("valid");
+        assert_eq!(
+            (&*exchange.method, &*exchange.target, &*exchange.protocol),
+            ("POST", "/a?b=c", "HTTP/1.1")
+        );
         assert_eq!((&*exchange.host, exchange.port, &*exchange.body), ("a.test", 8443, "one\n\ntwo"));
         assert_eq!(exchange.fields.last(), Some(&("Content-Length".to_owned(), "8".to_owned())));
         let plain = parse("GET /a b HTTP/1.0").expect("valid");

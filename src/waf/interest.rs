@@ -32,7 +32,8 @@ struct Keyed {
 impl Interest {
     pub fn build(collection: Collection, leaves: &[Leaf]) -> Interest {
         let none = || Bits::none(leaves.len());
-        let mut interest = Interest { all: none(), keyed: HashMap::default(), asked: Vec::new(), any: none() };
+        let mut interest =
+            Interest { all: none(), keyed: HashMap::default(), asked: Vec::new(), any: none() };
         for (index, leaf) in leaves.iter().enumerate() {
             let of = |role: Role| {
                 move |target: &&Target| target.role == role && target.collections().contains(&collection)
@@ -41,8 +42,7 @@ impl Interest {
                 continue;
             }
             interest.any.insert(index);
-            let mut relevant =
-                leaf.targets.iter().filter(|t| of(Role::Include)(t) || of(Role::Exclude)(t));
+            let mut relevant = leaf.targets.iter().filter(|t| of(Role::Include)(t) || of(Role::Exclude)(t));
             let whole_out = |t: &Target| t.role == Role::Exclude && whole(t);
             if relevant.clone().any(whole_out) {
                 continue;
@@ -62,7 +62,8 @@ impl Interest {
                         .keyed
                         .entry(key.as_slice().into())
                         .or_insert_with(|| Keyed { add: none(), remove: none() });
-                    if target.role == Role::Include { &mut keyed.add } else { &mut keyed.remove }.insert(index);
+                    if target.role == Role::Include { &mut keyed.add } else { &mut keyed.remove }
+                        .insert(index);
                 }
             }
         }
@@ -92,7 +93,8 @@ impl Interest {
 
 /// True when the targets take a value in and nothing takes it out again.
 pub(crate) fn takes(targets: &[Target], collection: Collection, key: &[u8]) -> bool {
-    let covered = |role: Role| targets.iter().any(|target| target.role == role && target.covers(collection, key));
+    let covered =
+        |role: Role| targets.iter().any(|target| target.role == role && target.covers(collection, key));
     covered(Role::Include) && !covered(Role::Exclude)
 }
 

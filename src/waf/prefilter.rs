@@ -87,8 +87,11 @@ impl Prefilter {
         }
         if !literals.is_empty() {
             let bytes: usize = literals.keys().map(Vec::len).sum();
-            let kind =
-                if bytes <= DFA_LITERAL_BYTES { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+            let kind = if bytes <= DFA_LITERAL_BYTES {
+                AhoCorasickKind::DFA
+            } else {
+                AhoCorasickKind::ContiguousNFA
+            };
             let automaton = AhoCorasick::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)

@@ -1,6 +1,5 @@
 //! A rule as it runs.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::lang::ast::Severity;
@@ -24,9 +23,8 @@ pub(crate) struct Rule {
     pub shadow: bool,
     pub condition: Option<Condition>,
     pub then: Vec<Action>,
+    /// False: its matches are not reported.
     pub log: bool,
-    /// Something in the rule asks for `matched_vars` or for each match.
-    pub leaves: Range<usize>,
 }
 
 /// Leaves by their number in the program.
@@ -60,14 +58,28 @@ pub(crate) struct Leaf {
 #[derive(Debug)]
 pub(crate) enum Action {
     Score(i64),
-    Deny { status: u16 },
-    Redirect { status: u16, location: Template },
+    Deny {
+        status: u16,
+    },
+    Redirect {
+        status: u16,
+        location: Template,
+    },
     Drop,
     Allow,
-    Assign { name: Vec<u8>, text: Template },
-    Add { name: Vec<u8>, by: i64 },
+    Assign {
+        name: Vec<u8>,
+        text: Template,
+    },
+    Add {
+        name: Vec<u8>,
+        by: i64,
+    },
     StripRequestHeader(Arc<str>),
     StripResponseHeader(Arc<str>),
     /// These rules (by index) are off, or these targets are taken from them.
-    Exclude { rules: super::bits::Bits, targets: Arc<[Target]> },
+    Exclude {
+        rules: super::bits::Bits,
+        targets: Arc<[Target]>,
+    },
 }

@@ -33,7 +33,8 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         root.start(present, program.leaves.len());
         root.original = Some(value.value);
         let side = usize::from(value.collection.is_response());
-        Walk { program, scratch, side, value: number as u32, used: 1 }.node(0, At { buffer: 0, folded: false });
+        Walk { program, scratch, side, value: number as u32, used: 1 }
+            .node(0, At { buffer: 0, folded: false });
     }
 }
 
@@ -136,7 +137,11 @@ impl Walk<'_> {
         let present = self.present(at);
         let side = usize::from(at.folded);
         if !self.scratch.buffers[at.buffer].literals_known
-            && leaves.iter().zip(&filter.literal.words).zip(&self.scratch.applicable).any(|((a, b), c)| a & b & c != 0)
+            && leaves
+                .iter()
+                .zip(&filter.literal.words)
+                .zip(&self.scratch.applicable)
+                .any(|((a, b), c)| a & b & c != 0)
         {
             let mut hits = std::mem::take(&mut self.scratch.buffers[at.buffer].literal_hits);
             filter.literals(self.bytes(at.buffer), &mut hits);
@@ -153,7 +158,9 @@ impl Walk<'_> {
             let buffer = &self.scratch.buffers[at.buffer];
             let mut fired = leaves
                 & self.scratch.applicable[index]
-                & (filter.always.words[index] | buffer.literal_hits[index] | buffer.sides[side].byte_hits[index]);
+                & (filter.always.words[index]
+                    | buffer.literal_hits[index]
+                    | buffer.sides[side].byte_hits[index]);
             while fired != 0 {
                 let leaf = index * 64 + fired.trailing_zeros() as usize;
                 fired &= fired - 1;

@@ -97,8 +97,10 @@ mod tests {
 
     #[test]
     fn macros_expand_and_the_rest_stays() {
-        let template = Template::parse("a%{tx.X}b%{MATCHED_VAR}%{ 100% %{request_headers.Host").expect("known");
-        let text = template.expand(|target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
+        let template =
+            Template::parse("a%{tx.X}b%{MATCHED_VAR}%{ 100% %{request_headers.Host").expect("known");
+        let text =
+            template.expand(|target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
         assert_eq!(text, b"a<tx.X>b<MATCHED_VAR>%{ 100% %{request_headers.Host");
         assert!(Template::parse("100%").expect("plain").is_plain());
         for bad in ["%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {

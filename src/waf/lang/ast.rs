@@ -182,8 +182,13 @@ pub enum Action {
     /// Adds to the anomaly score: by severity, or so many points.
     Score(Option<i64>),
     Block,
-    Deny { status: u16 },
-    Redirect { status: u16, location: String },
+    Deny {
+        status: u16,
+    },
+    Redirect {
+        status: u16,
+        location: String,
+    },
     Drop,
     Allow,
     Log,
@@ -213,7 +218,8 @@ impl PartialEq for ExcludeAction {
     fn eq(&self, other: &ExcludeAction) -> bool {
         let ids = |action: &ExcludeAction| action.rules.iter().map(|at| at.value).collect::<Vec<_>>();
         let tags = |action: &ExcludeAction| action.tags.iter().map(|at| at.value.clone()).collect::<Vec<_>>();
-        let texts = |action: &ExcludeAction| action.variables.iter().map(|t| t.text.clone()).collect::<Vec<_>>();
+        let texts =
+            |action: &ExcludeAction| action.variables.iter().map(|t| t.text.clone()).collect::<Vec<_>>();
         ids(self) == ids(other) && tags(self) == tags(other) && texts(self) == texts(other)
     }
 }
@@ -233,7 +239,11 @@ impl IdRange {
 
 impl std::fmt::Display for IdRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 

@@ -98,7 +98,8 @@ impl Reader<'_, '_> {
                     let at = self.place(raw_key);
                     let key: String = self.read(at, raw_key.get())?;
                     if entries.iter().any(|(known, _)| known.value == key) {
-                        self.problems.add(at, format!("the key `{}` stands here twice", super::error::shown(&key)));
+                        self.problems
+                            .add(at, format!("the key `{}` stands here twice", super::error::shown(&key)));
                         continue;
                     }
                     entries.push((At::new(at, key), self.node(raw_value, depth + 1)?));
@@ -187,7 +188,11 @@ mod tests {
 
     #[test]
     fn broken_documents_say_where() {
-        assert!(errors("{\n \"a\": }")[0].starts_with("f.json:2:7: not JSON: expected value"), "{:?}", errors("{\n \"a\": }"));
+        assert!(
+            errors("{\n \"a\": }")[0].starts_with("f.json:2:7: not JSON: expected value"),
+            "{:?}",
+            errors("{\n \"a\": }")
+        );
         assert!(errors("")[0].starts_with("f.json:1:1: not JSON: EOF"));
         assert_eq!(errors("{\"a\":1,\n\"a\":2}"), ["f.json:2:1: the key `a` stands here twice"]);
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));

@@ -23,7 +23,9 @@ enum RuleFile {
 
 /// The schema as pretty JSON with a final newline.
 pub fn schema() -> String {
-    let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RuleFile>();
+    let schema = schemars::generate::SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<RuleFile>();
     let mut value = serde_json::to_value(schema).unwrap_or_default();
     close(&mut value);
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();

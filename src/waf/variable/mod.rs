@@ -144,7 +144,12 @@ pub fn name_of(collection: Collection) -> &'static str {
         .map_or("xml", |variable| variable.name)
 }
 
-const fn of(name: &'static str, collections: &'static [Collection], keys: Keys, since: PhaseName) -> Variable {
+const fn of(
+    name: &'static str,
+    collections: &'static [Collection],
+    keys: Keys,
+    since: PhaseName,
+) -> Variable {
     Variable { name, origin: Origin::Collections(collections), keys, since }
 }
 

@@ -4,6 +4,7 @@ use super::super::ast::{Action, Assignment, ExcludeAction};
 use super::super::error::{At, Problems, shown};
 use super::super::node::{Kind, Node};
 use super::{Fields, id_range, integer, list, non_empty, target, text};
+use crate::waf::template::{self, Template};
 
 const WORDS: &[&str] = &["score", "block", "drop", "allow", "log", "no_log"];
 const CALLS: &[&str] =
@@ -71,6 +72,9 @@ fn call(name: &At<String>, argument: &Node, problems: &mut Problems) -> Option<A
 fn redirect(node: &Node, problems: &mut Problems) -> Option<Action> {
     let fields = Fields::of(node, "`redirect`", &["status", "location"], problems)?;
     let location = fields.text("location", problems);
+    if let (Some(location), Some(node)) = (&location, fields.get("location")) {
+        check_template(location, node, problems)?;
+    }
     let mut code = 302;
     if let Some(node) = fields.get("status") {
         code = integer(node, "`status`", 300, 399, problems)?;
@@ -115,19 +119,30 @@ fn set(node: &Node, problems: &mut Problems) -> Option<Action> {
                 _ => Assignment::Text(text.clone()),
             },
             _ => {
-                problems.add(value.place, format!("a value to set is a string or a whole number, not {}", value.kind_name()));
+                problems.add(
+                    value.place,
+                    format!("a value to set is a string or a whole number, not {}", value.kind_name()),
+                );
                 return None;
             }
         };
-        if let Assignment::Text(text) = &assignment
-            && let Err(error) = crate::waf::template::Template::parse(text)
-        {
-            problems.unknown(value.place, "macro", &error.name, crate::waf::template::names());
-            return None;
+        if let Assignment::Text(text) = &assignment {
+            check_template(text, value, problems)?;
         }
         assignments.push((name.to_ascii_lowercase(), assignment));
     }
     Some(Action::Set(assignments))
+}
+
+/// A text's macros must name variables.
+fn check_template(text: &str, node: &Node, problems: &mut Problems) -> Option<()> {
+    match Template::parse(text) {
+        Ok(_) => Some(()),
+        Err(error) => {
+            problems.unknown(node.place, "macro", &error.name, template::names());
+            None
+        }
+    }
 }
 
 /// A header field's name (RFC 9110 section 5.1: a token).

@@ -31,19 +31,25 @@ pub(super) fn condition(node: &Node, problems: &mut Problems, depth: usize) -> O
         let other = entries.iter().find(|(key, _)| key.place != join.place).map_or(join, |(key, _)| key);
         problems.add(
             other.place,
-            format!("a condition has exactly one form, and `{}` stands beside `{}`", shown(&other.value), join.value),
+            format!(
+                "a condition has exactly one form, and `{}` stands beside `{}`",
+                shown(&other.value),
+                join.value
+            ),
         );
         return None;
     }
     if join.value == "not" {
-        return condition(inner, problems, depth + 1).map(|inner| Condition::Not(Not { not: Box::new(inner) }));
+        return condition(inner, problems, depth + 1)
+            .map(|inner| Condition::Not(Not { not: Box::new(inner) }));
     }
     let nodes = list(inner, &format!("`{}`", join.value), problems)?;
     if nodes.is_empty() {
         problems.add(inner.place, format!("`{}` of nothing", join.value));
         return None;
     }
-    let inner: Vec<Option<Condition>> = nodes.iter().map(|node| condition(node, problems, depth + 1)).collect();
+    let inner: Vec<Option<Condition>> =
+        nodes.iter().map(|node| condition(node, problems, depth + 1)).collect();
     let inner: Option<Vec<Condition>> = inner.into_iter().collect();
     Some(match join.value.as_str() {
         "all" => Condition::All(All { all: inner? }),

@@ -28,10 +28,7 @@ fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
         .map(|nodes| nodes.iter().filter_map(|node| id_range(node, problems)).collect());
     let tags = fields.texts("tags", problems);
     let variables: Option<Vec<_>> = fields.texts("variables", problems).map(|texts| {
-        texts
-            .iter()
-            .filter_map(|at| Some(At::new(at.place, action::plain_target(at, problems)?)))
-            .collect()
+        texts.iter().filter_map(|at| Some(At::new(at.place, action::plain_target(at, problems)?))).collect()
     });
     let hosts: Option<Vec<String>> = fields
         .texts("hosts", problems)
@@ -39,7 +36,8 @@ fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
     let paths = fields.texts("paths", problems);
     for path in paths.iter().flatten() {
         if !path.value.starts_with(['/', '*']) {
-            problems.add(path.place, format!("a path starts with `/` or `*`, unlike `{}`", shown(&path.value)));
+            problems
+                .add(path.place, format!("a path starts with `/` or `*`, unlike `{}`", shown(&path.value)));
         }
     }
     let reason = fields.text("reason", problems);
@@ -53,7 +51,10 @@ fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
     });
     // An empty list is not the same as no list: it would take a rule out everywhere.
     for key in ["rules", "tags", "variables", "hosts", "paths"] {
-        if fields.get(key).is_some_and(|node| matches!(&node.kind, super::Kind::List(items) if items.is_empty())) {
+        if fields
+            .get(key)
+            .is_some_and(|node| matches!(&node.kind, super::Kind::List(items) if items.is_empty()))
+        {
             let place = fields.get(key).map_or(node.place, |node| node.place);
             problems.add(place, format!("`{key}` is an empty list; leave the key out or fill it"));
         }

@@ -33,7 +33,10 @@ pub fn file(node: &Node, program: &mut Program, problems: &mut Problems) {
             program.setup = setup.or(program.setup);
         }
         [] => problems.add(node.place, "the file has none of the keys `rules`, `exclusions` and `setup`"),
-        _ => problems.add(node.place, format!("the file has both `{}` and `{}`; a file holds one of them", kinds[0], kinds[1])),
+        _ => problems.add(
+            node.place,
+            format!("the file has both `{}` and `{}`; a file holds one of them", kinds[0], kinds[1]),
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One rule.
 
-use super::super::ast::{Action, Condition, Example, Examples, Rule, Severity};
+use super::super::ast::{Action, Example, Examples, Rule, Severity};
 use super::super::error::{At, Problems};
 use super::super::node::{Kind, Node};
 use super::{Fields, action, condition, integer, list, text, word};
@@ -20,17 +20,21 @@ const KEYS: &[&str] = &[
     "examples",
 ];
 const PHASES: &[&str] = &["request_headers", "request_body", "response_headers", "response_body", "logging"];
-const SEVERITIES: &[&str] = &["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+const SEVERITIES: &[&str] =
+    &["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
 pub(super) fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
     let fields = Fields::of(node, "a rule", KEYS, problems)?;
     let id = fields
         .required("id", problems)
         .and_then(|node| Some(At::new(node.place, integer(node, "`id`", 1, i64::from(u32::MAX), problems)?)));
-    let phase = fields.required("phase", problems).and_then(|node| word::<PhaseName>(node, "phase", PHASES, problems));
+    let phase = fields
+        .required("phase", problems)
+        .and_then(|node| word::<PhaseName>(node, "phase", PHASES, problems));
     let message = fields.text("message", problems);
     let description = fields.optional_text("description", problems);
-    let severity = fields.get("severity").and_then(|node| word::<Severity>(node, "severity", SEVERITIES, problems));
+    let severity =
+        fields.get("severity").and_then(|node| word::<Severity>(node, "severity", SEVERITIES, problems));
     let paranoia_level = fields.paranoia_level(problems);
     let tags = fields.texts("tags", problems).map(|tags| tags.into_iter().map(|at| at.value).collect());
     let mode = fields.mode(problems);
@@ -86,7 +90,10 @@ fn check(rule: &Rule, problems: &mut Problems) {
                 problems.add(at.place, "nothing can be stopped or scored in the phase `logging`");
             }
             Action::StripRequestHeader(_) if phase > PhaseName::RequestBody => {
-                problems.add(at.place, "the request is gone by then; `strip_request_header` works in request phases");
+                problems.add(
+                    at.place,
+                    "the request is gone by then; `strip_request_header` works in request phases",
+                );
             }
             Action::StripResponseHeader(_) if phase > PhaseName::ResponseHeaders => {
                 problems.add(at.place, "the response head is gone by then; use an earlier phase");
