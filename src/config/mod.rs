@@ -1,1 +1,3 @@
 //! Configuration.
+
+pub mod core_rules;
