@@ -155,6 +155,12 @@ impl Transaction {
         }
     }
 
+    /// How many times a prefilter let a value through.
+    #[cfg(test)]
+    pub(super) fn candidates(&self) -> usize {
+        self.scratch.as_ref().map_or(0, |scratch| scratch.candidates.len())
+    }
+
     /// False once a rule allowed or stopped the exchange.
     fn is_watching(&self) -> bool {
         !self.state.allowed && self.decision() == Decision::Continue
