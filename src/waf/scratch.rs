@@ -104,6 +104,7 @@ impl Scratch {
 }
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "transactions hold them boxed, to be small themselves")]
     static POOL: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
 }
 
