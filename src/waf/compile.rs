@@ -94,13 +94,7 @@ pub(crate) fn compile<'a>(
         .flat_map(|set| &set.exclusions)
         .map(|exclusion| select.exclusion(exclusion, problems))
         .collect();
-    pipelines.assign(
-        leaves.len(),
-        leaves
-            .iter()
-            .enumerate()
-            .map(|(index, leaf)| (index, if leaf.multi_match { 0 } else { leaf.pipeline })),
-    );
+    pipelines.assign(&leaves);
     let mut leaves = leaves;
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
