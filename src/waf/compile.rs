@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::clean::Clean;
 use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
 use super::interest::Interest;
@@ -117,6 +118,7 @@ pub(crate) fn compile<'a>(
         prefilters,
         unconditional: unconditional.words,
         exclusions,
+        clean: (!plain).then(Clean::default),
         mode: settings.mode,
         paranoia_level,
         inbound_threshold: settings

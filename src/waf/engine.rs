@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::clean::Clean;
 use super::exclusion::Exclusion;
 use super::input::ConnectionFacts;
 use super::interest::Interest;
@@ -96,6 +97,8 @@ pub(crate) struct Program {
     /// Rules that run without waiting for a candidate.
     pub unconditional: Vec<u64>,
     pub exclusions: Vec<Exclusion>,
+    /// None for the plain evaluation that tests compare with.
+    pub clean: Option<Clean>,
     pub mode: Mode,
     pub paranoia_level: u8,
     pub inbound_threshold: i64,
