@@ -226,7 +226,7 @@ impl Policy {
         };
         let answer = self
             .reachable(client, target)
-            .and_then(|()| if open { Ok(()) } else { Err(Denial::PortDenied { port }) })
+            .and(if open { Ok(()) } else { Err(Denial::PortDenied { port }) })
             .and_then(|()| self.allowed(&target.host, client.who()));
         match answer {
             Ok(()) => RequestAnswer::Proceed(self.permit(client, target, Passage::Inspect)),
