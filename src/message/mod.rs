@@ -1,3 +1,4 @@
 //! HTTP rules.
 
+pub mod reason;
 pub mod reply;
