@@ -45,8 +45,9 @@ impl CredentialsError {
 
 impl Credentials {
     /// Reads `Basic <base64 of name:password>`.
-    pub fn from_basic(value: &[u8]) -> Result<Credentials, CredentialsError> {
-        let (scheme, token) = value.split_at_checked("Basic ".len()).ok_or(CredentialsError::Scheme)?;
+    pub fn basic(value: &str) -> Result<Credentials, CredentialsError> {
+        let (scheme, token) =
+            value.as_bytes().split_at_checked("Basic ".len()).ok_or(CredentialsError::Scheme)?;
         if !scheme.eq_ignore_ascii_case(b"Basic ") {
             return Err(CredentialsError::Scheme);
         }
@@ -66,7 +67,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     fn read(value: &str) -> Result<(String, Vec<u8>), CredentialsError> {
-        Credentials::from_basic(value.as_bytes()).map(|c| (c.user.to_string(), c.password.to_vec()))
+        Credentials::basic(value).map(|c| (c.user.to_string(), c.password.to_vec()))
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use basic::{CHALLENGE, CredentialsError};
-pub use cache::Authenticator;
 pub use store::{AuthError, Refusal, Store};
 
 /// A client that proved its name; made by a successful check and by nothing else.
@@ -20,6 +19,12 @@ pub struct Identity(Arc<str>);
 impl Identity {
     pub fn name(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Identity> for Arc<str> {
+    fn from(identity: Identity) -> Arc<str> {
+        identity.0
     }
 }
 

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordVerifier};
 
+use super::cache::Remembered;
 use super::{Credentials, Identity};
 
-/// Users and their hashes, checked whole when loaded.
+/// Users and their hashes, checked whole when loaded, and the credentials that were right lately.
 #[derive(Debug)]
 pub struct Store {
     users: HashMap<Arc<str>, Hash>,
     /// Checked against in place of a user that does not exist, so that both take as long.
     decoy: Hash,
+    remembered: Remembered,
 }
 
 /// Why a users file cannot be used.
@@ -30,6 +32,8 @@ pub struct AuthError {
 /// What is wrong with a line. None of these shows the line: it may hold a plain password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error("the system gives no random bytes to guard remembered credentials with: {0}")]
+    NoRandom(String),
     #[error("there are no users in the file; add one with `htpasswd -B FILE NAME`")]
     NoUsers,
     #[error("a line is `name:hash`, and this one has no colon")]
@@ -83,7 +87,8 @@ impl Store {
         }
         let common = kinds.into_values().max_by_key(|(count, _)| *count);
         let (_, decoy) = common.ok_or_else(|| at(lines + 1, Refusal::NoUsers))?;
-        Ok(Store { users, decoy })
+        let remembered = Remembered::new().map_err(|e| at(lines, Refusal::NoRandom(e.to_string())))?;
+        Ok(Store { users, decoy, remembered })
     }
 
     pub fn len(&self) -> usize {
@@ -95,9 +100,25 @@ impl Store {
         self.users.is_empty()
     }
 
-    /// Checks a password. Slow on purpose (tens of milliseconds, and for argon2 as much memory
-    /// as its hash says): call it where blocking is allowed, and few at a time.
+    /// The answer when the same credentials were right in the last minutes; quick. `None` says
+    /// nothing about them.
+    pub fn remembered(&self, credentials: &Credentials) -> Option<Identity> {
+        self.remembered.get(&self.remembered.tag(credentials))
+    }
+
+    /// Checks a password, unless it is remembered. Slow on purpose (tens of milliseconds, and
+    /// for argon2 as much memory as its hash says): call it where blocking is allowed, and few
+    /// at a time.
     pub fn verify(&self, credentials: &Credentials) -> Option<Identity> {
+        let tag = self.remembered.tag(credentials);
+        self.remembered.get(&tag).or_else(|| {
+            let identity = self.check(credentials)?;
+            self.remembered.insert(tag, identity.clone());
+            Some(identity)
+        })
+    }
+
+    fn check(&self, credentials: &Credentials) -> Option<Identity> {
         let (user, hash) = match self.users.get_key_value(&*credentials.user) {
             Some((user, hash)) => (Some(user), hash),
             None => (None, &self.decoy),
@@ -259,6 +280,27 @@ mod tests {
         for password in ["a", "b", "c"] {
             assert_eq!(verify(&store, "nobody", password), None);
         }
+    }
+
+    #[test]
+    fn right_credentials_are_remembered_and_wrong_ones_are_not() {
+        let line = argon2_line("ann", "open");
+        let store = Store::load(&line, "users").unwrap();
+        let sent =
+            |user: &str, password: &str| Credentials::new(user.as_bytes(), password.as_bytes()).unwrap();
+        let (right, wrong) = (sent("ann", "open"), sent("ann", "shut"));
+        assert_eq!(store.remembered(&right), None);
+        assert_eq!(store.verify(&right).unwrap().name(), "ann");
+        assert_eq!(store.remembered(&right).unwrap().name(), "ann");
+        assert_eq!(store.verify(&wrong), None);
+        assert_eq!(store.remembered(&wrong), None);
+        // Name and password do not run into each other.
+        assert_eq!(store.remembered(&sent("anno", "pen")), None);
+        assert_eq!(store.remembered(&sent("an", "nopen")), None);
+        // Another load, as on reload, shares nothing.
+        let again = Store::load(&line, "users").unwrap();
+        assert_ne!(store.remembered.tag(&right), again.remembered.tag(&right));
+        assert_eq!(again.remembered(&right), None);
     }
 
     #[test]
