@@ -37,7 +37,7 @@ pub async fn request(
     head(case, aim, parts.method.as_str(), parts.version, &parts.headers)?;
     case.edits(|edit| {
         if let HeaderEdit::StripRequest(name) = edit {
-            parts.headers.remove(name.as_str());
+            parts.headers.remove(&**name);
         }
     })?;
     let wanted = case.step(|transaction| transaction.wants_request_body())?;

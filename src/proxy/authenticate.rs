@@ -6,10 +6,10 @@ use http::HeaderMap;
 use http::header::PROXY_AUTHORIZATION;
 
 use super::respond::Problem;
-use crate::auth::{Credentials, Store};
+use crate::auth::{Credentials, Identity, Store};
 
 /// Who sent this request to the proxy; `None` when nobody is asked.
-pub async fn http(users: Option<&Arc<Store>>, headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
+pub async fn http(users: Option<&Arc<Store>>, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
     let Some(users) = users else { return Ok(None) };
     let credentials = headers
         .get(PROXY_AUTHORIZATION)
@@ -20,7 +20,7 @@ pub async fn http(users: Option<&Arc<Store>>, headers: &HeaderMap) -> Result<Opt
 }
 
 /// The same for a user name and password that came by another way (RFC 1929).
-pub async fn check(users: &Arc<Store>, credentials: Credentials) -> Option<Arc<str>> {
+pub async fn check(users: &Arc<Store>, credentials: Credentials) -> Option<Identity> {
     if let Some(identity) = users.remembered(&credentials) {
         return Some(identity);
     }

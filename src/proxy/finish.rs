@@ -50,7 +50,7 @@ impl Ending {
         let mut ending = Ending::anonymous(gateway, client.id, client.addr, kind);
         if let Some(record) = &mut ending.record {
             record.entry = Some(client.entry);
-            record.identity = client.identity.as_deref().map(str::to_owned);
+            record.identity = client.identity.as_ref().map(|identity| identity.name().to_owned());
         }
         ending
     }

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
-use crate::auth::Store;
+use crate::auth::{Identity, Store};
 use crate::message::hop::Via;
 use crate::metrics::Metrics;
 use crate::net::{ClientAddr, ConnectionId, Entry, Limits};
@@ -75,7 +75,7 @@ pub struct Client {
     pub id: ConnectionId,
     pub addr: ClientAddr,
     pub entry: Entry,
-    pub identity: Option<Arc<str>>,
+    pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
     slot: Arc<accept::Slot>,
 }
@@ -124,7 +124,7 @@ impl Client {
         crate::policy::ClientFacts {
             ip: self.addr.ip(),
             entry: self.entry,
-            identity: self.identity.as_deref(),
+            identity: self.identity.as_ref().map(Identity::name),
         }
     }
 }
