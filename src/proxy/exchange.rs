@@ -152,7 +152,11 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
 
 enum Outcome {
     Deliver(Delivery),
-    Upgrade { response: Response<Streamed>, client: hyper::upgrade::OnUpgrade, origin: hyper::upgrade::OnUpgrade },
+    Upgrade {
+        response: Response<Streamed>,
+        client: hyper::upgrade::OnUpgrade,
+        origin: hyper::upgrade::OnUpgrade,
+    },
 }
 
 async fn run(
@@ -314,15 +318,21 @@ fn say(
     ending.problem(problem);
     let explained = problem.explain();
     let accept = accept.and_then(|value| value.to_str().ok());
-    let about = About { format: Format::from_accept(accept), receipt: ending.id(), host };
+    let about = About { format: accept.map_or(Format::Text, Format::accept), receipt: ending.id(), host };
     let reply = match problem.interruption() {
         Some(why) => match &why.action {
             Disruption::Drop => return Err(Dropped),
             Disruption::Redirect { status, location } => reply::redirect(&about, *status, location),
             Disruption::Deny { status } => {
-                let side = if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
-                let page =
-                    Block { status: *status, code: explained.code, side, message: &why.reason, rule: Some(why.rule) };
+                let side =
+                    if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
+                let page = Block {
+                    status: *status,
+                    code: explained.code,
+                    side,
+                    message: &why.reason,
+                    rule: Some(why.rule),
+                };
                 reply::block(&about, &page)
             }
         },
