@@ -78,12 +78,7 @@ impl Drop for Slot {
 }
 
 /// Accepts until the gateway drains.
-pub async fn listen(
-    gateway: Arc<Gateway>,
-    listener: TcpListener,
-    arrival: Arrival,
-    slots: Arc<Slots>,
-) {
+pub async fn listen(gateway: Arc<Gateway>, listener: TcpListener, arrival: Arrival, slots: Arc<Slots>) {
     loop {
         // A place first: connections that have none wait in the kernel's backlog.
         let place = tokio::select! {

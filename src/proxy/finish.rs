@@ -57,7 +57,12 @@ impl Ending {
 
     fn anonymous(gateway: &Arc<Gateway>, id: ConnectionId, addr: ClientAddr, kind: Kind) -> Ending {
         let record = Record::new(receipt(), SystemTime::now(), kind, id, addr);
-        Ending { gateway: gateway.clone(), record: Some(Box::new(record)), started: Instant::now(), case: None }
+        Ending {
+            gateway: gateway.clone(),
+            record: Some(Box::new(record)),
+            started: Instant::now(),
+            case: None,
+        }
     }
 
     pub fn id(&self) -> ReceiptId {

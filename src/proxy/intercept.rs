@@ -207,8 +207,14 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
-            return relay_untouched(gateway.clone(), client.clone(), permit, &reason, greeting.into_untouched())
-                .await;
+            return relay_untouched(
+                gateway.clone(),
+                client.clone(),
+                permit,
+                &reason,
+                greeting.into_untouched(),
+            )
+            .await;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };

@@ -23,7 +23,7 @@ impl Format {
     }
 
     /// By the value of one Accept field.
-    pub fn accept(value: &str) -> Format {
+    pub fn from_accept(value: &str) -> Format {
         choose(value.split(','))
     }
 }
@@ -97,7 +97,7 @@ mod tests {
             ("text/plain, text/html", Format::Text),
             (";;,,;q=1,\u{e4}", Format::Text),
         ] {
-            assert_eq!(Format::accept(accept), expect, "{accept:?}");
+            assert_eq!(Format::from_accept(accept), expect, "{accept:?}");
         }
     }
 
