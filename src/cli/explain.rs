@@ -13,6 +13,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::audit::read;
+use crate::audit::visible::visible;
 use crate::message::reason::Code;
 use crate::net::ReceiptId;
 pub use paint::Colour;
@@ -55,7 +56,7 @@ fn explain(args: &ExplainArgs, out: &mut dyn Write, audit_path: &Path, colour: C
         if let Some(exclusion) = exclusion {
             answer["exclusion"] = exclusion;
         }
-        writeln!(out, "{answer}")?;
+        writeln!(out, "{}", visible(&answer.to_string()))?;
     } else {
         person::print(out, colour, &found, exclusion.as_ref())?;
     }
@@ -67,7 +68,7 @@ fn not_found(args: &ExplainArgs, out: &mut dyn Write, path: &Path) -> anyhow::Re
     let searched = read::files(path).context("cannot look up the receipt")?;
     if args.json {
         let answer = json!({ "found": false, "receipt": args.id.to_string(), "audit_log": path, "searched": searched });
-        writeln!(out, "{answer}")?;
+        writeln!(out, "{}", visible(&answer.to_string()))?;
         return Ok(());
     }
     writeln!(out, "No record has the receipt {}.", args.id)?;

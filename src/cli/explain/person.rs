@@ -8,6 +8,7 @@ use super::exclusion::Side;
 use super::paint::{Colour, head, safe, tail};
 use crate::audit::read::Found;
 use crate::audit::record::{Inspection, InspectionExtent, rfc3339};
+use crate::audit::visible::visible;
 use crate::audit::{Kind, Record, Verdict};
 use crate::message::reason::Code;
 use crate::waf::report::{Match, Report};
@@ -233,9 +234,5 @@ fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<
         "  the proxy with `--rules exclusions/local.json`; a proxy that has the file already loads it anew.\n"
     )?;
     let pretty = serde_json::to_string_pretty(exclusion).map_err(io::Error::other)?;
-    // JSON escapes the C0 controls itself; the line feeds here are the printer's.
-    for line in pretty.lines() {
-        writeln!(out, "{}", safe(line))?;
-    }
-    Ok(())
+    writeln!(out, "{}", visible(&pretty))
 }
