@@ -50,8 +50,8 @@ macro_rules! codes {
 codes! {
     // Rules.
     Blocked = "blocked", "http_request_denied",
-        "Blocked by a rule",
-        "A rule whose action is to block matched this exchange.",
+        "Blocked by the rules",
+        "The rules of this proxy took this exchange for an attack or a leak and stopped it.",
         "If the request was legitimate, give the receipt id to whoever runs this proxy: `portward explain` shows the rule and an exclusion that would let it through.";
     Score = "score", "http_request_denied",
         "Blocked by its score",
@@ -187,6 +187,10 @@ codes! {
         "The server speaks only outdated TLS",
         "The server offers no TLS version or cipher that is safe today. Nothing was sent to it.",
         "The owner of the server has to enable TLS 1.2 or 1.3.";
+    NoCommonProtocol = "no_common_protocol", "tls_protocol_error",
+        "The server speaks no protocol that was offered",
+        "The server agreed to none of the application protocols that it was offered (HTTP/2, HTTP/1.1). Nothing was sent to it.",
+        "Check that this port of the server is a web server; a host that speaks something else inside TLS can go on the bypass list.";
     TlsAlert = "tls_alert", "tls_alert_received",
         "The server broke off the TLS handshake",
         "The server answered the handshake with an alert. Nothing was sent to it.",

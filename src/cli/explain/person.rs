@@ -93,7 +93,10 @@ fn asked(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<()>
 
 fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<()> {
     writeln!(out, "\n{}", colour.bold("What happened"))?;
-    if let Ok(code) = record.reason.parse::<Code>() {
+    if matches!(record.verdict, Verdict::Tunnelled | Verdict::Bypassed) {
+        let reason = colour.quiet(&format!("({})", safe(&record.reason)));
+        writeln!(out, "  {} {reason}", relayed(&record.reason))?;
+    } else if let Ok(code) = record.reason.parse::<Code>() {
         writeln!(out, "  {} {}", code.explanation().sentence, colour.quiet(&format!("({code})")))?;
     } else if !record.reason.is_empty() {
         writeln!(out, "  Reason: {} (this version has no words for it)", safe(&record.reason))?;
@@ -125,6 +128,19 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
     writeln!(out, "  {}", colour.quiet(&format!("Ended at the stage `{stage}` after {ms} ms.")))
 }
 
+/// Why policy let a connection through unseen. Its codes are names of the same facts that can
+/// be a denial, so that the catalogue's words do not fit.
+fn relayed(reason: &str) -> &'static str {
+    match reason {
+        "bypass" => "Its host is on the list of those that are not decrypted.",
+        "port" => "The policy for this port is to relay what comes through it.",
+        "alpn_not_http" => "The client offered no protocol that can be inspected, and the policy is to let it through.",
+        "not_http" => "It is neither TLS nor HTTP, and the policy is to let it through.",
+        "silent" => "The client waited for the server to speak first, and the policy is to let it.",
+        _ => "The policy is to relay it.",
+    }
+}
+
 fn rules(out: &mut dyn Write, colour: Colour, report: &Report) -> io::Result<()> {
     if report.matches.is_empty() {
         return Ok(());
@@ -153,20 +169,22 @@ fn rule(out: &mut dyn Write, colour: Colour, found: &Match) -> io::Result<()> {
     }
     writeln!(out, "          {}", colour.quiet(&about))?;
 
+    // The engine ends what it cut with dots, which are in no value.
+    let hit = found.matched.strip_suffix("...").unwrap_or(&found.matched);
     let variable = safe(&found.variable);
     let names = found.steps.iter().map(|step| safe(&step.transformation).chars().count());
     let width = names.chain([variable.chars().count(), "matched by".len()]).max().unwrap_or(0).min(40);
     let last = found.steps.len();
-    labelled(out, colour, width, &variable, &found.value, &found.matched)?;
+    labelled(out, colour, width, &variable, &found.value, hit)?;
     for (i, step) in found.steps.iter().enumerate() {
         // The match lies in the last result; in between the carets would only repeat it.
-        let matched = if i + 1 == last { found.matched.as_str() } else { "" };
+        let matched = if i + 1 == last { hit } else { "" };
         labelled(out, colour, width, &safe(&step.transformation), &step.result, matched)?;
     }
-    let in_sight = found.value.contains(&found.matched)
-        || found.steps.last().is_some_and(|step| step.result.contains(&found.matched));
+    let in_sight =
+        found.value.contains(hit) || found.steps.last().is_some_and(|step| step.result.contains(hit));
     if !in_sight {
-        labelled(out, colour, width, "matched", &found.matched, &found.matched)?;
+        labelled(out, colour, width, "matched", &found.matched, hit)?;
     }
     writeln!(out, "          {:width$}  {}", "matched by", head(&safe(&found.operator), LONGEST))
 }
@@ -218,7 +236,9 @@ fn score(out: &mut dyn Write, colour: Colour, report: &Report) -> io::Result<()>
 }
 
 fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<&Value>) -> io::Result<()> {
-    let code = record.reason.parse::<Code>().ok();
+    let stopped = matches!(record.verdict, Verdict::Blocked | Verdict::Denied | Verdict::Failed);
+    let code = record.reason.parse::<Code>().ok().filter(|_| stopped);
+    let dropped = record.waf.as_ref().map_or(0, |report| report.matches_dropped);
     let Some(exclusion) = exclusion else {
         let Some(code) = code else { return Ok(()) };
         writeln!(out, "\n{}", colour.bold("What to do"))?;
@@ -234,5 +254,9 @@ fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<
         "  the proxy with `--rules exclusions/local.json`; a proxy that has the file already loads it anew.\n"
     )?;
     let pretty = serde_json::to_string_pretty(exclusion).map_err(io::Error::other)?;
-    writeln!(out, "{}", visible(&pretty))
+    writeln!(out, "{}", visible(&pretty))?;
+    if dropped > 0 {
+        writeln!(out, "\n  It may not be enough: {dropped} more matches are not in the record.")?;
+    }
+    Ok(())
 }
