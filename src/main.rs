@@ -14,6 +14,5 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let code = cli::dispatch(cli.command.unwrap_or(Command::Run(cli.run)));
-    ExitCode::from(code)
+    cli::dispatch(cli.command.unwrap_or(Command::Run(cli.run)))
 }

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::ca::{CaDir, CaError, CaStatus, Format, JAVA_PASSWORD, MintLog, Rotate};
+use crate::config::System;
 
 /// Where the CA is; shared by every command that needs it.
 #[derive(Args, Clone, Debug, Default)]
@@ -90,29 +91,9 @@ pub enum ExportFormat {
 impl CaArgs {
     /// The folder of the flag or variable, else the default.
     pub fn dir(&self) -> CaDir {
-        CaDir::new(self.dir.clone().unwrap_or_else(default_dir))
+        let folders = System::current().directories(self.dir.as_deref(), None);
+        CaDir::new(folders.map_or_else(|_| PathBuf::from("ca"), |(ca, _state)| ca))
     }
-}
-
-/// `ca/` in a checkout of this project; else the state directory that the platform gives us.
-pub fn default_dir() -> PathBuf {
-    let manifest = fs::read_to_string("Cargo.toml").unwrap_or_default();
-    if manifest.lines().any(|line| line == "name = \"portward\"") && Path::new("ca/.gitignore").exists() {
-        return PathBuf::from("ca");
-    }
-    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    // systemd's StateDirectory= sets the first; more than one is separated by colons.
-    let systemd =
-        std::env::var("STATE_DIRECTORY").ok().and_then(|dirs| dirs.split(':').next().map(PathBuf::from));
-    let state = match systemd.filter(|dir| dir.is_absolute()) {
-        Some(dir) => return dir.join("ca"),
-        None if nix::unistd::geteuid().is_root() => PathBuf::from("/var/lib"),
-        None if cfg!(target_os = "macos") => {
-            var("HOME").unwrap_or_default().join("Library/Application Support")
-        }
-        None => var("XDG_STATE_HOME").unwrap_or_else(|| var("HOME").unwrap_or_default().join(".local/state")),
-    };
-    state.join("portward/ca")
 }
 
 /// Runs the command; exit code 0, 1 for a CA that needs someone to act, 2 for one that cannot be

@@ -1,11 +1,12 @@
 //! `portward run` and `portward check`.
 
+use std::io::Write;
+
 use tracing_subscriber::EnvFilter;
 
+use super::USAGE;
 use crate::app;
 use crate::config::{self, Config, Flags, System};
-
-const USAGE: u8 = 2;
 
 /// Runs the proxy until it is told to stop.
 pub fn run(flags: Flags) -> u8 {
@@ -36,12 +37,13 @@ pub fn run(flags: Flags) -> u8 {
 }
 
 /// Loads everything that `run` would, and prints the effective configuration.
-pub fn check(flags: &Flags) -> u8 {
+pub fn check(flags: &Flags, out: &mut dyn Write) -> u8 {
     let Some(config) = load(flags) else { return USAGE };
     match app::rules(&config) {
         Ok(engine) => {
             match config.render() {
-                Ok(text) => print!("{text}"),
+                // Nobody reads: then nobody misses it.
+                Ok(text) => drop(out.write_all(text.as_bytes())),
                 Err(error) => {
                     eprintln!("portward: the configuration cannot be written as TOML: {error}");
                     return 1;

@@ -318,7 +318,7 @@ fn say(
     ending.problem(problem);
     let explained = problem.explain();
     let accept = accept.and_then(|value| value.to_str().ok());
-    let about = About { format: accept.map_or(Format::Text, Format::accept), receipt: ending.id(), host };
+    let about = About { format: Format::from_accept(accept), receipt: ending.id(), host };
     let reply = match problem.interruption() {
         Some(why) => match &why.action {
             Disruption::Drop => return Err(Dropped),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::exchange::{Leg, Way};
 use super::finish::{self, Ending};
-use super::respond::{Explained, Problem};
+use super::respond::Problem;
 use super::{Client, Gateway, exchange, tunnel};
 use crate::audit::record::TlsFacts;
 use crate::audit::{Kind, Stage};
