@@ -389,12 +389,14 @@ fn value_after(text: &str, start: usize, end: usize) -> Option<Range<usize>> {
             (length > 0).then_some(end + 1..end + 1 + length)
         }
         b'"' if text[..start].ends_with("name=\"") => {
-            // multipart: the value stands behind the empty line and ends before a boundary.
+            // multipart: the value stands behind the empty line and ends before a boundary. The
+            // engine's reports spell line ends with backslashes.
             let rest = &text[end..];
-            let blank =
-                rest.find("\r\n\r\n").map(|at| at + 4).or_else(|| rest.find("\n\n").map(|at| at + 2))?;
+            let blanks = ["\r\n\r\n", "\n\n", "\\r\\n\\r\\n", "\\n\\n"];
+            let blank = blanks.iter().filter_map(|blank| Some(rest.find(blank)? + blank.len())).min()?;
             let from = end + blank;
-            let length = text[from..].find("\n--").unwrap_or(text.len() - from);
+            let ends = ["\n--", "\\n--"].iter().filter_map(|end| text[from..].find(end));
+            let length = ends.min().unwrap_or(text.len() - from);
             (length > 0).then_some(from..from + length)
         }
         b'"' | b'\'' if quoted => {

@@ -134,7 +134,9 @@ fn relayed(reason: &str) -> &'static str {
     match reason {
         "bypass" => "Its host is on the list of those that are not decrypted.",
         "port" => "The policy for this port is to relay what comes through it.",
-        "alpn_not_http" => "The client offered no protocol that can be inspected, and the policy is to let it through.",
+        "alpn_not_http" => {
+            "The client offered no protocol that can be inspected, and the policy is to let it through."
+        }
         "not_http" => "It is neither TLS nor HTTP, and the policy is to let it through.",
         "silent" => "The client waited for the server to speak first, and the policy is to let it.",
         _ => "The policy is to relay it.",

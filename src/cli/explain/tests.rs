@@ -79,9 +79,7 @@ fn the_exclusion_has_the_fewest_rules_that_suffice_and_all_their_matches() {
         interruption.reason = reason.to_owned();
         exclusion::file(report).map(|file| file["exclusions"].clone())
     };
-    let entry = |rule: u32, variables: &[&str]| {
-        json!({ "rules": [rule], "variables": variables, "hosts": ["shop.test"], "reason": "matched legitimate traffic" })
-    };
+    let entry = |rule: u32, variables: &[&str]| json!({ "rules": [rule], "variables": variables, "hosts": ["shop.test"], "reason": "matched legitimate traffic" });
     let (a, b) = ("args:a", "args:b");
     let score = "rule 1 (anomaly score)";
     assert_eq!(excluded(5, score, vec![part(1, 2, a), part(2, 3, a)]), Some(json!([entry(2, &[a])])));
@@ -95,10 +93,7 @@ fn the_exclusion_has_the_fewest_rules_that_suffice_and_all_their_matches() {
         Some(json!([entry(2, &[a, b])]))
     );
     // A rule that blocks by itself, and one whose points alone would not do.
-    assert_eq!(
-        excluded(2, "rule 1", vec![part(1, 0, a), part(2, 2, b)]),
-        Some(json!([entry(1, &[a])]))
-    );
+    assert_eq!(excluded(2, "rule 1", vec![part(1, 0, a), part(2, 2, b)]), Some(json!([entry(1, &[a])])));
     assert_eq!(
         excluded(9, "rule 1", vec![part(1, 2, a), part(2, 2, b), part(3, 5, b)]),
         Some(json!([entry(1, &[a]), entry(3, &[b])]))
