@@ -108,15 +108,15 @@ codes! {
     OriginRefused = "origin_refused", "connection_refused",
         "The server refused the connection",
         "The host has an address, but nothing there accepts connections on this port.",
-        "Check the port, and whether the service runs; `portward doctor HOST:PORT` tries each step.";
+        "Check the port, and whether the service runs; `curl -v` from the proxy's own machine shows what it gets.";
     OriginTimeout = "origin_timeout", "connection_timeout",
         "The server did not answer in time",
         "The server did not accept the connection, or did not begin its answer, within the time limit.",
-        "Try again later; `portward doctor HOST:PORT` shows at which step it stops.";
+        "Try again later; `curl -v` from the proxy's own machine shows at which step it stops.";
     OriginUnreachable = "origin_unreachable", "destination_ip_unroutable",
         "The server cannot be reached",
         "There is no way through the network from the proxy to this server.",
-        "Check the proxy's own network and its firewall; `portward doctor HOST:PORT` tries each step.";
+        "Check the proxy's own network and its firewall; `curl -v` from the proxy's own machine shows what it gets.";
     OriginStalled = "origin_stalled", "connection_read_timeout",
         "The server stopped in the middle of its answer",
         "The server began its answer and then sent nothing more for longer than the time limit.",
@@ -198,7 +198,7 @@ codes! {
     TlsFailed = "tls_failed", "tls_protocol_error",
         "The TLS handshake with the server failed",
         "What the server sent is not the TLS handshake that belongs there. Nothing was sent to it.",
-        "Check that this port of the server speaks TLS; `portward doctor HOST:PORT` tries each step.";
+        "Check that this port of the server speaks TLS; `curl -v` from the proxy's own machine shows what it gets.";
     OwnCaLoop = "own_ca_loop", "proxy_loop_detected",
         "The server's certificate is this proxy's own",
         "The certificate was issued by this proxy itself, so the connection leads back into it. Nothing was sent.",

@@ -36,6 +36,23 @@ pub(super) fn file(report: &Report) -> Option<Value> {
     Some(json!({ "name": "local-exclusions", "version": "1.0.0", "exclusions": entries }))
 }
 
+/// The file as a person would write it: one entry a line, what it excludes before where.
+pub(super) fn text(file: &Value) -> String {
+    const ORDER: [&str; 6] = ["rules", "tags", "variables", "hosts", "paths", "reason"];
+    let line = |entry: &Map<String, Value>| {
+        let known = ORDER.iter().filter_map(|key| Some((*key, entry.get(*key)?)));
+        let others = entry.iter().filter(|(key, _)| !ORDER.contains(&key.as_str()));
+        let pairs = known.chain(others.map(|(key, value)| (key.as_str(), value)));
+        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{}: {value}", json!(key))).collect();
+        format!("    {{ {} }}", pairs.join(", "))
+    };
+    let entries = file["exclusions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lines: Vec<String> = entries.iter().filter_map(Value::as_object).map(line).collect();
+    let (name, version) = (&file["name"], &file["version"]);
+    let lines = lines.join(",\n");
+    format!("{{\n  \"name\": {name},\n  \"version\": {version},\n  \"exclusions\": [\n{lines}\n  ]\n}}")
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Inbound,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::exclusion::Side;
+use super::exclusion::{self, Side};
 use super::paint::{Colour, head, safe, tail};
 use crate::audit::read::Found;
 use crate::audit::record::{Inspection, InspectionExtent, rfc3339};
@@ -105,7 +105,7 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
         writeln!(out, "  {}", safe(&record.sentence))?;
     }
     if let Some(interruption) = record.waf.as_deref().and_then(|report| report.interruption.as_ref())
-        && interruption.reason != record.sentence
+        && !record.sentence.contains(&interruption.reason)
     {
         writeln!(out, "  {}", safe(&interruption.reason))?;
     }
@@ -185,7 +185,7 @@ fn rule(out: &mut dyn Write, colour: Colour, found: &Match) -> io::Result<()> {
     }
     let in_sight =
         found.value.contains(hit) || found.steps.last().is_some_and(|step| step.result.contains(hit));
-    if !in_sight {
+    if !in_sight && !found.matched.starts_with("[redacted") {
         labelled(out, colour, width, "matched", &found.matched, hit)?;
     }
     writeln!(out, "          {:width$}  {}", "matched by", head(&safe(&found.operator), LONGEST))
@@ -241,7 +241,7 @@ fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<
     let stopped = matches!(record.verdict, Verdict::Blocked | Verdict::Denied | Verdict::Failed);
     let code = record.reason.parse::<Code>().ok().filter(|_| stopped);
     let dropped = record.waf.as_ref().map_or(0, |report| report.matches_dropped);
-    let Some(exclusion) = exclusion else {
+    let Some(file) = exclusion else {
         let Some(code) = code else { return Ok(()) };
         writeln!(out, "\n{}", colour.bold("What to do"))?;
         return writeln!(out, "  {}", code.explanation().next);
@@ -255,8 +255,7 @@ fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<
         out,
         "  the proxy with `--rules exclusions/local.json`; a proxy that has the file already loads it anew.\n"
     )?;
-    let pretty = serde_json::to_string_pretty(exclusion).map_err(io::Error::other)?;
-    writeln!(out, "{}", visible(&pretty))?;
+    writeln!(out, "{}", visible(&exclusion::text(file)))?;
     if dropped > 0 {
         writeln!(out, "\n  It may not be enough: {dropped} more matches are not in the record.")?;
     }
