@@ -1,3 +1,4 @@
 //! HTTP rules.
 
+pub mod decode;
 pub mod reply;
