@@ -2,6 +2,7 @@
 //! without the last. Rules that begin alike share the work.
 
 use super::bits::Bits;
+use super::rule::Leaf;
 use super::transformation::Transformation;
 
 #[derive(Debug)]
@@ -15,8 +16,11 @@ pub(crate) struct Node {
     pub parent: usize,
     pub step: Option<Step>,
     pub children: Vec<usize>,
-    /// Leaves that look at this node's values, and those at or below it.
+    /// Leaves that look at this node's values.
     pub leaves: Bits,
+    /// Multi-match leaves that look at this node's values on their way to their own node.
+    pub passing: Bits,
+    /// Leaves of either kind at this node or below it.
     pub subtree: Bits,
 }
 
@@ -66,20 +70,28 @@ impl Pipelines {
         steps
     }
 
-    /// Tells each node which leaves it serves: `leaves` are (leaf, node).
-    pub fn assign(&mut self, count: usize, leaves: impl Iterator<Item = (usize, usize)>) {
+    /// Tells each node which leaves it serves.
+    pub fn assign(&mut self, leaves: &[Leaf]) {
         for node in &mut self.nodes {
-            node.leaves = Bits::none(count);
-            node.subtree = Bits::none(count);
+            node.leaves = Bits::none(leaves.len());
+            node.passing = Bits::none(leaves.len());
+            node.subtree = Bits::none(leaves.len());
         }
-        for (leaf, mut at) in leaves {
-            self.nodes[at].leaves.insert(leaf);
+        for (index, leaf) in leaves.iter().enumerate() {
+            let mut at = leaf.pipeline;
+            if !leaf.multi_match {
+                self.nodes[at].leaves.insert(index);
+            }
             loop {
-                self.nodes[at].subtree.insert(leaf);
+                let node = &mut self.nodes[at];
+                node.subtree.insert(index);
+                if leaf.multi_match {
+                    node.passing.insert(index);
+                }
                 if at == 0 {
                     break;
                 }
-                at = self.nodes[at].parent;
+                at = node.parent;
             }
         }
     }
@@ -87,6 +99,14 @@ impl Pipelines {
 
 impl Node {
     fn new(parent: usize, step: Option<Step>) -> Node {
-        Node { parent, step, children: Vec::new(), leaves: Bits::default(), subtree: Bits::default() }
+        let none = Bits::default();
+        Node {
+            parent,
+            step,
+            children: Vec::new(),
+            leaves: none.clone(),
+            passing: none.clone(),
+            subtree: none,
+        }
     }
 }

@@ -40,9 +40,8 @@ pub(crate) enum Guard {
 const WEAK_MASK: u32 = 200;
 
 pub(crate) fn guard(leaf: &Leaf, plain: bool) -> Guard {
-    // A negated operator matches what its need is not met by, and a multi-match looks at values
-    // that the transformation tree does not have in one place.
-    if plain || leaf.negate || leaf.multi_match {
+    // A negated operator matches what its need is not met by.
+    if plain || leaf.negate {
         return Guard::Nothing;
     }
     match &leaf.need.literals {

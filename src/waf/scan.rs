@@ -45,7 +45,7 @@ fn drop_below(words: &mut [u64], bit: usize) {
 }
 
 /// Where the value of a node lies: in a buffer, and perhaps its lower case is meant.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct At {
     buffer: usize,
     folded: bool,
@@ -80,8 +80,9 @@ impl Walk<'_> {
                 }
             }
         };
-        if bits::intersects(&node.leaves.words, &self.scratch.applicable) {
-            self.wake(&node.leaves.words, at);
+        self.wake(&node.leaves.words, at);
+        if index == 0 || at != above {
+            self.wake(&node.passing.words, at);
         }
         for &child in &node.children {
             self.node(child, at);
@@ -132,6 +133,9 @@ impl Walk<'_> {
 
     /// Makes candidates for the leaves of a node that the prefilter lets through.
     fn wake(&mut self, leaves: &[u64], at: At) {
+        if !bits::intersects(leaves, &self.scratch.applicable) {
+            return;
+        }
         let program = self.program;
         let filter = &program.prefilters[self.side];
         let present = self.present(at);

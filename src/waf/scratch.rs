@@ -38,6 +38,14 @@ pub(crate) struct Candidate {
     pub span: Span,
 }
 
+impl Candidate {
+    /// By leaf, then by value; the several candidates of a multi-match lie in the buffer in the
+    /// order of its transformations.
+    pub fn order(&self) -> (u32, u32, usize, usize) {
+        (self.leaf, self.value, self.span.start, self.span.end)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveExclusion {
     pub rules: Arc<[u64]>,
@@ -104,6 +112,7 @@ impl Scratch {
 }
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "transactions hold them boxed, to be small themselves")]
     static POOL: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
 }
 
