@@ -1,0 +1,9 @@
+//! Portward's promises, tested on the real binary between real clients and real origins. One module per promise;
+//! each asserts both ends: what the client got, and what the origin must not have got.
+
+mod support;
+
+mod connect;
+mod intercept;
+mod origin;
+mod tunnel;
