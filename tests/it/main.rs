@@ -7,3 +7,6 @@ mod connect;
 mod intercept;
 mod origin;
 mod tunnel;
+mod http1;
+mod http2;
+mod websocket;

@@ -58,12 +58,11 @@ async fn the_labs_authority_is_trusted_only_when_it_was_given() {
 async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trusted() {
     let far = Spec::tls(&["origin.test"]).start().await;
     let second = Setup::new().origin(&far).start().await;
-    let ca = second.ca_dir().display().to_string();
     let roots = second.ca_pem().display().to_string();
     // The second proxy speaks TLS to its clients with a certificate of the CA that both use.
     let first = Setup::new()
         .public_roots()
-        .args(["--ca", &ca])
+        .ca(second.ca_dir())
         .args(["--origin-ca", &roots])
         .route("localhost.test", 443, second.addr());
     let first = first.start().await;

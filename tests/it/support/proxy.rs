@@ -32,6 +32,7 @@ pub struct Setup {
     before: Vec<String>,
     listen: Vec<String>,
     origin_ca: bool,
+    ca: Option<PathBuf>,
     env: Vec<(String, String)>,
     dir: TempDir,
 }
@@ -45,6 +46,7 @@ impl Setup {
             before: Vec::new(),
             listen: vec!["127.0.0.1:0".into()],
             origin_ca: true,
+            ca: None,
             env: Vec::new(),
             dir: TempDir::with_prefix("portward-it-").unwrap(),
         }
@@ -105,6 +107,12 @@ impl Setup {
         self
     }
 
+    /// Uses the CA of another folder.
+    pub fn ca(mut self, dir: impl Into<PathBuf>) -> Setup {
+        self.ca = Some(dir.into());
+        self
+    }
+
     /// Runs it behind another command, which must exec it.
     pub fn behind<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Setup {
         self.before.extend(words.into_iter().map(Into::into));
@@ -127,6 +135,10 @@ impl Setup {
         self
     }
 
+    fn ca_dir(&self) -> PathBuf {
+        self.ca.clone().unwrap_or_else(|| self.dir.path().join("ca"))
+    }
+
     fn command(&self) -> Command {
         let dir = self.dir.path();
         let mut words = self.before.clone();
@@ -135,7 +147,7 @@ impl Setup {
         for listen in &self.listen {
             words.extend(["--listen".into(), listen.clone()]);
         }
-        words.extend(["--ca".into(), dir.join("ca").display().to_string()]);
+        words.extend(["--ca".into(), self.ca_dir().display().to_string()]);
         words.extend(["--audit-log".into(), dir.join("audit.jsonl").display().to_string()]);
         if self.origin_ca {
             fs::write(dir.join("lab.pem"), pki::lab().root_pem()).unwrap();
@@ -162,7 +174,8 @@ impl Setup {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Lines::collect(child.stdout.take().unwrap());
         let stderr = Lines::collect(child.stderr.take().unwrap());
-        let mut proxy = Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, read: Mutex::default() };
+        let ca = self.ca_dir();
+        let mut proxy = Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, read: Mutex::default() };
         let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
@@ -218,6 +231,7 @@ pub struct Proxy {
     pub stderr: Lines,
     pub addrs: Vec<SocketAddr>,
     dir: TempDir,
+    ca: PathBuf,
     read: Mutex<()>,
 }
 
@@ -251,7 +265,7 @@ impl Proxy {
     }
 
     pub fn ca_dir(&self) -> PathBuf {
-        self.dir.path().join("ca")
+        self.ca.clone()
     }
 
     /// The certificate that clients are to trust.
