@@ -57,7 +57,7 @@ pub fn redact(record: &mut Record, how: &Redaction) {
 pub fn redact_url<'a>(url: &'a str, how: &Redaction) -> Cow<'a, str> {
     let mut hidden = Vec::new();
     userinfo(url, &mut hidden);
-    pairs(url, how, &mut hidden);
+    pairs(url, Ends::Url, how, &mut hidden);
     shapes(url, &mut hidden);
     cards(url, &mut hidden);
     cover(url, hidden, |_| "[redacted]".to_owned())
@@ -151,7 +151,7 @@ fn redact_sentence(text: &str, how: &Redaction, secrets: &[String]) -> Option<St
     // Sentences are ours and have colons of their own, so that only pairs and shapes count.
     let mut hidden = Vec::new();
     userinfo(text, &mut hidden);
-    pairs(text, how, &mut hidden);
+    pairs(text, Ends::Url, how, &mut hidden);
     shapes(text, &mut hidden);
     cards(text, &mut hidden);
     let mut out = cover(text, hidden, mask).into_owned();
@@ -270,7 +270,7 @@ fn words(name: &str) -> impl Iterator<Item = &str> {
 
 fn secret_ranges(text: &str, how: &Redaction) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
-    pairs(text, how, &mut hidden);
+    pairs(text, Ends::Text, how, &mut hidden);
     named_values(text, how, &mut hidden);
     userinfo(text, &mut hidden);
     shapes(text, &mut hidden);
@@ -290,49 +290,59 @@ fn userinfo(text: &str, hidden: &mut Vec<Range<usize>>) {
     }
 }
 
+/// Where a value ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// At what cannot stand in a value of a query: `&`, `#`, white space.
+    Url,
+    /// A decoded value can hold nearly anything: at `&` or the end of the line.
+    Text,
+}
+
 /// `name=value` pairs as in queries, forms, path parameters and cookies, names percent-decoded;
 /// nested encodings (`%26token%3D`) too.
-fn pairs(text: &str, how: &Redaction, hidden: &mut Vec<Range<usize>>) {
+fn pairs(text: &str, ends: Ends, how: &Redaction, hidden: &mut Vec<Range<usize>>) {
+    let mut done = 0;
     for (equals, sign) in text.match_indices(['=', '%']) {
-        let (value, encoded) = match sign {
-            "=" => (equals + 1, false),
-            _ if text[equals..].len() >= 3
-                && text.is_char_boundary(equals + 3)
-                && text[equals..equals + 3].eq_ignore_ascii_case("%3d") =>
-            {
-                (equals + 3, true)
-            }
-            _ => continue,
-        };
-        let before = &text[..equals];
+        let encoded = sign == "%";
+        if equals < done || (encoded && !starts_with_ignore_case(&text[equals..], "%3d")) {
+            continue;
+        }
+        // No name that counts is longer, and hostile input shall not make this quadratic.
+        let before = &text[text.ceil_char_boundary(equals.saturating_sub(256))..equals];
         let start = before
             .rfind(['&', ';', '?', ',', '"', '\'', '/', '=', ' ', '\n', '\r', '\t', '{', '('])
             .map_or(0, |at| at + 1);
-        // No name that counts is longer, and hostile input shall not make this quadratic.
-        let start = before.ceil_char_boundary(start.max(equals.saturating_sub(256)));
-        let name = &before[start..];
-        let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        let decoded = percent_encoding::percent_decode_str(&before[start..]).decode_utf8_lossy();
         // After decoding, only what stands behind the last separator is the name.
         let last = decoded.rsplit(['&', ';', '?', '=', '/', ' ']).next().unwrap_or(&decoded);
         if !is_secret_name(last, how) {
             continue;
         }
-        let rest = &text[value..];
-        let end = if encoded { nested_end(rest) } else { rest.find(['&', '#', '\n', '\r', ' ', '"', '<']) };
-        let end = end.unwrap_or(rest.len());
-        if end > 0 {
-            hidden.push(value..value + end);
+        let value = equals + if encoded { 3 } else { 1 };
+        done = value + value_length(&text[value..], ends, encoded);
+        if done > value {
+            hidden.push(value..done);
         }
     }
 }
 
-/// Where a value inside an encoded query ends: `%26`, `%23`, or what ends the outer value.
-fn nested_end(rest: &str) -> Option<usize> {
-    rest.char_indices().find_map(|(at, c)| match c {
-        '&' | '#' | '\n' | '\r' | ' ' | '"' | '<' => Some(at),
-        '%' => rest.get(at + 1..at + 3).filter(|hex| matches!(*hex, "26" | "23")).map(|_| at),
-        _ => None,
-    })
+fn value_length(rest: &str, ends: Ends, encoded: bool) -> usize {
+    // What was masked before ends with its bracket, whatever it says inside.
+    if let Some(end) = rest.strip_prefix("[redacted").and_then(|_| rest.find(']')) {
+        return end + 1;
+    }
+    let ends_here = |(at, c): (usize, char)| match c {
+        '&' | '\n' | '\r' => true,
+        '#' | ' ' | '\t' => ends == Ends::Url,
+        '%' if encoded => rest.get(at + 1..at + 3).is_some_and(|hex| matches!(hex, "26" | "23")),
+        _ => false,
+    };
+    rest.char_indices().find(|&at| ends_here(at)).map_or(rest.len(), |(at, _)| at)
+}
+
+fn starts_with_ignore_case(text: &str, start: &str) -> bool {
+    text.as_bytes().get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
 }
 
 /// Values that follow a secret's name in other notations: JSON, header lines, multipart parts,

@@ -15,8 +15,6 @@ pub(super) struct Constraints {
     excluded_dns: Vec<String>,
     permitted_ip: Vec<Network>,
     excluded_ip: Vec<Network>,
-    /// There is a constraint on directory names, so that a leaf must have no subject.
-    directory: bool,
 }
 
 impl Constraints {
@@ -33,7 +31,10 @@ impl Constraints {
                         let network = Network::from_octets(octets).ok_or("have a malformed IP range")?;
                         if permitted { &mut out.permitted_ip } else { &mut out.excluded_ip }.push(network);
                     }
-                    GeneralName::DirectoryName(_) => out.directory = true,
+                    // Verifiers disagree on these; webpki's refuses every leaf below one.
+                    GeneralName::DirectoryName(_) => {
+                        return Err("limit directory names, which some TLS clients do not accept");
+                    }
                     GeneralName::Invalid(..) => return Err("have a name that cannot be read"),
                     // Mail, URI and other names do not occur in a server's leaf.
                     _ => {}
@@ -48,10 +49,6 @@ impl Constraints {
 
     pub fn is_none(&self) -> bool {
         *self == Constraints::default()
-    }
-
-    pub fn restricts_subject(&self) -> bool {
-        self.directory
     }
 
     /// Why the CA may not issue for this name.

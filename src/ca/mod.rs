@@ -9,10 +9,12 @@
 //!
 //! Time is an argument (`now`) wherever something is decided by it.
 
+mod authority;
 mod cache;
 mod constraint;
 mod error;
 mod export;
+mod issue;
 mod leaf;
 mod log;
 mod pki;
@@ -21,12 +23,13 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
 pub use error::CaError;
 pub use export::{Format, sha256_hex};
 pub use leaf::{Leaf, LeafName, LeafProfile, NameError, Serial};
 pub use log::{MintLog, MintRecord};
-pub use root::{Ca, CaDir, CaStatus, CaWarning, Refreshed, RootKey, Rotate};
+pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];

@@ -94,7 +94,8 @@ impl FromText for Duration {
     fn to_text(&self) -> String {
         let millis = self.as_millis();
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-        let (size, unit) = units.into_iter().find(|(size, _)| millis % size == 0).unwrap_or((1, "ms"));
+        let (size, unit) =
+            units.into_iter().find(|(size, _)| millis.is_multiple_of(*size)).unwrap_or((1, "ms"));
         format!("{}{unit}", millis / size)
     }
 }
@@ -130,7 +131,7 @@ impl FromText for Size {
     }
 
     fn to_text(&self) -> String {
-        match BINARY.iter().find(|(size, _)| self.0 % size == 0) {
+        match BINARY.iter().find(|(size, _)| self.0.is_multiple_of(*size)) {
             Some((size, unit)) => format!("{}{unit}", self.0 / size),
             None => self.0.to_string(),
         }

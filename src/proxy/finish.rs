@@ -120,10 +120,7 @@ impl Ending {
                 crate::inspect::Stop::Body(_) | crate::inspect::Stop::Engine => Verdict::Failed,
                 _ => Verdict::Blocked,
             },
-            Problem::Denied(_)
-            | Problem::AuthRequired
-            | Problem::Loop
-            | Problem::Origin(crate::origin::OriginError::Denied(_)) => Verdict::Denied,
+            denied if denied.is_denial() => Verdict::Denied,
             _ => Verdict::Failed,
         };
         match verdict {
@@ -139,6 +136,11 @@ impl Ending {
             record.reason = explained.code.as_str().into();
             record.sentence = explained.sentence.into();
         });
+    }
+
+    /// Nothing to tell after all: what follows has records of its own.
+    pub fn forget(mut self) {
+        self.record = None;
     }
 
     /// A problem that has no answer to carry it.

@@ -20,6 +20,7 @@ mod respond;
 mod tunnel;
 mod upgrade;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub engine: Arc<Engine>,
     /// Who may use the proxy; `None` asks nobody.
     pub users: Option<Arc<Store>>,
+    /// Short id of the rules, for the audit record.
+    pub fingerprint: Cow<'static, str>,
 }
 
 /// What every connection shares.

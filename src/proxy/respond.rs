@@ -31,8 +31,8 @@ pub enum Problem {
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// Decided when the tunnel was made, told again for each request in it.
-    #[error("{}", .0.sentence)]
-    Refused(Explained),
+    #[error("{}", explained.sentence)]
+    Refused { denied: bool, explained: Explained },
     #[error("the origin did not begin its answer within {limit:?}")]
     FirstByte { limit: Duration },
     #[error("the origin closed the connection or broke HTTP: {0}")]
@@ -45,6 +45,8 @@ pub enum Problem {
     Mint(String),
     #[error("the origin cannot be asked to change protocols")]
     NoUpgrade,
+    #[error("the origin closed a fresh connection before the request was sent")]
+    Unsent,
 }
 
 /// A problem as it is told.
@@ -64,6 +66,18 @@ impl Problem {
         }
     }
 
+    /// Policy's doing, not an error.
+    pub fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Problem::Denied(_)
+                | Problem::AuthRequired
+                | Problem::Loop
+                | Problem::Origin(OriginError::Denied(_))
+                | Problem::Refused { denied: true, .. }
+        )
+    }
+
     /// Status, code and sentence.
     pub fn explain(&self) -> Explained {
         let (status, code) = self.status();
@@ -79,13 +93,14 @@ impl Problem {
             Problem::UriTooLong { .. } => (414, Code::UriTooLong),
             Problem::AuditUnavailable => (503, Code::AuditUnavailable),
             Problem::Origin(error) => origin(error),
-            Problem::Refused(explained) => (explained.status, explained.code),
+            Problem::Refused { explained, .. } => (explained.status, explained.code),
             Problem::FirstByte { .. } => (504, Code::OriginTimeout),
             Problem::Exchange(error) => exchange(error),
             Problem::Request(stop) => request(stop),
             Problem::Response(stop) => response(stop),
             Problem::Mint(_) => (502, Code::Internal),
             Problem::NoUpgrade => (502, Code::OriginGarbage),
+            Problem::Unsent => (502, Code::OriginClosed),
         }
     }
 }

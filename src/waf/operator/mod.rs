@@ -14,11 +14,15 @@ use smallvec::SmallVec;
 
 use crate::waf::bytes::ByteSet;
 
+mod detect;
+mod ip_match;
+mod literals;
 mod number;
 mod pm;
 mod rx;
 mod text;
 mod unconditional_match;
+mod validate;
 
 /// A test of one value.
 pub trait Operator: Send + Sync + Debug {
@@ -149,10 +153,13 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_sqli", detect::build_sqli),
+    ("detect_xss", detect::build_xss),
     ("ends_with", text::build),
     ("eq", number::build),
     ("ge", number::build),
     ("gt", number::build),
+    ("ip_match", ip_match::build),
     ("le", number::build),
     ("lt", number::build),
     ("pm", pm::build),
@@ -161,6 +168,9 @@ const TABLE: &[(&str, Build)] = &[
     ("str_match", text::build),
     ("streq", text::build),
     ("unconditional_match", unconditional_match::build),
+    ("validate_byte_range", validate::build_byte_range),
+    ("validate_url_encoding", validate::build_url_encoding),
+    ("validate_utf8_encoding", validate::build_utf8_encoding),
     ("within", text::build),
 ];
 

@@ -8,7 +8,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, text_argument};
+use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literals, text_argument};
 
 /// A compiled expression stays under this, which is ten times what the largest expression in
 /// public rule sets (12 KB of text) needs.
@@ -38,7 +38,7 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
         .size_limit(SIZE_LIMIT)
         .build()
         .map_err(|error| refusal(pattern, &error))?;
-    Ok(Box::new(Rx { need: Need::ALWAYS, regex }))
+    Ok(Box::new(Rx { need: literals::need(pattern), regex }))
 }
 
 const BYTE_HELP: &str = "expressions match bytes: write a byte as \\xHH (two digits, no braces)";

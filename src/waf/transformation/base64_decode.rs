@@ -88,6 +88,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_was_encoded_comes_back(value in proptest::collection::vec(any::<u8>(), 1..100)) {
             let encoded = STANDARD.encode(&value);

@@ -108,7 +108,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 /// The byte that two hexadecimal digits at the start of `text` stand for.
-fn hex_pair(text: &[u8]) -> Option<u8> {
+pub(crate) fn hex_pair(text: &[u8]) -> Option<u8> {
     match text {
         [high, low, ..] => Some(hex_digit(*high)? << 4 | hex_digit(*low)?),
         _ => None,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn triggers_and_the_changed_flag_never_lie(value in value()) {
