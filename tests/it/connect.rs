@@ -83,15 +83,14 @@ async fn redirected(redirect: Redirect) {
 
 /// Portward on the gateway of a network lab.
 pub async fn gateway(net: &NetLab, redirect: Redirect) -> Proxy {
-    let mut setup = Setup::strict()
+    let setup = Setup::strict()
         .behind(net.in_gateway())
-        .listen(&["0.0.0.0:8443"])
         .args(["--allow-client", CLIENT_NET, "--allow-private", ORIGIN_NET])
         .args(["--resolve", "origin.test:10.200.2.2"]);
-    if redirect == Redirect::Tproxy {
-        setup = setup.config("[listen]\ntproxy = true");
+    match redirect {
+        Redirect::Nat => setup.listen(&["0.0.0.0:8443"]).start().await,
+        Redirect::Tproxy => setup.transparent("0.0.0.0:8443", "tproxy").start().await,
     }
-    setup.start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

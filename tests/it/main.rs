@@ -10,3 +10,6 @@ mod tunnel;
 mod http1;
 mod http2;
 mod websocket;
+mod auth;
+mod policy;
+mod waf;

@@ -7,7 +7,7 @@ use crate::support::origin::{HELLO, Raw, Spec};
 use crate::support::proxy::Setup;
 use crate::support::{Http, pki, within};
 
-const BYPASS: &str = "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nnote = \"pins its certificate\"";
+const BYPASS: &str = "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bypassed_host_shows_the_client_its_own_certificate() {

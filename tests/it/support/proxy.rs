@@ -31,6 +31,7 @@ pub struct Setup {
     config: String,
     before: Vec<String>,
     listen: Vec<String>,
+    transparent: Option<String>,
     origin_ca: bool,
     ca: Option<PathBuf>,
     env: Vec<(String, String)>,
@@ -45,6 +46,7 @@ impl Setup {
             config: String::new(),
             before: Vec::new(),
             listen: vec!["127.0.0.1:0".into()],
+            transparent: None,
             origin_ca: true,
             ca: None,
             env: Vec::new(),
@@ -101,6 +103,12 @@ impl Setup {
         self
     }
 
+    /// One more listener, for redirected traffic alone.
+    pub fn transparent(mut self, on: &str, mode: &str) -> Setup {
+        self.transparent = Some(format!("[[transparent]]\nlisten = \"{on}\"\nmode = \"{mode}\"\n"));
+        self
+    }
+
     /// The operating system's roots only, as the product is without flags.
     pub fn public_roots(mut self) -> Setup {
         self.origin_ca = false;
@@ -153,8 +161,9 @@ impl Setup {
             fs::write(dir.join("lab.pem"), pki::lab().root_pem()).unwrap();
             words.extend(["--origin-ca".into(), dir.join("lab.pem").display().to_string()]);
         }
-        if !self.config.is_empty() {
-            fs::write(dir.join("portward.toml"), &self.config).unwrap();
+        let config = [self.transparent.as_deref().unwrap_or_default(), &self.config].concat();
+        if !config.is_empty() {
+            fs::write(dir.join("portward.toml"), &config).unwrap();
             words.extend(["--config".into(), dir.join("portward.toml").display().to_string()]);
         }
         words.extend(self.args.iter().map(|arg| arg.replace("{dir}", &dir.display().to_string())));
@@ -169,7 +178,7 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Proxy {
-        let listeners = self.listen.len();
+        let listeners = self.listen.len() + usize::from(self.transparent.is_some());
         let mut command = self.command();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Lines::collect(child.stdout.take().unwrap());
@@ -270,7 +279,7 @@ impl Proxy {
 
     /// The certificate that clients are to trust.
     pub fn ca_pem(&self) -> PathBuf {
-        self.ca_dir().join("ca.pem")
+        self.ca_dir().join("root.pem")
     }
 
     pub fn ca(&self) -> Vec<CertificateDer<'static>> {
