@@ -13,3 +13,5 @@ mod websocket;
 mod auth;
 mod policy;
 mod waf;
+mod audit;
+mod limits;

@@ -370,6 +370,15 @@ impl Connection {
         .await
     }
 
+    /// Like `try_send` without its time limit, for a body that takes long to send.
+    pub async fn send_slowly(&mut self, request: Request<Body>) -> hyper::Result<Answer> {
+        let response = match self {
+            Connection::H1(send) => send.send_request(origin_form(request)).await?,
+            Connection::H2(send) => send.send_request(request).await?,
+        };
+        whole(response).await
+    }
+
     pub async fn send(&mut self, request: Request<Body>) -> Answer {
         let asked = format!("{} {}", request.method(), request.uri());
         match self.try_send(request).await {

@@ -34,6 +34,7 @@ pub struct Setup {
     transparent: Option<String>,
     origin_ca: bool,
     ca: Option<PathBuf>,
+    audit: String,
     env: Vec<(String, String)>,
     dir: TempDir,
 }
@@ -49,6 +50,7 @@ impl Setup {
             transparent: None,
             origin_ca: true,
             ca: None,
+            audit: "{dir}/audit.jsonl".into(),
             env: Vec::new(),
             dir: TempDir::with_prefix("portward-it-").unwrap(),
         }
@@ -115,6 +117,12 @@ impl Setup {
         self
     }
 
+    /// Writes the audit log elsewhere; `{dir}` is this proxy's folder.
+    pub fn audit_log(mut self, path: &str) -> Setup {
+        self.audit = path.into();
+        self
+    }
+
     /// Uses the CA of another folder.
     pub fn ca(mut self, dir: impl Into<PathBuf>) -> Setup {
         self.ca = Some(dir.into());
@@ -147,6 +155,10 @@ impl Setup {
         self.ca.clone().unwrap_or_else(|| self.dir.path().join("ca"))
     }
 
+    fn audit_file(&self) -> PathBuf {
+        self.audit.replace("{dir}", &self.dir.path().display().to_string()).into()
+    }
+
     fn command(&self) -> Command {
         let dir = self.dir.path();
         let mut words = self.before.clone();
@@ -156,7 +168,7 @@ impl Setup {
             words.extend(["--listen".into(), listen.clone()]);
         }
         words.extend(["--ca".into(), self.ca_dir().display().to_string()]);
-        words.extend(["--audit-log".into(), dir.join("audit.jsonl").display().to_string()]);
+        words.extend(["--audit-log".into(), self.audit_file().display().to_string()]);
         if self.origin_ca {
             fs::write(dir.join("lab.pem"), pki::lab().root_pem()).unwrap();
             words.extend(["--origin-ca".into(), dir.join("lab.pem").display().to_string()]);
@@ -183,8 +195,9 @@ impl Setup {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Lines::collect(child.stdout.take().unwrap());
         let stderr = Lines::collect(child.stderr.take().unwrap());
-        let ca = self.ca_dir();
-        let mut proxy = Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, read: Mutex::default() };
+        let (ca, audit) = (self.ca_dir(), self.audit_file());
+        let mut proxy =
+            Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, audit, read: Mutex::default() };
         let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
@@ -241,6 +254,7 @@ pub struct Proxy {
     pub addrs: Vec<SocketAddr>,
     dir: TempDir,
     ca: PathBuf,
+    audit: PathBuf,
     read: Mutex<()>,
 }
 
@@ -287,7 +301,7 @@ impl Proxy {
     }
 
     pub fn audit_path(&self) -> PathBuf {
-        self.dir.path().join("audit.jsonl")
+        self.audit.clone()
     }
 
     /// Every audit record so far; a line that is not JSON fails the test.
