@@ -31,7 +31,7 @@ pub async fn response(
     })?;
     case.edits(|edit| {
         if let HeaderEdit::StripResponse(name) = edit {
-            parts.headers.remove(name.as_str());
+            parts.headers.remove(&**name);
         }
     })?;
     if body.is_end_stream() || !case.step(|transaction| transaction.wants_response_body())? {

@@ -168,16 +168,20 @@ async fn socks(
             match &snapshot.users {
                 // Nobody is asked, so whatever was offered is taken and not believed.
                 None => {}
-                Some(users) => match authenticate::check(users, Credentials::new(user, secret)).await {
-                    Some(identity) => client.identity = Some(identity),
-                    None => {
+                Some(users) => {
+                    let proven = match Credentials::new(user.as_bytes(), secret.as_bytes()) {
+                        Ok(credentials) => authenticate::check(users, credentials).await,
+                        Err(_) => None,
+                    };
+                    if proven.is_none() {
                         check.reject().await.map_err(text)?;
                         let mut ending = Ending::begin(gateway, &client, Kind::Connect);
                         ending.stage(Stage::Authenticate);
                         ending.problem(&Problem::AuthRequired);
                         return Ok(None);
                     }
-                },
+                    client.identity = proven;
+                }
             }
             fast_socks5::server::AuthMethodSuccessState::finish_auth(check.accept().await.map_err(text)?)
         }

@@ -15,6 +15,7 @@ use super::respond::{Explained, Problem};
 use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage};
+use crate::auth::Identity;
 use crate::inspect::{self, Aim, Case, Seen};
 use crate::message::body::Streamed;
 use crate::message::hop;
@@ -66,7 +67,7 @@ impl Way {
     }
 
     /// The same for a client that said who it is.
-    pub fn identified(&self, identity: Arc<str>) -> Way {
+    pub fn identified(&self, identity: Identity) -> Way {
         let client = Client { identity: Some(identity), ..self.client.clone() };
         Way { gateway: self.gateway.clone(), client, leg: self.leg.clone(), pulse: self.pulse.clone() }
     }
@@ -134,7 +135,7 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
             record.client_leg.tls = tls.clone();
         }
     });
-    let host = std::cell::OnceCell::new();
+    let host = std::sync::OnceLock::new();
     match run(way, &snapshot, request, &mut ending, &host).await {
         Ok(Outcome::Deliver(delivery)) => Ok(delivery.response(ending)),
         Ok(Outcome::Upgrade { response, client, origin }) => {
@@ -151,7 +152,11 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
 
 enum Outcome {
     Deliver(Delivery),
-    Upgrade { response: Response<Streamed>, client: hyper::upgrade::OnUpgrade, origin: hyper::upgrade::OnUpgrade },
+    Upgrade {
+        response: Response<Streamed>,
+        client: hyper::upgrade::OnUpgrade,
+        origin: hyper::upgrade::OnUpgrade,
+    },
 }
 
 async fn run(
@@ -159,7 +164,7 @@ async fn run(
     snapshot: &Snapshot,
     mut request: Request<Incoming>,
     ending: &mut Ending,
-    known_host: &std::cell::OnceCell<Host>,
+    known_host: &std::sync::OnceLock<Host>,
 ) -> Result<Outcome, Problem> {
     let gateway = &way.gateway;
     if !gateway.audit.accepting() {
@@ -211,7 +216,7 @@ fn admit(
     snapshot: &Snapshot,
     request: &Request<Incoming>,
     ending: &mut Ending,
-    known_host: &std::cell::OnceCell<Host>,
+    known_host: &std::sync::OnceLock<Host>,
 ) -> Result<(Target, Authority, Permit), Problem> {
     let (method, uri, headers, version) =
         (request.method(), request.uri(), request.headers(), request.version());
@@ -276,7 +281,7 @@ fn open_case(
         server_ip: permit.dial().host.ip(),
         server_port: authority.port.get(),
         sni: sni.as_deref(),
-        identity: way.client.identity.as_deref(),
+        identity: way.client.identity.as_ref().map(Identity::name),
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         unique_id: &ending.id().to_string(),
     }));
@@ -313,15 +318,21 @@ fn say(
     ending.problem(problem);
     let explained = problem.explain();
     let accept = accept.and_then(|value| value.to_str().ok());
-    let about = About { format: Format::choose(accept), receipt: ending.id(), host };
+    let about = About { format: Format::from_accept(accept), receipt: ending.id(), host };
     let reply = match problem.interruption() {
         Some(why) => match &why.action {
             Disruption::Drop => return Err(Dropped),
             Disruption::Redirect { status, location } => reply::redirect(&about, *status, location),
             Disruption::Deny { status } => {
-                let side = if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
-                let page =
-                    Block { status: *status, code: explained.code, side, message: &why.reason, rule: Some(why.rule) };
+                let side =
+                    if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
+                let page = Block {
+                    status: *status,
+                    code: explained.code,
+                    side,
+                    message: &why.reason,
+                    rule: Some(why.rule),
+                };
                 reply::block(&about, &page)
             }
         },

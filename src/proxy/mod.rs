@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
-use crate::auth::Store;
+use crate::auth::{Identity, Store};
 use crate::message::hop::Via;
 use crate::metrics::Metrics;
 use crate::net::{ClientAddr, ConnectionId, Entry, Limits};
@@ -75,9 +75,9 @@ pub struct Client {
     pub id: ConnectionId,
     pub addr: ClientAddr,
     pub entry: Entry,
-    pub identity: Option<Arc<str>>,
+    pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
-    slot: Arc<accept::Slot>,
+    _slot: Arc<accept::Slot>,
 }
 
 /// Serves one accepted connection to its end.
@@ -97,6 +97,10 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
             }
         }
         Ok(Opening::Redirected { io, client, target }) => {
+            if snapshot.users.is_some() && !snapshot.policy.lists_clients() {
+                // It cannot be asked who it is, and nobody said that its network may come in.
+                return finish::unasked(&gateway, &client);
+            }
             let answer = snapshot.policy.connect(&client.facts(), &target);
             tunnel_or_intercept(gateway, client, io, answer).await;
         }
@@ -124,7 +128,7 @@ impl Client {
         crate::policy::ClientFacts {
             ip: self.addr.ip(),
             entry: self.entry,
-            identity: self.identity.as_deref(),
+            identity: self.identity.as_ref().map(Identity::name),
         }
     }
 }
