@@ -15,3 +15,6 @@ mod policy;
 mod waf;
 mod audit;
 mod limits;
+mod cli;
+mod drain;
+mod reload;
