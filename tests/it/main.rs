@@ -18,3 +18,4 @@ mod limits;
 mod cli;
 mod drain;
 mod reload;
+mod peers;

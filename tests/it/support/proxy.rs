@@ -200,6 +200,7 @@ impl Setup {
             Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, audit, read: Mutex::default() };
         let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
+                proxy.stderr.ended();
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
             }
             let found: Vec<SocketAddr> = proxy
