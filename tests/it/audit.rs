@@ -158,15 +158,15 @@ fn an_audit_log_that_cannot_be_opened_stops_the_start_with_its_path() {
     let path = "/proc/portward/audit.jsonl";
     let refused = Setup::new().audit_log(path).refused();
     assert!(matches!(refused.code, Some(1 | 2)), "{refused:?}");
-    assert!(refused.stderr.contains(path), "{}", refused.stderr);
+    assert!(refused.stderr.contains("/proc/portward"), "{}", refused.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_rotated_and_only_so_many_are_kept() {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let mut proxy = Setup::new().config("[audit]\nmax_size = \"16KiB\"\nkeep = 2").origin(&origin).start().await;
+    let mut proxy = Setup::new().config("[audit]\nmax_size = \"64KiB\"\nkeep = 2").origin(&origin).start().await;
     let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
-    for turn in 0..200 {
+    for turn in 0..500 {
         assert_eq!(connection.send(get(&format!("https://origin.test/{turn}"))).await.text(), HELLO);
     }
     proxy.signal(Signal::SIGTERM);
@@ -180,7 +180,7 @@ async fn the_log_is_rotated_and_only_so_many_are_kept() {
     assert_eq!(files.len(), 3, "the log and two old ones: {files:?}");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        assert!(text.len() < 40 << 10, "{file:?} has {} bytes", text.len());
+        assert!(text.len() < 80 << 10, "{file:?} has {} bytes", text.len());
         assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{file:?}");
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o077, 0);
     }

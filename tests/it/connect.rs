@@ -312,7 +312,7 @@ async fn a_request_that_passed_here_before_is_a_loop() {
         let seen = origin.seen().pop().unwrap();
         let via: Vec<&str> = seen.headers.get_all("via").iter().map(|value| value.to_str().unwrap()).collect();
         let via = via.join(", ");
-        assert!(via.starts_with("1.1 branch-office, ") && via.matches("1.1 ").count() == 2, "{via}");
+        assert!(via.starts_with("1.1 branch-office, ") && via.matches(" portward-").count() == 1, "{via}");
     }
     assert_eq!(origin.seen().len(), 4, "the loop did not go round");
     let record = proxy.record("the loop", |r| r["reason"] == "loop").await;
