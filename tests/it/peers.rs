@@ -267,7 +267,7 @@ async fn chromium(proxy: &Proxy, home: &TempDir, url: &str) -> String {
     browser.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     browser.args(["--disable-default-apps", "--disable-extensions", "--disable-dev-shm-usage", "--virtual-time-budget=10000"]);
     browser.arg(format!("--user-data-dir={}", home.path().join("profile").display()));
-    browser.args(["--proxy-server", &format!("http://{}", proxy.addr())]);
+    browser.arg(format!("--proxy-server=http://{}", proxy.addr()));
     browser.args(["--dump-dom", url]);
     run(browser).await.ok().text()
 }
