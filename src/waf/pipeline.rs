@@ -2,6 +2,7 @@
 //! without the last. Rules that begin alike share the work.
 
 use super::bits::Bits;
+use super::bytes::ByteSet;
 use super::rule::Leaf;
 use super::transformation::Transformation;
 
@@ -22,6 +23,8 @@ pub(crate) struct Node {
     pub passing: Bits,
     /// Leaves of either kind at this node or below it.
     pub subtree: Bits,
+    /// A value without any of these bytes stays as it is below this node, but for its case.
+    pub triggers: ByteSet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +73,16 @@ impl Pipelines {
         steps
     }
 
-    /// Tells each node which leaves it serves.
+    /// Tells each node which leaves it serves, and what can change below it.
     pub fn assign(&mut self, leaves: &[Leaf]) {
+        // Children come after their parents.
+        for index in (1..self.nodes.len()).rev() {
+            let node = &self.nodes[index];
+            let own =
+                node.step.filter(|step| !step.folds).map_or(ByteSet::EMPTY, |s| s.transformation.triggers);
+            let (triggers, parent) = (node.triggers.union(own), node.parent);
+            self.nodes[parent].triggers = self.nodes[parent].triggers.union(triggers);
+        }
         for node in &mut self.nodes {
             node.leaves = Bits::none(leaves.len());
             node.passing = Bits::none(leaves.len());
@@ -107,6 +118,7 @@ impl Node {
             leaves: none.clone(),
             passing: none.clone(),
             subtree: none,
+            triggers: ByteSet::EMPTY,
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Scratch {
     pub report: Vec<Match>,
     pub buffers: Vec<Buffer>,
     pub applicable: Vec<u64>,
+    pub removed: Vec<u64>,
     pub temporary: [Vec<u8>; 2],
 }
 
@@ -74,17 +75,10 @@ pub(crate) struct Buffer {
     /// Where the value lies when it is the one that came in.
     pub original: Option<Span>,
     pub present: ByteSet,
-    pub literal_hits: Vec<u64>,
-    pub literals_known: bool,
-    /// As it is, and in lower case.
-    pub sides: [BufferSide; 2],
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct BufferSide {
-    pub byte_hits: Vec<u64>,
-    pub known: bool,
-    pub kept: Option<Span>,
+    /// Leaves that may match it, in its own case or in lower case.
+    pub hits: Vec<u64>,
+    /// Where the store has it, as it is and in lower case, once a candidate asked.
+    pub kept: [Option<Span>; 2],
 }
 
 impl Scratch {
