@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod inspect;
 pub mod message;
+pub mod metrics;
 pub mod net;
 pub mod origin;
 pub mod policy;

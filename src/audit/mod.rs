@@ -1,1 +1,2 @@
 //! Audit records.
+pub mod record;
