@@ -1,20 +1,24 @@
-//! The load generator: a thread per connection, blocking rustls, prepared requests, and as little
-//! looking at responses as proves them whole. It trusts one CA only, the proxy's when the proxy
+//! The load generator: prepared requests, and as little looking at responses as proves them whole,
+//! on a thread for each of its cores. It trusts one CA only, the proxy's when the proxy
 //! intercepts, so a handshake that succeeds is proof of who answered.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::machine::Tree;
+use crate::machine::{Cores, Tree};
 use crate::origin::{LARGE, SMALL, lean_provider};
+use crate::spin;
 use crate::wire::{self, Buffered, Framing};
 
 /// A way from the load generator to the origin.
@@ -63,6 +67,8 @@ pub struct Shape {
     pub rate: u32,
     pub rate_connections: usize,
     pub idle: usize,
+    /// The load's own.
+    pub cores: Cores,
     pub warm: Duration,
     pub seconds: f64,
 }
@@ -95,7 +101,8 @@ static NEXT_HOST: AtomicU64 = AtomicU64::new(1);
 
 struct Shared {
     state: AtomicU8,
-    ready: Barrier,
+    /// Connections not yet made.
+    unready: AtomicUsize,
     failure: Mutex<Option<anyhow::Error>>,
 }
 
@@ -122,6 +129,20 @@ impl Count {
 }
 
 impl Shared {
+    /// Resolves when the work should long have ended.
+    async fn late(shared: Arc<Shared>) -> Result<()> {
+        let mut since_stop = 0;
+        while since_stop < 3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            since_stop += u32::from(!shared.goes_on());
+        }
+        bail!("no answer for {since_stop} seconds")
+    }
+
+    fn fail(&self, error: anyhow::Error) {
+        self.failure.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
+    }
+
     fn goes_on(&self) -> bool {
         self.state.load(Ordering::Relaxed) != STOP
     }
@@ -138,7 +159,7 @@ pub fn run(
     if scenario == Scenario::Memory {
         return memory(route, shape, proxy);
     }
-    let threads = match scenario {
+    let connections = match scenario {
         Scenario::KeepAliveH2 => shape.h2_connections,
         Scenario::KnownHost | Scenario::NewHost => shape.tunnels,
         Scenario::Download | Scenario::DownloadHtml | Scenario::Upload => shape.bulk,
@@ -147,30 +168,35 @@ pub fn run(
     };
     let shared = Arc::new(Shared {
         state: AtomicU8::new(WARM),
-        ready: Barrier::new(threads + 1),
+        unready: AtomicUsize::new(connections),
         failure: Mutex::new(None),
     });
     let protocol: &[u8] = if scenario == Scenario::KeepAliveH2 { b"h2" } else { b"http/1.1" };
-    let tls = Arc::new(client_tls(&route.roots, protocol)?);
-    let workers: Vec<_> = (0..threads)
-        .map(|index| {
-            let (shared, route, shape) = (Arc::clone(&shared), route.clone(), shape.clone());
-            let tls = Arc::clone(&tls);
-            thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-                let mut count = Count::default();
-                let worker =
-                    Worker { index, shared: &shared, route: &route, shape: &shape, tls, count: &mut count };
-                if let Err(error) = worker.work(scenario) {
-                    let mut slot = shared.failure.lock().unwrap_or_else(|e| e.into_inner());
-                    slot.get_or_insert(error);
-                }
-                count
-            })
+    let tls = client_tls(&route.roots, protocol)?;
+    let share = shape.cores.count().max(1);
+    let threads: Vec<_> = (0..share)
+        .map(|thread| {
+            let mine = (thread..connections).step_by(share);
+            let workers: Vec<Worker> = mine
+                .map(|index| Worker {
+                    index,
+                    shared: Arc::clone(&shared),
+                    route: route.clone(),
+                    shape: shape.clone(),
+                    tls: tls.clone(),
+                    count: Count::default(),
+                })
+                .collect();
+            let cores = shape.cores.clone();
+            thread::spawn(move || spin::block_on(&cores, thread, work_all(workers, scenario)))
         })
-        .collect::<std::io::Result<_>>()?;
+        .collect();
     // Without its children, which are the candidates.
     let me = Tree::alone(std::process::id());
-    shared.ready.wait();
+    let until = Instant::now() + PATIENCE;
+    while shared.unready.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
     thread::sleep(shape.warm);
     let before = (proxy.map(Tree::cpu), origin.cpu(), me.cpu());
     let start = Instant::now();
@@ -181,10 +207,12 @@ pub fn run(
     let after = (proxy.map(Tree::cpu), origin.cpu(), me.cpu());
     let mut nanos = Vec::new();
     let mut units = 0;
-    for worker in workers {
-        let Ok(count) = worker.join() else { bail!("a load thread panicked") };
-        units += count.units;
-        nanos.extend(count.nanos);
+    for thread in threads {
+        let Ok(counts) = thread.join() else { bail!("a load thread panicked") };
+        for count in counts? {
+            units += count.units;
+            nanos.extend(count.nanos);
+        }
     }
     let failure = shared.failure.lock().unwrap_or_else(|e| e.into_inner()).take();
     if let Some(error) = failure {
@@ -204,6 +232,32 @@ pub fn run(
     })
 }
 
+/// Runs workers side by side to their end, and not much longer than they are told to.
+async fn work_all(workers: Vec<Worker>, scenario: Scenario) -> Vec<Count> {
+    let running: Vec<_> = workers
+        .into_iter()
+        .map(|mut worker| {
+            tokio::spawn(async move {
+                let shared = Arc::clone(&worker.shared);
+                let outcome = tokio::select! {
+                    outcome = worker.work(scenario) => outcome,
+                    late = Shared::late(shared) => late,
+                };
+                if let Err(error) = outcome {
+                    worker.shared.fail(error);
+                }
+                worker.count
+            })
+        })
+        .collect();
+    let mut counts = Vec::new();
+    for worker in running {
+        // A panic in a worker has been printed; the run then measured too little and says so.
+        counts.extend(worker.await);
+    }
+    counts
+}
+
 fn percentile(nanos: &mut [u32], share: f64) -> Duration {
     if nanos.is_empty() {
         return Duration::ZERO;
@@ -212,54 +266,58 @@ fn percentile(nanos: &mut [u32], share: f64) -> Duration {
     Duration::from_nanos(u64::from(*nanos.select_nth_unstable(at).1))
 }
 
-fn client_tls(roots: &Arc<RootCertStore>, protocol: &[u8]) -> Result<ClientConfig> {
+fn client_tls(roots: &Arc<RootCertStore>, protocol: &[u8]) -> Result<TlsConnector> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(lean_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Holds idle connections and sees what they cost.
 fn memory(route: &Route, shape: &Shape, proxy: Option<&Tree>) -> Result<Sample> {
     let Some(proxy) = proxy else { return Ok(Sample::default()) };
-    let tls = Arc::new(client_tls(&route.roots, b"http/1.1")?);
+    let tls = client_tls(&route.roots, b"http/1.1")?;
     let settle = Duration::from_millis(500);
-    // One tunnel first: what is loaded once is not what a connection costs.
-    let mut first = connect(route, &tls, "idle.bench.test", 443)?;
-    get(&mut first, request("idle.bench.test", "/small.html").as_bytes())?;
-    thread::sleep(settle);
-    let before = proxy.resident();
-    let mut held = Vec::with_capacity(shape.idle);
-    for _ in 0..shape.idle {
-        let mut connection = connect(route, &tls, "idle.bench.test", 443)?;
-        get(&mut connection, request("idle.bench.test", "/small.html").as_bytes())?;
-        held.push(connection);
-    }
-    thread::sleep(settle);
-    let after = proxy.resident();
-    let each = after.saturating_sub(before) as f64 / shape.idle as f64;
-    Ok(Sample { memory: Some((before, each)), ..Sample::default() })
+    // On this thread, which is the bench's own and stays free.
+    spin::block_on(&Cores::any(), 0, async {
+        // One tunnel first: what is loaded once is not what a connection costs.
+        let mut held = vec![idle(route, &tls).await?];
+        tokio::time::sleep(settle).await;
+        let before = proxy.resident();
+        for _ in 0..shape.idle {
+            held.push(idle(route, &tls).await?);
+        }
+        tokio::time::sleep(settle).await;
+        let each = proxy.resident().saturating_sub(before) as f64 / shape.idle as f64;
+        Ok(Sample { memory: Some((before, each)), ..Sample::default() })
+    })?
 }
 
-type Connection = Buffered<StreamOwned<ClientConnection, TcpStream>>;
+async fn idle(route: &Route, tls: &TlsConnector) -> Result<Connection> {
+    let host = "idle.bench.test";
+    let mut connection = connect(route, tls, host, 443).await?;
+    get(&mut connection, request(host, "/small.html").as_bytes()).await?;
+    Ok(connection)
+}
+
+type Connection = Buffered<TlsStream<TcpStream>>;
 
 /// One full handshake through the route.
-fn connect(route: &Route, tls: &Arc<ClientConfig>, host: &str, port: u16) -> Result<Connection> {
+async fn connect(route: &Route, tls: &TlsConnector, host: &str, port: u16) -> Result<Connection> {
     let h2 = port == 8443;
     let to = route.proxy.unwrap_or(if h2 { route.origin_h2 } else { route.origin_h1 });
-    let mut tcp = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
+    let mut tcp = TcpStream::connect(to).await.with_context(|| format!("connect to {to}"))?;
     tcp.set_nodelay(true)?;
-    tcp.set_read_timeout(Some(PATIENCE))?;
-    tcp.set_write_timeout(Some(PATIENCE))?;
     if route.proxy.is_some() {
-        tcp.write_all(format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n").as_bytes())?;
+        let ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        tcp.write_all(ask.as_bytes()).await?;
         let mut answer = [0; 1024];
         let mut len = 0;
         while !answer[..len].ends_with(b"\r\n\r\n") {
-            let n = tcp.read(&mut answer[len..]).context("CONNECT")?;
+            let n = tcp.read(&mut answer[len..]).await.context("CONNECT")?;
             ensure!(n > 0, "the proxy closed on CONNECT: {}", String::from_utf8_lossy(&answer[..len]));
             len += n;
         }
@@ -267,12 +325,10 @@ fn connect(route: &Route, tls: &Arc<ClientConfig>, host: &str, port: u16) -> Res
         ensure!(line.get(8..12) == Some(b" 200"), "CONNECT was answered {}", String::from_utf8_lossy(line));
     }
     let name = ServerName::try_from(host.to_owned())?;
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(tls), name)?, tcp);
-    while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).context("TLS handshake")?;
-    }
+    spin::busy();
+    let stream = tls.connect(name, tcp).await.context("TLS handshake")?;
     let want = if h2 { &b"h2"[..] } else { b"http/1.1" };
-    let got = stream.conn.alpn_protocol();
+    let got = stream.get_ref().1.alpn_protocol();
     ensure!(got == Some(want) || (got.is_none() && !h2), "ALPN gave {got:?}");
     Ok(Buffered::new(stream))
 }
@@ -287,16 +343,17 @@ const FIELDS: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Geck
      Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\n";
 
 /// One request and its small response, whole.
-fn get(connection: &mut Connection, request: &[u8]) -> Result<()> {
-    connection.stream.write_all(request)?;
-    let head = connection.head()?.context("the connection closed instead of answering")?;
+async fn get(connection: &mut Connection, request: &[u8]) -> Result<()> {
+    connection.send(request).await?;
+    let head = connection.head().await?.context("the connection closed instead of answering")?;
     check_status(&connection.bytes()[..head.len])?;
     connection.consume(head.len);
     let mut got = 0;
-    connection.body(head.body, |n| {
+    let count = |n| {
         got += n;
         true
-    })?;
+    };
+    connection.body(head.body, count).await?;
     ensure!(got == SMALL, "a body of {got} bytes");
     Ok(())
 }
@@ -308,141 +365,143 @@ fn check_status(head: &[u8]) -> Result<()> {
     Ok(())
 }
 
-struct Worker<'a> {
+/// One connection's work, or one chain of tunnels'.
+struct Worker {
     index: usize,
-    shared: &'a Shared,
-    route: &'a Route,
-    shape: &'a Shape,
-    tls: Arc<ClientConfig>,
-    count: &'a mut Count,
+    shared: Arc<Shared>,
+    route: Route,
+    shape: Shape,
+    tls: TlsConnector,
+    count: Count,
 }
 
 const HOST: &str = "known.bench.test";
 
-impl Worker<'_> {
-    fn work(mut self, scenario: Scenario) -> Result<()> {
+impl Worker {
+    async fn work(&mut self, scenario: Scenario) -> Result<()> {
         match scenario {
             Scenario::Memory => Ok(()),
             Scenario::KnownHost | Scenario::NewHost => {
-                self.shared.ready.wait();
-                self.tunnels(scenario == Scenario::NewHost)
+                self.shared.unready.fetch_sub(1, Ordering::Relaxed);
+                self.tunnels(scenario == Scenario::NewHost).await
             }
             Scenario::KeepAliveH2 => {
-                let connection = self.ready(8443)?;
-                self.h2(connection)
+                let connection = self.ready(8443).await?;
+                self.h2(connection).await
             }
             _ => {
-                let connection = self.ready(443)?;
+                let connection = self.ready(443).await?;
                 match scenario {
-                    Scenario::KeepAlive => self.keep_alive(connection, "/small.html"),
-                    Scenario::KeepAliveBinary => self.keep_alive(connection, "/small"),
-                    Scenario::Download => self.download(connection, "/large"),
-                    Scenario::DownloadHtml => self.download(connection, "/large.html"),
-                    Scenario::Upload => self.upload(connection),
-                    _ => self.paced(connection),
+                    Scenario::KeepAlive => self.keep_alive(connection, "/small.html").await,
+                    Scenario::KeepAliveBinary => self.keep_alive(connection, "/small").await,
+                    Scenario::Download => self.download(connection, "/large").await,
+                    Scenario::DownloadHtml => self.download(connection, "/large.html").await,
+                    Scenario::Upload => self.upload(connection).await,
+                    _ => self.paced(connection).await,
                 }
             }
         }
     }
 
-    /// Connected, and at the barrier whatever came of it: the others wait there.
-    fn ready(&self, port: u16) -> Result<Connection> {
-        let connection = connect(self.route, &self.tls, HOST, port);
-        self.shared.ready.wait();
+    /// Connected, and counted whatever came of it: the measurement waits for all.
+    async fn ready(&self, port: u16) -> Result<Connection> {
+        let connection = connect(&self.route, &self.tls, HOST, port).await;
+        self.shared.unready.fetch_sub(1, Ordering::Relaxed);
         connection
     }
 
-    fn keep_alive(&mut self, mut connection: Connection, path: &str) -> Result<()> {
+    async fn keep_alive(&mut self, mut connection: Connection, path: &str) -> Result<()> {
         let request = request(HOST, path);
         while self.shared.goes_on() {
             let start = Instant::now();
-            get(&mut connection, request.as_bytes())?;
-            self.count.request(self.shared, start.elapsed());
+            get(&mut connection, request.as_bytes()).await?;
+            self.count.request(&self.shared, start.elapsed());
         }
         Ok(())
     }
 
     /// Each connection sends at fixed times; a request that is late because the one before it was
     /// slow is timed from when it should have gone out.
-    fn paced(&mut self, mut connection: Connection) -> Result<()> {
+    async fn paced(&mut self, mut connection: Connection) -> Result<()> {
         let request = request(HOST, "/small.html");
         let step = Duration::from_secs(1) * self.shape.rate_connections as u32 / self.shape.rate;
         let mut due = Instant::now() + step * self.index as u32 / self.shape.rate_connections as u32;
         let mut done = Instant::now();
         while self.shared.goes_on() {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            tokio::time::sleep_until(due.into()).await;
             let start = if done > due { due } else { Instant::now() };
-            get(&mut connection, request.as_bytes())?;
+            get(&mut connection, request.as_bytes()).await?;
             done = Instant::now();
-            self.count.request(self.shared, done - start);
+            self.count.request(&self.shared, done - start);
             due += step;
         }
         Ok(())
     }
 
-    fn tunnels(&mut self, fresh: bool) -> Result<()> {
+    async fn tunnels(&mut self, fresh: bool) -> Result<()> {
         while self.shared.goes_on() {
             let host = match fresh {
                 true => format!("h{}.bench.test", NEXT_HOST.fetch_add(1, Ordering::Relaxed)),
                 false => HOST.to_owned(),
             };
             let start = Instant::now();
-            let mut connection = connect(self.route, &self.tls, &host, 443)?;
-            get(&mut connection, request(&host, "/small.html").as_bytes())?;
-            self.count.request(self.shared, start.elapsed());
-            connection.stream.conn.send_close_notify();
-            connection.stream.conn.write_tls(&mut connection.stream.sock)?;
+            let mut connection = connect(&self.route, &self.tls, &host, 443).await?;
+            get(&mut connection, request(&host, "/small.html").as_bytes()).await?;
+            self.count.request(&self.shared, start.elapsed());
+            connection.stream.shutdown().await?;
         }
         Ok(())
     }
 
-    fn download(&mut self, mut connection: Connection, path: &str) -> Result<()> {
+    async fn download(&mut self, mut connection: Connection, path: &str) -> Result<()> {
         let request = request(HOST, path);
         while self.shared.goes_on() {
-            connection.stream.write_all(request.as_bytes())?;
-            let head = connection.head()?.context("the connection closed instead of answering")?;
+            connection.send(request.as_bytes()).await?;
+            let head = connection.head().await?.context("the connection closed instead of answering")?;
             check_status(&connection.bytes()[..head.len])?;
             if let Framing::Length(length) = head.body {
                 ensure!(length == LARGE as u64, "a body of {length} bytes");
             }
             connection.consume(head.len);
-            let (shared, count) = (self.shared, &mut *self.count);
-            connection.body(head.body, |n| {
+            let (shared, count) = (&self.shared, &mut self.count);
+            let each = |n| {
                 count.bytes(shared, n);
                 shared.goes_on()
-            })?;
+            };
+            connection.body(head.body, each).await?;
         }
         Ok(())
     }
 
-    fn upload(&mut self, mut connection: Connection) -> Result<()> {
+    async fn upload(&mut self, mut connection: Connection) -> Result<()> {
         let head = format!(
             "POST /store HTTP/1.1\r\nHost: {HOST}\r\n{FIELDS}Content-Type: application/octet-stream\r\nContent-Length: {LARGE}\r\n\r\n"
         );
         let block = vec![0x5a; 64 * 1024];
         while self.shared.goes_on() {
-            connection.stream.write_all(head.as_bytes())?;
+            connection.stream.write_all(head.as_bytes()).await?;
             let mut left = LARGE;
             while left > 0 {
                 if !self.shared.goes_on() {
                     return Ok(());
                 }
                 let n = left.min(block.len());
-                connection.stream.write_all(&block[..n])?;
-                self.count.bytes(self.shared, n);
+                connection.stream.write_all(&block[..n]).await?;
+                self.count.bytes(&self.shared, n);
                 left -= n;
             }
-            let head = connection.head()?.context("the connection closed instead of answering")?;
+            connection.stream.flush().await?;
+            let head = connection.head().await?.context("the connection closed instead of answering")?;
             check_status(&connection.bytes()[..head.len])?;
             connection.consume(head.len);
-            connection.body(head.body, |_| true)?;
+            connection.body(head.body, |_| true).await?;
         }
         Ok(())
     }
 
     /// HTTP/2 by hand: the header block is prepared, and of a response only its status and the
     /// length of its body are looked at.
-    fn h2(&mut self, mut connection: Connection) -> Result<()> {
+    async fn h2(&mut self, mut connection: Connection) -> Result<()> {
         // Static table: GET, https, :authority, :path, user-agent, accept, accept-language.
         let mut block = vec![0x82, 0x87];
         wire::put_field(&mut block, 1, &format!("{HOST}:8443"));
@@ -477,11 +536,11 @@ impl Worker<'_> {
                     received = 0;
                 }
                 if !out.is_empty() {
-                    connection.stream.write_all(&out)?;
+                    connection.send(&out).await?;
                     out.clear();
                 }
             }
-            let frame = connection.frame()?.context("the connection closed instead of answering")?;
+            let frame = connection.frame().await?.context("the connection closed instead of answering")?;
             let payload = &connection.bytes()[..frame.len];
             let at = open.iter().position(|(id, ..)| *id == frame.stream);
             let mut ended = None;
@@ -513,7 +572,7 @@ impl Worker<'_> {
             if let Some(at) = ended {
                 let (_, start, length) = open.swap_remove(at);
                 ensure!(length == SMALL, "a body of {length} bytes");
-                self.count.request(self.shared, start.elapsed());
+                self.count.request(&self.shared, start.elapsed());
             }
         }
         Ok(())

@@ -81,36 +81,64 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(text.get(text.rfind(')')? + 1..)?.split_whitespace().map(str::to_owned).collect())
 }
 
-/// A list of cores as taskset takes it, or nothing on a machine too small to share out.
+/// Cores to run on, or none on a machine too small to share out.
 #[derive(Clone)]
-pub struct Cores(pub Option<String>);
+pub struct Cores(Vec<usize>);
 
 impl Cores {
+    /// As taskset takes them: `1`, `0,3`, `4-7`.
+    pub fn parse(list: &str) -> Result<Cores> {
+        let mut cores = Vec::new();
+        for part in list.split(',').filter(|part| !part.is_empty()) {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| text.parse::<usize>().with_context(|| format!("cores {list}"));
+            cores.extend(number(first)?..=number(last)?);
+        }
+        Ok(Cores(cores))
+    }
+
+    pub fn any() -> Cores {
+        Cores(Vec::new())
+    }
+
+    /// What `parse` takes.
+    pub fn list(&self) -> String {
+        let list: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        list.join(",")
+    }
+
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, |l| l.split(',').count())
+        self.0.len()
     }
 
     /// A command that will run on these cores.
     pub fn command(&self, program: &str) -> Command {
-        match &self.0 {
-            None => Command::new(program),
-            Some(list) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", list, program]);
-                command
-            }
+        if self.0.is_empty() {
+            return Command::new(program);
         }
+        let mut command = Command::new("taskset");
+        command.args(["-c", &self.list(), program]);
+        command
     }
 
-    /// Moves this process, threads to come included.
-    pub fn take(&self) -> Result<()> {
-        if let Some(list) = &self.0 {
-            let out = Command::new("taskset")
-                .args(["-a", "-p", "-c", list, &std::process::id().to_string()])
-                .output()
-                .context("taskset (util-linux) pins the processes of a measurement")?;
-            ensure!(out.status.success(), "taskset: {}", String::from_utf8_lossy(&out.stderr));
+    /// Keeps the calling thread on one of these: two threads that never sleep must not share.
+    pub fn pin(&self, index: usize) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
         }
+        let core = self.0[index % self.0.len()].to_string();
+        let thread = nix::unistd::gettid().to_string();
+        let out = Command::new("taskset")
+            .args(["-p", "-c", &core, &thread])
+            .output()
+            .context("taskset (util-linux) pins what is measured")?;
+        ensure!(out.status.success(), "taskset: {}", String::from_utf8_lossy(&out.stderr));
         Ok(())
+    }
+}
+
+impl std::fmt::Display for Cores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "any".into() } else { self.list() }.as_str())
     }
 }

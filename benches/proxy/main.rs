@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod origin;
 mod report;
+mod spin;
 mod wire;
 
 use std::fs;
@@ -105,8 +106,8 @@ struct Options {
     /// What cargo says to every bench.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Serve a part of the bench: `origin H1 H2 CHAIN KEY` or `relay LISTEN H1 H2`.
-    #[arg(long, hide = true, num_args = 4..=5)]
+    /// Serve a part of the bench: `origin H1 H2 CHAIN KEY CORES` or `relay LISTEN H1 H2`.
+    #[arg(long, hide = true, num_args = 4..=6)]
     role: Vec<String>,
 }
 
@@ -152,8 +153,7 @@ fn main() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let dir = options.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     fs::create_dir_all(&dir)?;
-    let cores = share_out(&options);
-    cores.load.take()?;
+    let cores = share_out(&options)?;
     let bench = Bench::start(&options, dir, &cores)?;
     let candidates = bench.candidates(&options, &cores)?;
     let shape = Shape {
@@ -165,6 +165,7 @@ fn main() -> Result<()> {
         rate: options.rate,
         rate_connections: 16,
         idle: options.idle,
+        cores: cores.load.clone(),
         warm: Duration::from_secs_f64(options.warm),
         seconds: options.seconds,
     };
@@ -202,9 +203,9 @@ fn serve_role(role: &[String]) -> Result<()> {
     let address = |at: usize| -> Result<SocketAddr> { Ok(role[at].parse()?) };
     match role[0].as_str() {
         "origin" => {
-            ensure!(role.len() == 5, "origin H1 H2 CHAIN KEY");
+            ensure!(role.len() == 6, "origin H1 H2 CHAIN KEY CORES");
             let identity = origin::Identity { chain: Path::new(&role[3]), key: Path::new(&role[4]) };
-            origin::origin(address(1)?, address(2)?, identity)
+            origin::origin(address(1)?, address(2)?, identity, Cores::parse(&role[5])?)
         }
         "relay" => origin::relay(address(1)?, address(2)?, address(3)?),
         other => bail!("no role {other}"),
@@ -218,18 +219,20 @@ struct Share {
     load: Cores,
 }
 
-fn share_out(options: &Options) -> Share {
+fn share_out(options: &Options) -> Result<Share> {
     let count = thread::available_parallelism().map_or(1, usize::from);
-    let pick = |given: &Option<String>, default: String| {
-        Cores(given.clone().or_else(|| (count >= 4).then_some(default)))
+    let pick = |given: &Option<String>, default: &str| match given {
+        Some(list) => Cores::parse(list),
+        None if count >= 4 => Cores::parse(default),
+        None => Ok(Cores::any()),
     };
     // Core 0 often has the machine's own work: the load has it.
-    let rest: Vec<String> = (3..count).map(|c| c.to_string()).collect();
-    Share {
-        proxy: pick(&options.proxy_cores, "1".into()),
-        origin: pick(&options.origin_cores, "2".into()),
-        load: pick(&options.load_cores, format!("0,{}", rest.join(","))),
-    }
+    let load = format!("0,3-{}", count.max(4) - 1);
+    Ok(Share {
+        proxy: pick(&options.proxy_cores, "1")?,
+        origin: pick(&options.origin_cores, "2")?,
+        load: pick(&options.load_cores, &load)?,
+    })
 }
 
 /// The parts every candidate shares.
@@ -265,6 +268,7 @@ impl Bench {
             .command(&me.to_string_lossy())
             .args(["--role", "origin", &h1.to_string(), &h2.to_string()])
             .args([&chain, &key])
+            .arg(cores.origin.list())
             .stdin(Stdio::piped())
             .spawn()
             .context("start the origin")?;

@@ -1,28 +1,31 @@
 //! The two far ends the bench brings along: a TLS origin and a blind CONNECT relay, the floor any
 //! proxy pays. Each runs as its own process, so that it can be pinned and its CPU time read, and
-//! ends when its standard input does. The origin answers from prepared bytes, a thread per connection; it is no
-//! server for anything else.
+//! ends when its standard input does. The origin answers from prepared bytes; it is no server for
+//! anything else.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
+use crate::machine::Cores;
+use crate::spin;
 use crate::wire::{self, Buffered, Framing};
 
 /// Bytes of the small document and of the large one.
 pub const SMALL: usize = 1024;
 pub const LARGE: usize = 10 * 1000 * 1000;
-
-const STACK: usize = 256 * 1024;
 
 /// What the origin serves with: made by the bench before it starts.
 pub struct Identity<'a> {
@@ -30,25 +33,43 @@ pub struct Identity<'a> {
     pub key: &'a Path,
 }
 
-/// Serves HTTP/1.1 on the first address and HTTP/2 (or 1.1, by ALPN) on the second.
-pub fn origin(h1: SocketAddr, h2: SocketAddr, identity: Identity<'_>) -> Result<()> {
+/// Serves HTTP/1.1 on the first address and HTTP/2 (or 1.1, by ALPN) on the second, with a
+/// thread on each of the cores for both.
+pub fn origin(h1: SocketAddr, h2: SocketAddr, identity: Identity<'_>, cores: Cores) -> Result<()> {
     let documents = Arc::new(Documents::new());
-    let mut ends = Vec::new();
-    for (address, protocols) in [(h1, &[&b"http/1.1"[..]][..]), (h2, &[&b"h2"[..], b"http/1.1"][..])] {
-        let listener = TcpListener::bind(address).with_context(|| format!("origin on {address}"))?;
-        let config = Arc::new(tls(&identity, protocols)?);
-        let documents = Arc::clone(&documents);
-        ends.push(thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (config, documents) = (Arc::clone(&config), Arc::clone(&documents));
-                // A connection that fails is its client's to report.
-                let _ =
-                    thread::Builder::new().stack_size(STACK).spawn(move || serve(stream, config, &documents));
-            }
-        }));
+    let h1 = (h1, TlsAcceptor::from(Arc::new(tls(&identity, &[b"http/1.1"])?)));
+    let h2 = (h2, TlsAcceptor::from(Arc::new(tls(&identity, &[b"h2", b"http/1.1"])?)));
+    for index in 0..cores.count().max(1) {
+        // Each thread has listeners of its own, and the kernel shares the connections out.
+        let listen = |address: SocketAddr| -> Result<std::net::TcpListener> {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(true)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&address.into()).with_context(|| format!("origin on {address}"))?;
+            socket.listen(1024)?;
+            Ok(socket.into())
+        };
+        let ends = [(listen(h1.0)?, h1.1.clone()), (listen(h2.0)?, h2.1.clone())];
+        let (documents, cores) = (Arc::clone(&documents), cores.clone());
+        thread::spawn(move || {
+            spin::block_on(&cores, index, async move {
+                let [h1, h2] = ends;
+                tokio::join!(accept(h1.0, h1.1, Arc::clone(&documents)), accept(h2.0, h2.1, documents))
+            })
+        });
     }
     until_stdin_ends();
     Ok(())
+}
+
+async fn accept(listener: std::net::TcpListener, tls: TlsAcceptor, documents: Arc<Documents>) -> Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        // A connection that fails is its client's to report.
+        tokio::spawn(serve(stream, tls.clone(), Arc::clone(&documents)));
+    }
 }
 
 /// TLS 1.3 and 1.2 with X25519 and AES-128-GCM preferred, full handshakes only.
@@ -115,17 +136,15 @@ fn answer_head(content_type: &str, len: usize) -> String {
     )
 }
 
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, documents: &Documents) -> Result<()> {
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, documents: Arc<Documents>) -> Result<()> {
     stream.set_nodelay(true)?;
-    let mut tls = StreamOwned::new(ServerConnection::new(config)?, stream);
-    while tls.conn.is_handshaking() {
-        tls.conn.complete_io(&mut tls.sock)?;
-    }
-    if tls.conn.alpn_protocol() == Some(b"h2") {
-        return serve_h2(Buffered::new(tls));
+    spin::busy();
+    let tls = acceptor.accept(stream).await?;
+    if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return serve_h2(Buffered::new(tls)).await;
     }
     let mut client = Buffered::new(tls);
-    while let Some(head) = client.head()? {
+    while let Some(head) = client.head().await? {
         let line = &client.bytes()[..head.len];
         let target = line.split(|b| *b == b' ').nth(1).context("no target")?;
         let path = target.split(|b| *b == b'?').next().unwrap_or_default();
@@ -142,24 +161,22 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, documents: &Documents) ->
             _ => bail!("no such document"),
         };
         client.consume(head.len);
-        client.body(head.body, |_| true)?;
+        client.body(head.body, |_| true).await?;
         match large {
-            None => client.stream.write_all(small)?,
+            None => client.send(small).await?,
             Some(content_type) => {
-                client.stream.write_all(answer_head(content_type, LARGE).as_bytes())?;
-                client.stream.write_all(&documents.large)?;
+                client.stream.write_all(answer_head(content_type, LARGE).as_bytes()).await?;
+                client.send(&documents.large).await?;
             }
         }
     }
-    client.stream.conn.send_close_notify();
-    client.stream.flush()?;
-    Ok(())
+    Ok(client.stream.shutdown().await?)
 }
 
 /// Every HTTP/2 request is answered with the small HTML document: the request is not decoded, so
 /// this end costs next to nothing.
-fn serve_h2<S: Read + Write>(mut client: Buffered<S>) -> Result<()> {
-    client.need(wire::PREFACE.len())?;
+async fn serve_h2<S: AsyncRead + AsyncWrite + Unpin>(mut client: Buffered<S>) -> Result<()> {
+    client.need(wire::PREFACE.len()).await?;
     ensure!(client.bytes().starts_with(wire::PREFACE), "no preface");
     client.consume(wire::PREFACE.len());
     let body = prose(SMALL);
@@ -182,11 +199,11 @@ fn serve_h2<S: Read + Write>(mut client: Buffered<S>) -> Result<()> {
                 wire::put_frame(&mut out, wire::DATA, wire::END_STREAM, stream, &body);
             }
             if !out.is_empty() {
-                client.stream.write_all(&out)?;
+                client.send(&out).await?;
                 out.clear();
             }
         }
-        let Some(frame) = client.frame()? else {
+        let Some(frame) = client.frame().await? else {
             return Ok(());
         };
         let payload = &client.bytes()[..frame.len];
@@ -217,7 +234,7 @@ fn serve_h2<S: Read + Write>(mut client: Buffered<S>) -> Result<()> {
 pub fn relay(listen: SocketAddr, h1: SocketAddr, h2: SocketAddr) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::bind(listen).await?;
+        let listener = TcpListener::bind(listen).await?;
         tokio::spawn(async move {
             loop {
                 if let Ok((client, _)) = listener.accept().await {
@@ -230,8 +247,7 @@ pub fn relay(listen: SocketAddr, h1: SocketAddr, h2: SocketAddr) -> Result<()> {
     })
 }
 
-async fn relay_one(mut client: tokio::net::TcpStream, h1: SocketAddr, h2: SocketAddr) -> Result<()> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+async fn relay_one(mut client: TcpStream, h1: SocketAddr, h2: SocketAddr) -> Result<()> {
     client.set_nodelay(true)?;
     let mut buf = vec![0; 2048];
     let mut len = 0;
@@ -246,7 +262,7 @@ async fn relay_one(mut client: tokio::net::TcpStream, h1: SocketAddr, h2: Socket
     ensure!(matches!(head.body, Framing::Length(0)) && head.len == len, "more than a CONNECT");
     let line = buf[..len].split(|b| *b == b'\r').next().unwrap_or_default();
     let to = if line.ends_with(b":8443 HTTP/1.1") { h2 } else { h1 };
-    let mut origin = tokio::net::TcpStream::connect(to).await?;
+    let mut origin = TcpStream::connect(to).await?;
     origin.set_nodelay(true)?;
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
     tokio::io::copy_bidirectional(&mut client, &mut origin).await?;

@@ -50,18 +50,9 @@ impl Row {
 }
 
 pub fn preamble(proxy: &Cores, origin: &Cores, load: &Cores, rounds: &usize, shape: &Shape) {
-    let cores = |c: &Cores| c.0.clone().unwrap_or_else(|| "any".into());
     println!(
-        "proxy on core {}, origin on {}, load on {}; {rounds} rounds of {} s; {} connections, {}x{} h2 streams, {} tunnels at once, {} bulk",
-        cores(proxy),
-        cores(origin),
-        cores(load),
-        shape.seconds,
-        shape.connections,
-        shape.h2_connections,
-        shape.h2_streams,
-        shape.tunnels,
-        shape.bulk
+        "proxy on core {proxy}, origin on {origin}, load on {load}; {rounds} rounds of {} s; {} connections, {}x{} h2 streams, {} tunnels at once, {} bulk",
+        shape.seconds, shape.connections, shape.h2_connections, shape.h2_streams, shape.tunnels, shape.bulk
     );
     if proxy.count() == 0 {
         println!("fewer than four cores: nothing is pinned, compare CPU per request only");

@@ -1,9 +1,12 @@
 //! Just enough HTTP for two ends that trust each other's shape: finding a head's end, its body's
 //! length, and HTTP/2 frames. Not a parser for hostile bytes.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::spin;
 
 /// The preface of an HTTP/2 client (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -61,7 +64,7 @@ pub struct Buffered<S> {
     end: usize,
 }
 
-impl<S: Read + Write> Buffered<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     pub fn new(stream: S) -> Buffered<S> {
         Buffered { stream, buf: vec![0; 64 * 1024], start: 0, end: 0 }
     }
@@ -78,7 +81,7 @@ impl<S: Read + Write> Buffered<S> {
     }
 
     /// Reads once; false at the peer's end.
-    pub fn fill(&mut self) -> io::Result<bool> {
+    pub async fn fill(&mut self) -> io::Result<bool> {
         if self.end == self.buf.len() {
             if self.start == 0 {
                 return Err(io::Error::other("a head or frame larger than 64 KiB"));
@@ -86,30 +89,36 @@ impl<S: Read + Write> Buffered<S> {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let n = match self.stream.read(&mut self.buf[self.end..]) {
+        let n = match self.stream.read(&mut self.buf[self.end..]).await {
             Ok(n) => n,
             // rustls' word for a peer that closed without close_notify.
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
             Err(e) => return Err(e),
         };
         self.end += n;
+        spin::busy();
         Ok(n > 0)
     }
 
-    pub fn need(&mut self, n: usize) -> Result<()> {
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    pub async fn need(&mut self, n: usize) -> Result<()> {
         while self.bytes().len() < n {
-            ensure!(self.fill()?, "the connection closed early");
+            ensure!(self.fill().await?, "the connection closed early");
         }
         Ok(())
     }
 
     /// The next head, or None when the peer closed before its first byte.
-    pub fn head(&mut self) -> Result<Option<Head>> {
+    pub async fn head(&mut self) -> Result<Option<Head>> {
         loop {
             if let Some(head) = head(self.bytes())? {
                 return Ok(Some(head));
             }
-            if !self.fill()? {
+            if !self.fill().await? {
                 ensure!(self.bytes().is_empty(), "the connection closed inside a head");
                 return Ok(None);
             }
@@ -118,29 +127,29 @@ impl<S: Read + Write> Buffered<S> {
 
     /// Reads a body and drops it; `each` hears of every run of its bytes, and stops the reading
     /// by answering false.
-    pub fn body(&mut self, framing: Framing, mut each: impl FnMut(usize) -> bool) -> Result<()> {
+    pub async fn body(&mut self, framing: Framing, mut each: impl FnMut(usize) -> bool) -> Result<()> {
         match framing {
-            Framing::Length(length) => self.skip(length, &mut each).map(|_| ()),
+            Framing::Length(length) => self.skip(length, &mut each).await.map(|_| ()),
             Framing::Chunked => loop {
-                let size = self.chunk_size()?;
+                let size = self.chunk_size().await?;
                 if size == 0 {
-                    self.need(2)?;
+                    self.need(2).await?;
                     self.consume(2);
                     return Ok(());
                 }
-                if !self.skip(size, &mut each)? {
+                if !self.skip(size, &mut each).await? {
                     return Ok(());
                 }
-                self.need(2)?;
+                self.need(2).await?;
                 self.consume(2);
             },
         }
     }
 
-    fn skip(&mut self, mut left: u64, each: &mut impl FnMut(usize) -> bool) -> Result<bool> {
+    async fn skip(&mut self, mut left: u64, each: &mut impl FnMut(usize) -> bool) -> Result<bool> {
         while left > 0 {
             if self.bytes().is_empty() {
-                ensure!(self.fill()?, "the connection closed inside a body");
+                ensure!(self.fill().await?, "the connection closed inside a body");
             }
             let n = left.min(self.bytes().len() as u64) as usize;
             self.consume(n);
@@ -152,7 +161,7 @@ impl<S: Read + Write> Buffered<S> {
         Ok(true)
     }
 
-    fn chunk_size(&mut self) -> Result<u64> {
+    async fn chunk_size(&mut self) -> Result<u64> {
         loop {
             if let Some(end) = memchr::memmem::find(self.bytes(), b"\r\n") {
                 let digits = self.bytes()[..end].split(|b| *b == b';').next().unwrap_or_default();
@@ -161,16 +170,16 @@ impl<S: Read + Write> Buffered<S> {
                 self.consume(end + 2);
                 return Ok(size);
             }
-            ensure!(self.fill()?, "the connection closed inside a body");
+            ensure!(self.fill().await?, "the connection closed inside a body");
         }
     }
 
     /// The next HTTP/2 frame; its payload is in `bytes()` until `consume(frame.len)`.
-    pub fn frame(&mut self) -> Result<Option<Frame>> {
-        if self.bytes().is_empty() && !self.fill()? {
+    pub async fn frame(&mut self) -> Result<Option<Frame>> {
+        if self.bytes().is_empty() && !self.fill().await? {
             return Ok(None);
         }
-        self.need(9)?;
+        self.need(9).await?;
         let b = self.bytes();
         let frame = Frame {
             len: u32::from_be_bytes([0, b[0], b[1], b[2]]) as usize,
@@ -179,7 +188,7 @@ impl<S: Read + Write> Buffered<S> {
             stream: u32::from_be_bytes([b[5], b[6], b[7], b[8]]) & 0x7fff_ffff,
         };
         self.consume(9);
-        self.need(frame.len)?;
+        self.need(frame.len).await?;
         Ok(Some(frame))
     }
 }
