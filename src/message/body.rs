@@ -34,6 +34,8 @@ pub struct Streamed {
     held: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     rest: Option<Box<dyn Source>>,
+    /// Something that lives as long as the body.
+    tied: Option<Box<dyn std::any::Any + Send>>,
 }
 
 impl Streamed {
@@ -43,7 +45,7 @@ impl Streamed {
 
     pub fn whole(bytes: Bytes) -> Streamed {
         let held = if bytes.is_empty() { VecDeque::new() } else { VecDeque::from([bytes]) };
-        Streamed { held, trailers: None, rest: None }
+        Streamed { held, ..Streamed::default() }
     }
 
     pub fn held(
@@ -51,7 +53,18 @@ impl Streamed {
         trailers: Option<HeaderMap>,
         rest: Option<Box<dyn Source>>,
     ) -> Streamed {
-        Streamed { held, trailers, rest }
+        Streamed { held, trailers, rest, tied: None }
+    }
+
+    /// Keeps `tied` until the body is dropped.
+    pub fn until_dropped(mut self, tied: Box<dyn std::any::Any + Send>) -> Streamed {
+        self.tied = Some(tied);
+        self
+    }
+
+    /// The size of a body that is held to its end.
+    pub fn held_whole(&self) -> Option<u64> {
+        self.rest.is_none().then(|| self.held.iter().map(|chunk| chunk.len() as u64).sum())
     }
 }
 

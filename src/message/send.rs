@@ -121,7 +121,7 @@ fn recover(mut error: hyper::client::conn::TrySendError<Request<Streamed>>) -> S
 
 /// The bytes of a reply on an HTTP/1.1 connection that is closed after it, for answers written
 /// without hyper.
-pub fn wire(status: u16, reason: &str, fields: &[(String, String)], body: &[u8]) -> Bytes {
+pub fn wire(status: u16, reason: &str, fields: &[(&'static str, String)], body: &[u8]) -> Bytes {
     let mut out = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
     for (name, value) in fields {
         out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());

@@ -105,6 +105,15 @@ impl Greeting {
         Ok((stream, negotiated))
     }
 
+    /// Ends the handshake with a fatal access_denied alert (RFC 8446 section 6).
+    pub async fn refuse(self) {
+        use tokio::io::AsyncWriteExt;
+        let mut io = self.start.io;
+        // The client is told if it still listens; there is nothing else to do when it does not.
+        let _ = io.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
+        let _ = io.shutdown().await;
+    }
+
     /// The stream as if nothing had been read.
     pub fn into_untouched(self) -> Rewind<BoxIo> {
         let mut io = self.start.io;

@@ -46,6 +46,7 @@ pub struct Negotiated {
     pub suite: &'static str,
     pub group: &'static str,
     pub alpn: Option<String>,
+    pub resumed: bool,
 }
 
 impl Negotiated {
@@ -66,6 +67,7 @@ impl Negotiated {
                 .and_then(|group| group.name().as_str())
                 .unwrap_or("unknown"),
             alpn: connection.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
+            resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         }
     }
 }

@@ -1,7 +1,34 @@
-//! The rule engine: pure, no I/O, no clock.
+//! The rule engine: pure, no I/O, no clock. Rules are text in, an immutable [`Engine`] out; each
+//! exchange is a [`Transaction`] that is shown heads and bodies as slices and answers with
+//! decisions, and at the end with a report that explains itself.
 
+mod act;
+mod bits;
 pub mod body;
+pub mod bytes;
+mod compile;
+pub mod engine;
+mod evaluate;
+pub mod example;
+mod exclusion;
+mod explain;
 pub mod input;
+mod interest;
+pub mod lang;
 pub mod operator;
+mod pipeline;
+mod prefilter;
 pub mod report;
+mod rule;
+mod scan;
+mod scratch;
+pub mod template;
+#[cfg(test)]
+mod tests;
+pub mod transaction;
 pub mod transformation;
+pub mod variable;
+
+pub use engine::{Engine, Mode, RuleInfo, Settings, Source, Sources};
+pub use lang::LoadError;
+pub use transaction::{HeaderEdit, Transaction};

@@ -1,0 +1,189 @@
+//! The compiled program: immutable, shared by all transactions.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::exclusion::Exclusion;
+use super::input::ConnectionFacts;
+use super::interest::Interest;
+use super::lang::{self, LoadError};
+use super::pipeline::Pipelines;
+use super::prefilter::Prefilter;
+use super::report::PhaseName;
+use super::rule::{Leaf, Rule};
+use super::transaction::Transaction;
+use super::variable::Collection;
+
+/// A rule file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As errors name it.
+    pub name: String,
+    pub text: String,
+}
+
+/// All that is loaded together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    pub files: Vec<Source>,
+    /// Phrase files of the operators, by name.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+impl Sources {
+    /// Adds what another place holds; its phrase files win over those of the same name.
+    pub fn extend(&mut self, other: Sources) {
+        self.files.extend(other.files);
+        self.data.extend(other.data);
+    }
+}
+
+/// Whether matches stop an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Block,
+    /// Everything runs and is reported, nothing is stopped or changed.
+    Detect,
+}
+
+/// What the configuration says; `None` leaves it to the setup file, then to the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub mode: Mode,
+    pub paranoia_level: Option<u8>,
+    pub inbound_threshold: Option<i64>,
+    pub outbound_threshold: Option<i64>,
+}
+
+/// One loaded rule, also one that the paranoia level keeps from running.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RuleInfo {
+    pub id: u32,
+    pub set: String,
+    pub file: String,
+    pub phase: PhaseName,
+    pub message: String,
+    pub severity: Option<&'static str>,
+    pub paranoia_level: u8,
+    pub tags: Vec<String>,
+    /// The rule or its set is detection-only.
+    pub shadow: bool,
+    /// False when the paranoia level is too low for it.
+    pub active: bool,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) program: Program,
+    infos: Vec<RuleInfo>,
+    fingerprint: String,
+}
+
+/// Everything a transaction reads.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub rules: Vec<Rule>,
+    pub leaves: Vec<Leaf>,
+    /// By phase: its rules, and its first leaf.
+    pub phases: [Phase; 5],
+    pub pipelines: Pipelines,
+    pub interests: Vec<Interest>,
+    /// For request values and for response values.
+    pub prefilters: [Prefilter; 2],
+    /// Rules that run without waiting for a candidate.
+    pub unconditional: Vec<u64>,
+    pub exclusions: Vec<Exclusion>,
+    pub mode: Mode,
+    pub paranoia_level: u8,
+    pub inbound_threshold: i64,
+    pub outbound_threshold: i64,
+    /// By collection: some leaf looks at it or counts its values.
+    pub mentioned: [bool; Collection::COUNT],
+    pub looks_at_request_body: bool,
+    pub looks_at_response_body: bool,
+}
+
+impl Program {
+    /// True when some rule looks at this collection or counts its values.
+    pub fn mentions(&self, collection: Collection) -> bool {
+        self.mentioned[collection as usize]
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Phase {
+    pub rules: Range<usize>,
+    pub first_leaf: usize,
+}
+
+impl Engine {
+    /// Compiles all files, or tells everything that is wrong with them.
+    pub fn compile(sources: &Sources, settings: &Settings) -> Result<Engine, Vec<LoadError>> {
+        Engine::compile_with(sources, settings, false)
+    }
+
+    /// With `plain`, without prefilters: the slow path that the fast one is tested against.
+    pub(crate) fn compile_with(
+        sources: &Sources,
+        settings: &Settings,
+        plain: bool,
+    ) -> Result<Engine, Vec<LoadError>> {
+        let mut problems = lang::problems(sources);
+        let tree = lang::read(sources, &mut problems);
+        let compiled = super::compile::compile(&tree, sources, settings, plain, &mut problems);
+        let errors = problems.into_errors();
+        match compiled {
+            Some((program, infos)) if errors.is_empty() => {
+                Ok(Engine { program, infos, fingerprint: fingerprint(sources, settings) })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// All loaded rules in the order of the files.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
+        self.infos.iter()
+    }
+
+    /// Identifies what was loaded: the same text and settings give the same sixteen digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.program.mode
+    }
+
+    pub fn paranoia_level(&self) -> u8 {
+        self.program.paranoia_level
+    }
+
+    /// Inbound, outbound.
+    pub fn thresholds(&self) -> (i64, i64) {
+        (self.program.inbound_threshold, self.program.outbound_threshold)
+    }
+
+    /// Starts an exchange.
+    pub fn begin(self: &Arc<Engine>, facts: &ConnectionFacts) -> Transaction {
+        Transaction::begin(Arc::clone(self), facts)
+    }
+}
+
+fn fingerprint(sources: &Sources, settings: &Settings) -> String {
+    use std::hash::Hasher;
+    let mut hash = super::interest::Fnv::default();
+    for source in &sources.files {
+        hash.write(&source.text.len().to_le_bytes());
+        hash.write(source.text.as_bytes());
+    }
+    for (name, bytes) in &sources.data {
+        hash.write(name.as_bytes());
+        hash.write(&bytes.len().to_le_bytes());
+        hash.write(bytes);
+    }
+    hash.write(format!("{settings:?}").as_bytes());
+    format!("{:016x}", hash.finish())
+}

@@ -1,0 +1,270 @@
+//! Conditions: candidates against operators, and what has to be looked up while rules run.
+
+use super::engine::Program;
+use super::operator::Hit;
+use super::rule::{Condition, Leaf};
+use super::scratch::{Matched, Scratch};
+use super::variable::Live;
+use super::variable::store::Span;
+use super::variable::target::{Role, Target};
+use super::{bits, interest};
+
+/// One rule's condition being evaluated.
+pub(crate) struct Evaluation<'a> {
+    pub program: &'a Program,
+    pub scratch: &'a mut Scratch,
+}
+
+/// A value with its name, both kept in the store.
+struct Named {
+    name: Span,
+    raw: Span,
+    excludable: bool,
+}
+
+impl Evaluation<'_> {
+    pub fn condition(&mut self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Leaf(index) => self.leaf(*index),
+            Condition::All(inner) => {
+                let before = self.scratch.matched.len();
+                let all = inner.iter().all(|inner| self.condition(inner));
+                if !all {
+                    self.scratch.matched.truncate(before);
+                }
+                all
+            }
+            Condition::Any(inner) => inner.iter().any(|inner| self.condition(inner)),
+            Condition::Not(inner) => {
+                // What matched inside did not lead to the rule's match.
+                let before = self.scratch.matched.len();
+                let inner = self.condition(inner);
+                self.scratch.matched.truncate(before);
+                !inner
+            }
+        }
+    }
+
+    fn leaf(&mut self, index: usize) -> bool {
+        let program = self.program;
+        let leaf = &program.leaves[index];
+        let before = self.scratch.matched.len();
+        let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
+        let mut at = first;
+        while let Some(candidate) =
+            self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
+        {
+            at += 1;
+            let value = self.scratch.store.values[candidate.value as usize];
+            let key = self.scratch.store.get(value.key);
+            if self.is_excluded(leaf.rule, |target| target.covers(value.collection, key)) {
+                continue;
+            }
+            let named = |evaluation: &mut Evaluation| {
+                let name = evaluation.spell(leaf, candidate.value);
+                Named { name, raw: value.value, excludable: true }
+            };
+            if leaf.multi_match {
+                self.each_step(index, value.value, named);
+            } else {
+                self.test(index, candidate.span, named);
+            }
+        }
+        if leaf.live {
+            self.live(index);
+        }
+        self.scratch.matched.len() > before
+    }
+
+    /// Asks the operator about one transformed value.
+    fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
+        let leaf = &self.program.leaves[index];
+        let (hit, captures, note) = match leaf.operator.evaluate(self.scratch.store.get(span)) {
+            Some(_) if leaf.negate => return,
+            None if !leaf.negate => return,
+            Some(Hit { span, captures, note }) => (span, captures, note),
+            None => (0..span.len(), Default::default(), None),
+        };
+        let hit = span.part(&hit);
+        if leaf.capture && !leaf.negate {
+            let whole = match &note {
+                Some(note) => note.clone().into_bytes(),
+                None => self.scratch.store.get(hit).to_vec(),
+            };
+            self.scratch.tx.insert(b"0".to_vec(), whole);
+            for group in 1..=9usize {
+                // Groups of an older match must not be taken for this one's.
+                match captures.get(group - 1) {
+                    Some(range) => {
+                        let text = self.scratch.store.get(span.part(range)).to_vec();
+                        self.scratch.tx.insert(group.to_string().into_bytes(), text);
+                    }
+                    None => {
+                        self.scratch.tx.remove(group.to_string().as_bytes());
+                    }
+                }
+            }
+        }
+        let Named { name, raw, excludable } = named(self);
+        self.scratch.matched.push(Matched {
+            leaf: index,
+            name,
+            raw,
+            transformed: span,
+            hit,
+            note,
+            excludable,
+        });
+    }
+
+    /// `multi_match`: the value as it is and after each transformation that changed it.
+    fn each_step(&mut self, index: usize, raw: Span, named: impl Fn(&mut Evaluation) -> Named) {
+        self.test(index, raw, &named);
+        let mut span = raw;
+        for transformation in self.program.pipelines.steps(self.program.leaves[index].pipeline) {
+            let mut out = std::mem::take(&mut self.scratch.temporary[0]);
+            if (transformation.apply)(self.scratch.store.get(span), &mut out) {
+                span = self.scratch.store.keep(&out);
+                self.test(index, span, &named);
+            }
+            self.scratch.temporary[0] = out;
+        }
+    }
+
+    /// The targets that are looked up now: live ones and counts.
+    fn live(&mut self, index: usize) {
+        let program = self.program;
+        for target in &program.leaves[index].targets {
+            match target.role {
+                Role::Exclude => {}
+                Role::Count => {
+                    let count = self.count(index, target);
+                    let raw = self.scratch.store.keep(count.to_string().as_bytes());
+                    let name = self.scratch.store.keep(format!("&{}", target.text).as_bytes());
+                    self.try_live(index, name, raw);
+                }
+                Role::Include => {
+                    for (name, raw) in self.live_values(index, target) {
+                        self.try_live(index, name, raw);
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_live(&mut self, index: usize, name: Span, raw: Span) {
+        let named = |_: &mut Evaluation| Named { name, raw, excludable: false };
+        let leaf = &self.program.leaves[index];
+        if leaf.multi_match {
+            return self.each_step(index, raw, named);
+        }
+        let span = self.transform(leaf.pipeline, raw);
+        self.test(index, span, named);
+    }
+
+    fn transform(&mut self, pipeline: usize, raw: Span) -> Span {
+        let mut span = raw;
+        for transformation in self.program.pipelines.steps(pipeline) {
+            let mut out = std::mem::take(&mut self.scratch.temporary[0]);
+            if (transformation.apply)(self.scratch.store.get(span), &mut out) {
+                span = self.scratch.store.keep(&out);
+            }
+            self.scratch.temporary[0] = out;
+        }
+        span
+    }
+
+    /// Names and values of a live target, less what is taken out.
+    fn live_values(&mut self, index: usize, target: &Target) -> Vec<(Span, Span)> {
+        let Some(live) = target.live() else { return Vec::new() };
+        let matched = |scratch: &Scratch, of: fn(&Matched) -> Span| -> Vec<(Span, Span)> {
+            scratch.matched.iter().map(|matched| (matched.name, of(matched))).collect()
+        };
+        match live {
+            Live::MatchedVars => {
+                let all = matched(self.scratch, |matched| matched.transformed);
+                all.into_iter().filter(|(name, _)| target.takes(self.scratch.store.get(*name))).collect()
+            }
+            Live::MatchedVarsNames => {
+                let all = matched(self.scratch, |matched| matched.name);
+                all.into_iter().filter(|(name, _)| target.takes(self.scratch.store.get(*name))).collect()
+            }
+            Live::MatchedVar => {
+                matched(self.scratch, |matched| matched.transformed).pop().into_iter().collect()
+            }
+            Live::MatchedVarName => matched(self.scratch, |matched| matched.name).pop().into_iter().collect(),
+            Live::Tx => {
+                let rule = self.program.leaves[index].rule;
+                let out = |key: &[u8], other: &Target| other.live() == Some(Live::Tx) && other.takes(key);
+                let targets = &self.program.leaves[index].targets;
+                let Scratch { tx, store, exclusions, .. } = &mut *self.scratch;
+                let taken = tx.iter().filter(|(key, _)| {
+                    target.takes(key)
+                        && !targets.iter().any(|other| other.role == Role::Exclude && out(key, other))
+                        && !exclusions
+                            .iter()
+                            .any(|e| bits::contains(&e.rules, rule) && e.targets.iter().any(|t| out(key, t)))
+                });
+                taken
+                    .map(|(key, value)| {
+                        let name = store.keep(b"tx:");
+                        let end = store.keep(key).end;
+                        (Span { start: name.start, end }, store.keep(value))
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// How many values a target has; exclusions come first.
+    fn count(&mut self, index: usize, target: &Target) -> usize {
+        if target.live().is_some() {
+            return self.live_values(index, target).len();
+        }
+        let leaf = &self.program.leaves[index];
+        let store = &self.scratch.store;
+        let values = target.collections().iter().flat_map(|collection| store.of(*collection));
+        values
+            .filter(|(_, value)| {
+                let key = store.get(value.key);
+                target.takes(key)
+                    && !leaf
+                        .targets
+                        .iter()
+                        .any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
+                    && !self.is_excluded(leaf.rule, |target| target.covers(value.collection, key))
+            })
+            .count()
+    }
+
+    fn is_excluded(&self, rule: usize, covers: impl Fn(&Target) -> bool) -> bool {
+        self.scratch
+            .exclusions
+            .iter()
+            .any(|exclusion| bits::contains(&exclusion.rules, rule) && exclusion.targets.iter().any(&covers))
+    }
+
+    /// The value's name as this leaf's targets spell it.
+    fn spell(&mut self, leaf: &Leaf, value: u32) -> Span {
+        let store = &mut self.scratch.store;
+        let value = store.values[value as usize];
+        let key = store.get(value.key);
+        let target = leaf
+            .targets
+            .iter()
+            .find(|target| target.role == Role::Include && target.covers(value.collection, key));
+        let xml = target.filter(|target| target.variable.keys == super::variable::Keys::Xml);
+        let base = match (xml, target) {
+            (Some(xml), _) => xml.text.as_str(),
+            (None, Some(target)) => target.variable.name,
+            (None, None) => super::variable::name_of(value.collection),
+        };
+        debug_assert!(interest::takes(&leaf.targets, value.collection, key));
+        let start = store.keep(base.as_bytes()).start;
+        if value.key.len() > 0 {
+            store.keep(b":");
+            store.bytes.extend_from_within(value.key.start..value.key.end);
+        }
+        Span { start, end: store.bytes.len() }
+    }
+}

@@ -1,0 +1,225 @@
+//! Examples: exchanges written as text, which rules must match or must not. They run through
+//! the same calls as live traffic.
+//!
+//! A request is `METHOD target [HTTP/x.y]`, then `Name: value` lines, an empty line, and the
+//! body as it stands. A response is a status, then the same. `Host: example.test` and
+//! `Content-Length` are added when they are missing.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHead};
+use super::lang::ast::Example;
+use super::report::{Decision, Report};
+
+/// A parsed example.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    method: String,
+    target: String,
+    protocol: String,
+    host: String,
+    port: u16,
+    fields: Vec<(String, String)>,
+    body: String,
+    response: Option<Response>,
+}
+
+#[derive(Clone, Debug)]
+struct Response {
+    status: u16,
+    fields: Vec<(String, String)>,
+    body: String,
+}
+
+/// Why a text is not an example.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExampleError {
+    #[error("an example's first line is `METHOD target`, not `{0}`")]
+    RequestLine(String),
+    #[error("a response's first line is its status, not `{0}`")]
+    StatusLine(String),
+    #[error("`{0}` is not a header line `Name: value`")]
+    Field(String),
+    #[error("an example with a body needs a Content-Type")]
+    ContentType,
+}
+
+/// What came of running an example.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Every rule that matched, also those that do not log.
+    pub matched: Vec<u32>,
+    pub report: Report,
+}
+
+impl Exchange {
+    pub fn parse(example: &Example) -> Result<Exchange, ExampleError> {
+        let request = example.request.as_deref().unwrap_or("GET /");
+        let (first, mut fields, body) = split(request)?;
+        let refuse = || ExampleError::RequestLine(super::lang::error::shown(first));
+        let (method, rest) = first.split_once(' ').ok_or_else(refuse)?;
+        let (target, protocol) = match rest.rsplit_once(' ') {
+            Some((target, protocol)) if protocol.starts_with("HTTP/") => (target, protocol),
+            _ => (rest, "HTTP/1.1"),
+        };
+        if method.is_empty() || target.is_empty() {
+            return Err(refuse());
+        }
+        let has = |fields: &[(String, String)], name: &str| {
+            fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
+        if !body.is_empty() && !has(&fields, "content-type") {
+            return Err(ExampleError::ContentType);
+        }
+        if !has(&fields, "host") {
+            fields.insert(0, ("Host".to_owned(), "example.test".to_owned()));
+        }
+        let framed = has(&fields, "content-length") || has(&fields, "transfer-encoding");
+        if !framed && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
+            fields.push(("Content-Length".to_owned(), body.len().to_string()));
+        }
+        let host =
+            fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")).map_or("", |(_, value)| value);
+        let (host, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !name.is_empty() && !port.contains(']') => {
+                (name, port.parse().unwrap_or(443))
+            }
+            _ => (host, 443),
+        };
+        let host = host.to_ascii_lowercase();
+        let response = match &example.response {
+            None => None,
+            Some(text) => Some(response(text)?),
+        };
+        Ok(Exchange {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            protocol: protocol.to_owned(),
+            host,
+            port,
+            fields,
+            body: body.to_owned(),
+            response,
+        })
+    }
+
+    /// Runs all phases. The engine should be in detection mode, or an early rule may keep a
+    /// later one from being asked.
+    pub fn run(&self, engine: &Arc<Engine>) -> Outcome {
+        let facts = ConnectionFacts {
+            client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            client_port: 40_000,
+            server_ip: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1))),
+            server_port: self.port,
+            sni: Some(&self.host),
+            identity: None,
+            unix_ms: 0,
+            unique_id: "EXAMPLE",
+        };
+        let mut transaction = engine.begin(&facts);
+        let fields = as_fields(&self.fields);
+        let head = RequestHead {
+            method: &self.method,
+            target: self.target.as_bytes(),
+            protocol: &self.protocol,
+            scheme: "https",
+            host: &self.host,
+            port: self.port,
+            fields: &fields,
+        };
+        let mut go_on = transaction.request_headers(&head) == Decision::Continue;
+        go_on = go_on && transaction.request_body(&whole(&self.body)) == Decision::Continue;
+        if let Some(response) = self.response.as_ref().filter(|_| go_on) {
+            let fields = as_fields(&response.fields);
+            let head = ResponseHead { status: response.status, protocol: "HTTP/1.1", fields: &fields };
+            if transaction.response_headers(&head) == Decision::Continue && transaction.wants_response_body()
+            {
+                transaction.response_body(&whole(&response.body));
+            }
+        }
+        transaction.finish_with_matches()
+    }
+}
+
+fn response(text: &str) -> Result<Response, ExampleError> {
+    let (first, mut fields, body) = split(text)?;
+    let status = first.strip_prefix("HTTP/1.1 ").unwrap_or(first).split(' ').next().unwrap_or_default();
+    let status = status
+        .parse()
+        .ok()
+        .filter(|status| (100..=599).contains(status))
+        .ok_or_else(|| ExampleError::StatusLine(super::lang::error::shown(first)))?;
+    if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+        fields.push(("Content-Length".to_owned(), body.len().to_string()));
+    }
+    Ok(Response { status, fields, body: body.to_owned() })
+}
+
+type Fields = Vec<(String, String)>;
+
+/// First line, header lines, body.
+fn split(text: &str) -> Result<(&str, Fields, &str), ExampleError> {
+    let (first, mut rest) = line(text);
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let (next, after) = line(rest);
+        rest = after;
+        if next.is_empty() {
+            break;
+        }
+        let refuse = || ExampleError::Field(super::lang::error::shown(next));
+        let (name, value) = next.split_once(':').ok_or_else(refuse)?;
+        if name.is_empty() {
+            return Err(refuse());
+        }
+        fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+    }
+    Ok((first, fields, rest))
+}
+
+fn line(text: &str) -> (&str, &str) {
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    (line.strip_suffix('\r').unwrap_or(line), rest)
+}
+
+fn as_fields(fields: &Fields) -> Vec<Field<'_>> {
+    fields.iter().map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() }).collect()
+}
+
+fn whole(text: &str) -> Body<'_> {
+    Body { bytes: text.as_bytes(), extent: Extent::Whole, coding_error: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(request: &str) -> Result<Exchange, ExampleError> {
+        Exchange::parse(&Example { request: Some(request.to_owned()), response: None })
+    }
+
+    #[test]
+    fn a_request_is_read_from_text() {
+        let exchange =
+            parse("POST /a?b=c\nContent-Type: text/plain\r\nHost: A.test:8443\n\none\n\ntwo").expect("valid");
+        assert_eq!(
+            (&*exchange.method, &*exchange.target, &*exchange.protocol),
+            ("POST", "/a?b=c", "HTTP/1.1")
+        );
+        assert_eq!((&*exchange.host, exchange.port, &*exchange.body), ("a.test", 8443, "one\n\ntwo"));
+        assert_eq!(exchange.fields.last(), Some(&("Content-Length".to_owned(), "8".to_owned())));
+        let plain = parse("GET /a b HTTP/1.0").expect("valid");
+        assert_eq!((&*plain.target, &*plain.protocol, &*plain.host), ("/a b", "HTTP/1.0", "example.test"));
+    }
+
+    #[test]
+    fn what_is_not_an_example_is_refused() {
+        assert!(matches!(parse("GET"), Err(ExampleError::RequestLine(_))));
+        assert!(matches!(parse("GET /\nnonsense"), Err(ExampleError::Field(_))));
+        assert_eq!(parse("POST /\n\nbody").err(), Some(ExampleError::ContentType));
+        let example = Example { request: None, response: Some("OK".to_owned()) };
+        assert!(matches!(Exchange::parse(&example), Err(ExampleError::StatusLine(_))));
+    }
+}

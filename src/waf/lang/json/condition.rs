@@ -1,0 +1,173 @@
+//! Conditions: a leaf, or `all`, `any` and `not` of conditions.
+
+use super::super::ast::{All, Any, Condition, Leaf, Named, Not, OperatorCall};
+use super::super::error::{At, Problems, shown};
+use super::super::node::{Kind, Node};
+use super::{Fields, list, target, text};
+use crate::waf::report::PhaseName;
+use crate::waf::variable::target::Role;
+use crate::waf::{operator, transformation};
+
+/// Conditions inside each other at most.
+const DEPTH: usize = 16;
+/// Transformations of one leaf at most; real ones have up to eight.
+const STEPS: usize = 32;
+const LEAF_KEYS: &[&str] = &["variables", "transformations", "operator", "negate", "capture", "multi_match"];
+const JOIN_KEYS: &[&str] = &["all", "any", "not"];
+
+pub(super) fn condition(node: &Node, problems: &mut Problems, depth: usize) -> Option<Condition> {
+    let Kind::Object(entries) = &node.kind else {
+        problems.add(node.place, format!("a condition is an object, not {}", node.kind_name()));
+        return None;
+    };
+    if depth > DEPTH {
+        problems.add(node.place, format!("more than {DEPTH} conditions inside each other"));
+        return None;
+    }
+    let Some((join, inner)) = entries.iter().find(|(key, _)| JOIN_KEYS.contains(&key.value.as_str())) else {
+        return leaf(node, problems).map(|leaf| Condition::Leaf(Box::new(leaf)));
+    };
+    if entries.len() > 1 {
+        let other = entries.iter().find(|(key, _)| key.place != join.place).map_or(join, |(key, _)| key);
+        problems.add(
+            other.place,
+            format!(
+                "a condition has exactly one form, and `{}` stands beside `{}`",
+                shown(&other.value),
+                join.value
+            ),
+        );
+        return None;
+    }
+    if join.value == "not" {
+        return condition(inner, problems, depth + 1)
+            .map(|inner| Condition::Not(Not { not: Box::new(inner) }));
+    }
+    let nodes = list(inner, &format!("`{}`", join.value), problems)?;
+    if nodes.is_empty() {
+        problems.add(inner.place, format!("`{}` of nothing", join.value));
+        return None;
+    }
+    let inner: Vec<Option<Condition>> =
+        nodes.iter().map(|node| condition(node, problems, depth + 1)).collect();
+    let inner: Option<Vec<Condition>> = inner.into_iter().collect();
+    Some(match join.value.as_str() {
+        "all" => Condition::All(All { all: inner? }),
+        _ => Condition::Any(Any { any: inner? }),
+    })
+}
+
+fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
+    let known: Vec<&str> = LEAF_KEYS.iter().chain(JOIN_KEYS).copied().collect();
+    let fields = Fields::of(node, "a condition", &known, problems)?;
+    let variables = fields.required("variables", problems).and_then(|node| {
+        let nodes = list(node, "`variables`", problems)?;
+        let mut targets = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let at = text(node, "a variable", problems)?;
+            targets.push(At::new(at.place, target(&at, problems)?));
+        }
+        if targets.iter().all(|at| at.value.role == Role::Exclude) {
+            problems.add(node.place, "`variables` takes nothing in, so the rule can never match");
+            return None;
+        }
+        Some(targets)
+    });
+    let transformations = fields.get("transformations").map(|node| transformations(node, problems));
+    let operator = fields.required("operator", problems).and_then(|node| operator_call(node, problems));
+    let negate = fields.boolean("negate", problems);
+    let capture = fields.boolean("capture", problems);
+    let multi_match = fields.boolean("multi_match", problems);
+    Some(Leaf {
+        place: node.place,
+        variables: variables?,
+        transformations: match transformations {
+            None => None,
+            Some(read) => Some(read?),
+        },
+        operator: operator?,
+        negate,
+        capture,
+        multi_match,
+    })
+}
+
+fn transformations(node: &Node, problems: &mut Problems) -> Option<Vec<At<Named>>> {
+    let nodes = list(node, "`transformations`", problems)?;
+    if nodes.len() > STEPS {
+        problems.add(node.place, format!("more than {STEPS} transformations"));
+        return None;
+    }
+    let mut steps = Vec::with_capacity(nodes.len());
+    let mut whole = true;
+    for node in nodes {
+        let Some(name) = text(node, "a transformation", problems) else {
+            whole = false;
+            continue;
+        };
+        // `none` clears inherited transformations in other languages; there are none here.
+        if name.value == "none" {
+            continue;
+        }
+        match transformation::find(&name.value) {
+            Some(found) => steps.push(At::new(node.place, Named(found))),
+            None => {
+                problems.unknown(node.place, "transformation", &name.value, transformation::names());
+                whole = false;
+            }
+        }
+    }
+    whole.then_some(steps)
+}
+
+fn operator_call(node: &Node, problems: &mut Problems) -> Option<OperatorCall> {
+    let Kind::Object(entries) = &node.kind else {
+        problems.add_with_help(
+            node.place,
+            format!("`operator` is an object, not {}", node.kind_name()),
+            Some("write {\"NAME\": ARGUMENT}".to_owned()),
+        );
+        return None;
+    };
+    let [(name, argument)] = &entries[..] else {
+        problems.add(node.place, format!("`operator` names one operator, not {}", entries.len()));
+        return None;
+    };
+    if !operator::names().any(|known| known == name.value) {
+        problems.unknown(name.place, "operator", &name.value, operator::names());
+        return None;
+    }
+    Some(OperatorCall { name: name.clone(), argument: At::new(argument.place, argument.to_json()) })
+}
+
+/// A variable must have its values when the rule runs.
+pub(super) fn check_phase(condition: &Condition, phase: PhaseName, problems: &mut Problems) {
+    match condition {
+        Condition::Leaf(leaf) => {
+            for at in &leaf.variables {
+                let variable = at.value.variable;
+                if variable.since > phase {
+                    problems.add_with_help(
+                        at.place,
+                        format!("`{}` has no value yet in the phase `{}`", variable.name, phase_name(phase)),
+                        Some(format!("its first phase is `{}`", phase_name(variable.since))),
+                    );
+                }
+            }
+        }
+        Condition::All(All { all: inner }) | Condition::Any(Any { any: inner }) => {
+            inner.iter().for_each(|inner| check_phase(inner, phase, problems));
+        }
+        Condition::Not(Not { not }) => check_phase(not, phase, problems),
+    }
+}
+
+fn phase_name(phase: PhaseName) -> &'static str {
+    match phase {
+        PhaseName::RequestHeaders => "request_headers",
+        PhaseName::RequestBody => "request_body",
+        PhaseName::ResponseHeaders => "response_headers",
+        PhaseName::ResponseBody => "response_body",
+        PhaseName::Logging => "logging",
+    }
+}

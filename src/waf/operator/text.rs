@@ -1,0 +1,165 @@
+//! Comparison with a fixed text, byte for byte and case-sensitive (add the `lowercase`
+//! transformation for the other):
+//!
+//! - `contains`, `str_match`: the text stands somewhere in the value;
+//! - `contains_word`: it does, and no letter, digit or underscore stands right beside it;
+//! - `begins_with`, `ends_with`, `streq`: where the name says;
+//! - `within`: the other way round, the value stands somewhere in the text. The empty value
+//!   does. Lists are therefore written with separators: `"|GET|HEAD|"` over a value that a
+//!   rule has wrapped, or `"GET HEAD"` where values hold no space.
+//!
+//! Argument: a text. Example: `{"begins_with": "/admin"}`.
+
+use memchr::memmem::Finder;
+use serde_json::Value;
+
+use crate::waf::bytes::ByteSet;
+
+use super::{Data, Hit, Need, Operator, OperatorError, text_argument};
+
+#[derive(Debug)]
+struct Text {
+    relation: Relation,
+    finder: Finder<'static>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    BeginsWith,
+    Contains,
+    ContainsWord,
+    EndsWith,
+    StrMatch,
+    Streq,
+    Within,
+}
+
+pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Operator>, OperatorError> {
+    let text = text_argument(name, argument)?;
+    let relation = match name {
+        "begins_with" => Relation::BeginsWith,
+        "contains" => Relation::Contains,
+        "contains_word" => Relation::ContainsWord,
+        "ends_with" => Relation::EndsWith,
+        "str_match" => Relation::StrMatch,
+        "streq" => Relation::Streq,
+        _ => Relation::Within,
+    };
+    Ok(Box::new(Text { relation, finder: Finder::new(text.as_bytes()).into_owned() }))
+}
+
+impl Operator for Text {
+    fn evaluate(&self, value: &[u8]) -> Option<Hit> {
+        let text = self.finder.needle();
+        let whole = 0..value.len();
+        let span = match self.relation {
+            Relation::BeginsWith => value.starts_with(text).then_some(0..text.len()),
+            Relation::EndsWith => value.ends_with(text).then(|| value.len() - text.len()..value.len()),
+            Relation::Streq => (value == text).then_some(whole),
+            Relation::Contains | Relation::StrMatch => {
+                self.finder.find(value).map(|start| start..start + text.len())
+            }
+            Relation::ContainsWord => self
+                .finder
+                .find_iter(value)
+                .map(|start| start..start + text.len())
+                .find(|span| is_border(value, span.start) && is_border_after(value, span.end)),
+            // The other direction: the value is the needle.
+            Relation::Within => memchr::memmem::find(text, value).map(|_| whole),
+        };
+        span.map(Hit::at)
+    }
+
+    fn need(&self) -> Need {
+        let text = self.finder.needle();
+        if self.relation == Relation::Within {
+            // The empty value matches, so that no byte is needed.
+            return Need::ALWAYS;
+        }
+        if text.is_empty() {
+            return Need::ALWAYS;
+        }
+        Need {
+            literals: Some(vec![text.to_ascii_lowercase()]),
+            bytes: text.iter().take(4).map(|&byte| ByteSet::of(&[byte])).collect(),
+            min_len: text.len(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let name = match self.relation {
+            Relation::BeginsWith => "begins_with",
+            Relation::Contains => "contains",
+            Relation::ContainsWord => "contains_word",
+            Relation::EndsWith => "ends_with",
+            Relation::StrMatch => "str_match",
+            Relation::Streq => "streq",
+            Relation::Within => "within",
+        };
+        format!("{name} {}", String::from_utf8_lossy(self.finder.needle()))
+    }
+}
+
+/// No word goes on to the left of `at`.
+fn is_border(value: &[u8], at: usize) -> bool {
+    at == 0 || !is_word(value[at - 1])
+}
+
+/// No word goes on at `at`.
+fn is_border_after(value: &[u8], at: usize) -> bool {
+    value.get(at).is_none_or(|&byte| !is_word(byte))
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{built, check};
+
+    #[test]
+    fn each_relation_says_where_the_text_stands() {
+        check(
+            &*built("contains", json!("ab")),
+            &[(b"xxabab", Some(2..4)), (b"AB", None), (b"a", None), (b"", None)],
+        );
+        check(&*built("str_match", json!("ab")), &[(b"xab", Some(1..3)), (b"ba", None)]);
+        check(&*built("contains", json!("")), &[(b"", Some(0..0)), (b"x", Some(0..0))]);
+        check(&*built("begins_with", json!("/a")), &[(b"/ab", Some(0..2)), (b"x/a", None), (b"/", None)]);
+        check(&*built("ends_with", json!(".php")), &[(b"a.php", Some(1..5)), (b"a.php5", None), (b"", None)]);
+        check(&*built("streq", json!("a")), &[(b"a", Some(0..1)), (b"A", None), (b"aa", None), (b"", None)]);
+    }
+
+    #[test]
+    fn a_word_has_borders_on_both_sides() {
+        check(
+            &*built("contains_word", json!("id")),
+            &[
+                (b"id", Some(0..2)),
+                (b"void id;", Some(5..7)),
+                (b"identity", None),
+                (b"my_id", None),
+                (b"id2", None),
+                (b"(id)", Some(1..3)),
+                (b"\xc3id\xc3", Some(1..3)),
+            ],
+        );
+    }
+
+    #[test]
+    fn within_looks_for_the_value_in_the_text() {
+        check(
+            &*built("within", json!("GET HEAD")),
+            &[
+                (b"GET", Some(0..3)),
+                (b"", Some(0..0)),
+                (b"EAD", Some(0..3)),
+                (b"POST", None),
+                (b"GET HEAD ", None),
+            ],
+        );
+    }
+}

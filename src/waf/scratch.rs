@@ -1,0 +1,127 @@
+//! What one transaction needs while it runs, kept in a pool so that a benign exchange
+//! allocates nothing. Everything in it is bounded by the bodies and heads that callers bound.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::bytes::ByteSet;
+use super::report::Match;
+use super::variable::store::{Span, Store};
+use super::variable::target::Target;
+
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub store: Store,
+    /// Values that passed the prefilter of a leaf, sorted by leaf before a phase runs.
+    pub candidates: Vec<Candidate>,
+    /// Rules that have to be looked at, and rules that an exclusion switched off.
+    pub awake: Vec<u64>,
+    pub off: Vec<u64>,
+    /// Targets that an exclusion took from rules.
+    pub exclusions: Vec<ActiveExclusion>,
+    pub tx: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What the rule that is running matched so far.
+    pub matched: Vec<Matched>,
+    pub matched_rules: Vec<u32>,
+    pub report: Vec<Match>,
+    pub buffers: Vec<Buffer>,
+    pub applicable: Vec<u64>,
+    pub temporary: [Vec<u8>; 2],
+}
+
+/// A leaf's operator should look at this span, the transformed value of that number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub leaf: u32,
+    pub value: u32,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveExclusion {
+    pub rules: Arc<[u64]>,
+    pub targets: Arc<[Target]>,
+}
+
+/// A value that a leaf matched.
+#[derive(Clone, Debug)]
+pub(crate) struct Matched {
+    pub leaf: usize,
+    /// As rules spell it, `args:q`.
+    pub name: Span,
+    pub raw: Span,
+    pub transformed: Span,
+    /// In `transformed`; nothing for a negated match.
+    pub hit: Span,
+    pub note: Option<String>,
+    /// What an exclusion could name: live and counted values cannot be excluded.
+    pub excludable: bool,
+}
+
+/// A value on its way down the transformation tree.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    pub bytes: Vec<u8>,
+    /// Where the value lies when it is the one that came in.
+    pub original: Option<Span>,
+    pub present: ByteSet,
+    pub literal_hits: Vec<u64>,
+    pub literals_known: bool,
+    /// As it is, and in lower case.
+    pub sides: [BufferSide; 2],
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct BufferSide {
+    pub byte_hits: Vec<u64>,
+    pub known: bool,
+    pub kept: Option<Span>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        const KEPT: usize = 16 * 1024;
+        self.store.clear();
+        self.candidates.clear();
+        self.candidates.shrink_to(1024);
+        self.awake.clear();
+        self.off.clear();
+        self.exclusions.clear();
+        self.tx.clear();
+        self.matched.clear();
+        self.matched_rules.clear();
+        self.report.clear();
+        for buffer in &mut self.buffers {
+            buffer.bytes.clear();
+            buffer.bytes.shrink_to(KEPT);
+        }
+        for bytes in &mut self.temporary {
+            bytes.clear();
+            bytes.shrink_to(KEPT);
+        }
+    }
+}
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Idle scratches per thread; beyond that memory goes back.
+const POOLED: usize = 64;
+
+pub(crate) fn take() -> Box<Scratch> {
+    POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop()).ok().flatten().unwrap_or_default()
+}
+
+pub(crate) fn give_back(mut scratch: Box<Scratch>) {
+    scratch.clear();
+    // A thread that is ending has no pool any more; the scratch is then freed.
+    let _ = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && pool.len() < POOLED
+        {
+            pool.push(scratch);
+        }
+    });
+}

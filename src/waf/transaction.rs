@@ -1,0 +1,259 @@
+//! One exchange walked phase by phase. The caller shows heads and bodies in order; each phase
+//! answers with a decision, and `finish` tells everything.
+
+use std::sync::Arc;
+
+use super::act::{self, Effect};
+use super::engine::{Engine, Mode};
+use super::evaluate::Evaluation;
+use super::example::Outcome;
+use super::exclusion;
+use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
+use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
+use super::scratch::{self, Scratch};
+use super::variable::Collection;
+use super::variable::collect::{self, Notes};
+use super::{bits, scan};
+
+/// One exchange. It may wait between phases for as long as the exchange lasts.
+#[derive(Debug)]
+pub struct Transaction {
+    engine: Arc<Engine>,
+    /// Taken only when the transaction ends.
+    scratch: Option<Box<Scratch>>,
+    pub(super) state: State,
+}
+
+/// A change that a rule makes to a head on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// All fields of this name (lower case) leave the request.
+    StripRequest(Arc<str>),
+    /// All fields of this name (lower case) leave the response.
+    StripResponse(Arc<str>),
+}
+
+/// What has come of the exchange so far.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    notes: Notes,
+    unix_ms: u64,
+    /// Values that were scanned already.
+    scanned: usize,
+    pub inbound: i64,
+    pub outbound: i64,
+    /// Points and index of the highest scoring rule, inbound and outbound.
+    pub highest: [Option<(i64, usize)>; 2],
+    pub interruption: Option<Interruption>,
+    pub allowed: bool,
+    pub edits: Vec<HeaderEdit>,
+    pub matches_dropped: u32,
+}
+
+impl Transaction {
+    pub(super) fn begin(engine: Arc<Engine>, facts: &ConnectionFacts) -> Transaction {
+        let mut scratch = scratch::take();
+        scratch.awake.extend_from_slice(&engine.program.unconditional);
+        scratch.off.resize(engine.program.unconditional.len(), 0);
+        collect::connection(&mut scratch.store, facts);
+        let state = State { unix_ms: facts.unix_ms, ..State::default() };
+        Transaction { engine, scratch: Some(scratch), state }
+    }
+
+    pub fn request_headers(&mut self, head: &RequestHead) -> Decision {
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        collect::request_head(&mut scratch.store, head, &mut state.notes);
+        if !engine.program.exclusions.is_empty() {
+            let path = scratch.store.first(Collection::RequestFilename).unwrap_or_default().to_vec();
+            let place = exclusion::Place { host: head.host, path: &path, unix_ms: state.unix_ms };
+            exclusion::activate(&engine.program.exclusions, &place, scratch);
+        }
+        self.run(PhaseName::RequestHeaders)
+    }
+
+    /// True when some rule looks at what only a request body can hold, so that the body is worth
+    /// collecting before it is let go.
+    pub fn wants_request_body(&self) -> bool {
+        self.is_watching() && self.engine.program.looks_at_request_body
+    }
+
+    /// Called with an empty body when there is none.
+    pub fn request_body(&mut self, body: &Body) -> Decision {
+        if !self.is_watching() {
+            return self.decision();
+        }
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        let keep_raw = engine.program.mentions(Collection::RequestBody);
+        collect::request_body(&mut scratch.store, body, keep_raw, &mut state.notes);
+        self.run(PhaseName::RequestBody)
+    }
+
+    pub fn response_headers(&mut self, head: &ResponseHead) -> Decision {
+        if !self.is_watching() {
+            return self.decision();
+        }
+        let Some(scratch) = &mut self.scratch else { return Decision::Continue };
+        collect::response_head(&mut scratch.store, head);
+        self.run(PhaseName::ResponseHeaders)
+    }
+
+    /// True when rules look at response bodies and this one is text, as far as its head says.
+    pub fn wants_response_body(&self) -> bool {
+        self.is_watching()
+            && self.engine.program.looks_at_response_body
+            && self.scratch.as_ref().is_some_and(|scratch| {
+                scratch.store.first(Collection::ResponseContentType).is_none_or(is_textual)
+            })
+    }
+
+    pub fn response_body(&mut self, body: &Body) -> Decision {
+        if !self.is_watching() {
+            return self.decision();
+        }
+        let Transaction { engine, scratch: Some(scratch), .. } = self else { return Decision::Continue };
+        if !body.bytes.is_empty() && engine.program.mentions(Collection::ResponseBody) {
+            scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
+        }
+        self.run(PhaseName::ResponseBody)
+    }
+
+    /// What rules want changed in the heads; ask after each phase.
+    pub fn header_edits(&self) -> &[HeaderEdit] {
+        &self.state.edits
+    }
+
+    /// Runs the logging phase and ends the exchange.
+    pub fn finish(self) -> Report {
+        self.finish_with_matches().report
+    }
+
+    /// [`Transaction::finish`], with all rules that matched, also those that do not log.
+    pub fn finish_with_matches(mut self) -> Outcome {
+        self.state.allowed = false;
+        self.run(PhaseName::Logging);
+        let program = &self.engine.program;
+        let ledger = Ledger {
+            inbound: self.state.inbound,
+            inbound_threshold: program.inbound_threshold,
+            outbound: self.state.outbound,
+            outbound_threshold: program.outbound_threshold,
+            paranoia_level: program.paranoia_level,
+        };
+        let scratch = self.scratch.as_mut();
+        let (matches, matched) = scratch
+            .map(|scratch| (std::mem::take(&mut scratch.report), std::mem::take(&mut scratch.matched_rules)))
+            .unwrap_or_default();
+        Outcome {
+            matched,
+            report: Report {
+                interruption: self.state.interruption.take(),
+                detection_only: program.mode == Mode::Detect,
+                ledger,
+                matches,
+                matches_dropped: self.state.matches_dropped,
+            },
+        }
+    }
+
+    /// False once a rule allowed or stopped the exchange.
+    fn is_watching(&self) -> bool {
+        !self.state.allowed && self.decision() == Decision::Continue
+    }
+
+    /// What was decided so far.
+    fn decision(&self) -> Decision {
+        match &self.state.interruption {
+            Some(interruption) if self.engine.program.mode == Mode::Block => {
+                Decision::Interrupt(interruption.clone())
+            }
+            _ => Decision::Continue,
+        }
+    }
+
+    fn run(&mut self, name: PhaseName) -> Decision {
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        let program = &engine.program;
+        let phase = &program.phases[name as usize];
+        scan::scan(program, scratch, state.scanned, phase.first_leaf);
+        state.scanned = scratch.store.values.len();
+        scratch.candidates.sort_unstable_by_key(|candidate| (candidate.leaf, candidate.value));
+        let mut from = phase.rules.start;
+        while let Some(index) = bits::next(&scratch.awake, from).filter(|index| *index < phase.rules.end) {
+            from = index + 1;
+            if bits::contains(&scratch.off, index) {
+                continue;
+            }
+            let rule = &program.rules[index];
+            scratch.matched.clear();
+            let matched = match &rule.condition {
+                None => true,
+                Some(condition) => Evaluation { program, scratch }.condition(condition),
+            };
+            if matched && act::act(program, index, scratch, state) == Effect::Stop {
+                break;
+            }
+        }
+        if !state.allowed {
+            self.weigh(name);
+        }
+        self.decision()
+    }
+
+    /// At the end of a phase the score is held against its threshold.
+    fn weigh(&mut self, phase: PhaseName) {
+        let program = &self.engine.program;
+        let (score, threshold, highest) = match phase {
+            PhaseName::RequestHeaders | PhaseName::RequestBody => {
+                (self.state.inbound, program.inbound_threshold, self.state.highest[0])
+            }
+            PhaseName::ResponseHeaders | PhaseName::ResponseBody => {
+                (self.state.outbound, program.outbound_threshold, self.state.highest[1])
+            }
+            PhaseName::Logging => return,
+        };
+        if score < threshold || self.state.interruption.is_some() {
+            return;
+        }
+        let rule = highest.and_then(|(_, index)| program.rules.get(index));
+        let message = rule.map_or("", |rule| rule.message.as_str());
+        self.state.interruption = Some(Interruption {
+            phase,
+            action: Disruption::Deny { status: 403 },
+            rule: rule.map_or(0, |rule| rule.id),
+            reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
+        });
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            scratch::give_back(scratch);
+        }
+    }
+}
+
+/// Media types whose bodies are text. A response that does not say is taken for text, since
+/// browsers guess too.
+fn is_textual(content_type: &[u8]) -> bool {
+    let end = content_type.iter().position(|&b| b == b';' || b == b',').unwrap_or(content_type.len());
+    let media = content_type[..end].trim_ascii().to_ascii_lowercase();
+    media.is_empty()
+        || media.starts_with(b"text/")
+        || media.ends_with(b"+json")
+        || media.ends_with(b"+xml")
+        || !media.contains(&b'/')
+        || matches!(
+            &media[..],
+            b"application/json"
+                | b"application/xml"
+                | b"application/javascript"
+                | b"application/x-javascript"
+                | b"application/ecmascript"
+                | b"application/x-www-form-urlencoded"
+                | b"application/graphql"
+                | b"application/x-ndjson"
+                | b"application/x-httpd-php"
+                | b"application/x-sh"
+        )
+}

@@ -1,0 +1,235 @@
+//! Variables: what rules can look at. A variable's name stands for one or several collections
+//! of values (`args` is the query's and the body's), or for state that rules make themselves
+//! (`tx`, `matched_var`). This table is the only list of them.
+
+pub mod collect;
+pub mod store;
+pub mod target;
+
+use crate::waf::report::PhaseName;
+
+/// A collection of values, filled once by [`collect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Collection {
+    ArgsGet,
+    ArgsPost,
+    ArgsGetNames,
+    ArgsPostNames,
+    ArgsCombinedSize,
+    RequestCookies,
+    RequestCookiesNames,
+    RequestHeaders,
+    RequestHeadersNames,
+    RequestUri,
+    RequestUriRaw,
+    RequestFilename,
+    RequestBasename,
+    QueryString,
+    RequestLine,
+    RequestMethod,
+    RequestProtocol,
+    RequestBody,
+    RequestBodyLength,
+    ReqbodyProcessor,
+    ReqbodyError,
+    ReqbodyErrorMsg,
+    MultipartStrictError,
+    Files,
+    FilesNames,
+    FilesCombinedSize,
+    MultipartPartHeaders,
+    XmlText,
+    XmlAttributes,
+    RemoteAddr,
+    RemotePort,
+    RemoteUser,
+    ServerName,
+    ServerPort,
+    ServerAddr,
+    Sni,
+    UniqueId,
+    ResponseStatus,
+    ResponseProtocol,
+    ResponseHeaders,
+    ResponseHeadersNames,
+    ResponseContentType,
+    ResponseContentLength,
+    ResponseBody,
+}
+
+impl Collection {
+    pub const COUNT: usize = Collection::ResponseBody as usize + 1;
+
+    /// True for what the origin sent.
+    pub fn is_response(self) -> bool {
+        self >= Collection::ResponseStatus
+    }
+
+    /// True for what only a request body can fill with more than a default.
+    pub fn is_request_body(self) -> bool {
+        use Collection::*;
+        matches!(
+            self,
+            ArgsPost
+                | ArgsPostNames
+                | RequestBody
+                | RequestBodyLength
+                | ReqbodyProcessor
+                | ReqbodyError
+                | ReqbodyErrorMsg
+                | MultipartStrictError
+                | Files
+                | FilesNames
+                | FilesCombinedSize
+                | MultipartPartHeaders
+                | XmlText
+                | XmlAttributes
+                | ArgsCombinedSize
+        )
+    }
+}
+
+/// State that changes while rules run, so it is looked up when a rule asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Live {
+    Tx,
+    MatchedVar,
+    MatchedVarName,
+    MatchedVars,
+    MatchedVarsNames,
+}
+
+/// Where a variable's values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Collections(&'static [Collection]),
+    Live(Live),
+}
+
+/// Which selectors a variable takes after its colon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// None: it is one value.
+    None,
+    /// A key or a `/regex/`.
+    Any,
+    /// `/*` for text nodes or `//@*` for attributes, and nothing else: no other XPath.
+    Xml,
+}
+
+/// One variable of the table.
+#[derive(Debug)]
+pub struct Variable {
+    pub name: &'static str,
+    pub origin: Origin,
+    pub keys: Keys,
+    /// The first phase in which it has its values, at least some of them.
+    pub since: PhaseName,
+}
+
+pub fn find(name: &str) -> Option<&'static Variable> {
+    TABLE.iter().find(|variable| variable.name == name)
+}
+
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|variable| variable.name)
+}
+
+/// The shortest name that stands for exactly this collection.
+pub fn name_of(collection: Collection) -> &'static str {
+    TABLE
+        .iter()
+        .find(|variable| matches!(variable.origin, Origin::Collections(list) if list.first() == Some(&collection) && (list.len() == 1 || variable.keys == Keys::Xml)))
+        .map_or("xml", |variable| variable.name)
+}
+
+const fn of(
+    name: &'static str,
+    collections: &'static [Collection],
+    keys: Keys,
+    since: PhaseName,
+) -> Variable {
+    Variable { name, origin: Origin::Collections(collections), keys, since }
+}
+
+const fn live(name: &'static str, live: Live, keys: Keys) -> Variable {
+    Variable { name, origin: Origin::Live(live), keys, since: PhaseName::RequestHeaders }
+}
+
+use Collection as C;
+use PhaseName::{RequestBody, RequestHeaders, ResponseBody, ResponseHeaders};
+
+static TABLE: &[Variable] = &[
+    of("args", &[C::ArgsGet, C::ArgsPost], Keys::Any, RequestHeaders),
+    of("args_get", &[C::ArgsGet], Keys::Any, RequestHeaders),
+    of("args_post", &[C::ArgsPost], Keys::Any, RequestBody),
+    of("args_names", &[C::ArgsGetNames, C::ArgsPostNames], Keys::Any, RequestHeaders),
+    of("args_get_names", &[C::ArgsGetNames], Keys::Any, RequestHeaders),
+    of("args_post_names", &[C::ArgsPostNames], Keys::Any, RequestBody),
+    of("args_combined_size", &[C::ArgsCombinedSize], Keys::None, RequestBody),
+    of("request_cookies", &[C::RequestCookies], Keys::Any, RequestHeaders),
+    of("request_cookies_names", &[C::RequestCookiesNames], Keys::Any, RequestHeaders),
+    of("request_headers", &[C::RequestHeaders], Keys::Any, RequestHeaders),
+    of("request_headers_names", &[C::RequestHeadersNames], Keys::Any, RequestHeaders),
+    of("request_uri", &[C::RequestUri], Keys::None, RequestHeaders),
+    of("request_uri_raw", &[C::RequestUriRaw], Keys::None, RequestHeaders),
+    of("request_filename", &[C::RequestFilename], Keys::None, RequestHeaders),
+    of("request_basename", &[C::RequestBasename], Keys::None, RequestHeaders),
+    of("query_string", &[C::QueryString], Keys::None, RequestHeaders),
+    of("request_line", &[C::RequestLine], Keys::None, RequestHeaders),
+    of("request_method", &[C::RequestMethod], Keys::None, RequestHeaders),
+    of("request_protocol", &[C::RequestProtocol], Keys::None, RequestHeaders),
+    of("request_body", &[C::RequestBody], Keys::None, RequestBody),
+    of("request_body_length", &[C::RequestBodyLength], Keys::None, RequestBody),
+    of("reqbody_processor", &[C::ReqbodyProcessor], Keys::None, RequestBody),
+    of("reqbody_error", &[C::ReqbodyError], Keys::None, RequestBody),
+    of("reqbody_error_msg", &[C::ReqbodyErrorMsg], Keys::None, RequestBody),
+    of("multipart_strict_error", &[C::MultipartStrictError], Keys::None, RequestBody),
+    of("files", &[C::Files], Keys::Any, RequestBody),
+    of("files_names", &[C::FilesNames], Keys::Any, RequestBody),
+    of("files_combined_size", &[C::FilesCombinedSize], Keys::None, RequestBody),
+    of("multipart_part_headers", &[C::MultipartPartHeaders], Keys::Any, RequestBody),
+    of("xml", &[C::XmlText, C::XmlAttributes], Keys::Xml, RequestBody),
+    of("remote_addr", &[C::RemoteAddr], Keys::None, RequestHeaders),
+    of("remote_port", &[C::RemotePort], Keys::None, RequestHeaders),
+    of("remote_user", &[C::RemoteUser], Keys::None, RequestHeaders),
+    of("server_name", &[C::ServerName], Keys::None, RequestHeaders),
+    of("server_port", &[C::ServerPort], Keys::None, RequestHeaders),
+    of("server_addr", &[C::ServerAddr], Keys::None, RequestHeaders),
+    of("sni", &[C::Sni], Keys::None, RequestHeaders),
+    of("unique_id", &[C::UniqueId], Keys::None, RequestHeaders),
+    of("response_status", &[C::ResponseStatus], Keys::None, ResponseHeaders),
+    of("response_protocol", &[C::ResponseProtocol], Keys::None, ResponseHeaders),
+    of("response_headers", &[C::ResponseHeaders], Keys::Any, ResponseHeaders),
+    of("response_headers_names", &[C::ResponseHeadersNames], Keys::Any, ResponseHeaders),
+    of("response_content_type", &[C::ResponseContentType], Keys::None, ResponseHeaders),
+    of("response_content_length", &[C::ResponseContentLength], Keys::None, ResponseHeaders),
+    of("response_body", &[C::ResponseBody], Keys::None, ResponseBody),
+    live("tx", Live::Tx, Keys::Any),
+    live("matched_var", Live::MatchedVar, Keys::None),
+    live("matched_var_name", Live::MatchedVarName, Keys::None),
+    live("matched_vars", Live::MatchedVars, Keys::Any),
+    live("matched_vars_names", Live::MatchedVarsNames, Keys::Any),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_collection_has_a_variable_and_every_name_stands_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut collections = std::collections::BTreeSet::new();
+        for variable in TABLE {
+            assert!(seen.insert(variable.name), "{} twice", variable.name);
+            if let Origin::Collections(list) = variable.origin {
+                collections.extend(list);
+            }
+        }
+        assert_eq!(collections.len(), Collection::COUNT);
+        assert_eq!(name_of(C::ArgsGet), "args_get");
+        assert_eq!(name_of(C::XmlText), "xml");
+        assert_eq!(name_of(C::ResponseBody), "response_body");
+    }
+}

@@ -1,0 +1,100 @@
+//! The values of one exchange: one growing buffer and spans in it.
+
+use super::Collection;
+
+/// A piece of the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// The part of this span at these offsets in it.
+    pub fn part(self, range: &std::ops::Range<usize>) -> Span {
+        Span { start: self.start + range.start.min(self.len()), end: self.start + range.end.min(self.len()) }
+    }
+}
+
+/// One value with the key it has in its collection (empty where there are no keys).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub collection: Collection,
+    pub key: Span,
+    pub value: Span,
+}
+
+/// Filled phase by phase; nothing is taken out before the exchange ends.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub bytes: Vec<u8>,
+    pub values: Vec<Value>,
+    /// The values of each collection in order of arrival.
+    pub index: [Vec<u32>; Collection::COUNT],
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { bytes: Vec::new(), values: Vec::new(), index: [const { Vec::new() }; Collection::COUNT] }
+    }
+}
+
+impl Store {
+    /// Copies bytes in.
+    pub fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span { start, end: self.bytes.len() }
+    }
+
+    pub fn get(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start..span.end]
+    }
+
+    pub fn add(&mut self, collection: Collection, key: Span, value: Span) {
+        // Bodies are bounded far below four thousand million values.
+        self.index[collection as usize].push(self.values.len() as u32);
+        self.values.push(Value { collection, key, value });
+    }
+
+    /// Copies one value in, without a key.
+    pub fn add_bytes(&mut self, collection: Collection, value: &[u8]) {
+        let value = self.keep(value);
+        self.add(collection, Span::default(), value);
+    }
+
+    pub fn add_number(&mut self, collection: Collection, number: u64) {
+        use std::io::Write;
+        let start = self.bytes.len();
+        // Writing to a vector cannot fail.
+        let _ = write!(self.bytes, "{number}");
+        let end = self.bytes.len();
+        self.add(collection, Span::default(), Span { start, end });
+    }
+
+    /// The values of a collection.
+    pub fn of(&self, collection: Collection) -> impl Iterator<Item = (u32, &Value)> + '_ {
+        self.index[collection as usize].iter().map(|&at| (at, &self.values[at as usize]))
+    }
+
+    pub fn first(&self, collection: Collection) -> Option<&[u8]> {
+        self.of(collection).next().map(|(_, value)| self.get(value.value))
+    }
+
+    /// Empties the store and gives back memory that a large body took.
+    pub fn clear(&mut self) {
+        const KEPT: usize = 64 * 1024;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.values.clear();
+        self.values.shrink_to(1024);
+        for list in &mut self.index {
+            list.clear();
+            list.shrink_to(256);
+        }
+    }
+}
