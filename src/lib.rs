@@ -1,5 +1,6 @@
 //! Portward: a TLS-inspecting forward proxy and web application firewall.
 
+pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod ca;

@@ -9,6 +9,7 @@ pub mod read;
 pub mod record;
 pub mod redact;
 pub mod sink;
+pub mod visible;
 mod writer;
 
 use std::collections::VecDeque;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::record::{Gap, GapKind};
 use super::redact::{Redaction, redact};
 use super::sink::{Batch, Sink};
+use super::visible::visible;
 use super::{Lost, Queued, Shared, State, WriterState};
 
 /// Records in one batch at most.
@@ -229,15 +230,14 @@ fn gather<'a>(
 }
 
 /// Serialising plain data into memory fails only for maps with keys that are no strings, of
-/// which a record has none; should it happen, the half line is taken back and logged.
+/// which a record has none; should it happen, it is logged.
 fn append_line(bytes: &mut Vec<u8>, line: &impl serde::Serialize) {
-    let before = bytes.len();
-    match serde_json::to_writer(&mut *bytes, line) {
-        Ok(()) => bytes.push(b'\n'),
-        Err(error) => {
-            bytes.truncate(before);
-            tracing::error!(%error, "an audit record cannot be serialised");
+    match serde_json::to_string(line) {
+        Ok(json) => {
+            bytes.extend_from_slice(visible(&json).as_bytes());
+            bytes.push(b'\n');
         }
+        Err(error) => tracing::error!(%error, "an audit record cannot be serialised"),
     }
 }
 

@@ -167,7 +167,8 @@ impl CaError {
                 format!("add {name} to the bypass list, or import a CA without that constraint")
             }
             CaError::NoTimeLeft { .. } => "timedatectl   # is the clock right? portward ca show".into(),
-            CaError::NoName | CaError::Crypto(_) | CaError::Random | CaError::Export(_) => {
+            CaError::Export(_) => "install the system's roots, as in: apt install ca-certificates".into(),
+            CaError::NoName | CaError::Crypto(_) | CaError::Random => {
                 "please report this with the output of: portward ca show --json".into()
             }
         }

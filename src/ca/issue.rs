@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 
 use super::leaf::{self, BACKDATE, Serial, whole_seconds};
-use super::pki::{self, CaCert, Signer};
+use super::pki::{self, CaCert, Key, Secret, Signer};
 use super::{CaError, random};
 
 /// Ten years: a root is installed by hand on many machines, and guarded by staying offline.
@@ -45,17 +45,17 @@ pub(super) fn new_intermediate(
     root: &Signer,
     chain: &[CaCert],
     now: OffsetDateTime,
-) -> Result<(Signer, PrivateKeyDer<'static>), CaError> {
+) -> Result<(Signer, Secret), CaError> {
     let name = format!("Portward issuing CA {}", hex::encode_upper(random::<4>()?));
     let mut params = ca_params(name, BasicConstraints::Constrained(0))?;
     params.use_authority_key_identifier_extension = true;
     params.not_before = whole_seconds(chain.iter().fold(now - BACKDATE, |at, cert| at.max(cert.not_before)));
     params.not_after =
         whole_seconds(chain.iter().fold(now + INTERMEDIATE_LIFE, |at, cert| at.min(cert.not_after)));
-    let key = KeyPair::generate()?;
+    let key = Key::generate()?;
     let path = Path::new("intermediate.pem");
     let cert = CaCert::parse(root.issue(&params, &key)?, path)?;
-    let key = private_key(&key);
+    let key = key.secret();
     Ok((Signer::new(cert, &key, path, path)?, key))
 }
 
@@ -63,7 +63,7 @@ pub(super) fn new_intermediate(
 pub(super) fn cross_certificate(
     old: &Signer,
     new: &CertificateParams,
-    key: &KeyPair,
+    key: &Key,
 ) -> Result<CertificateDer<'static>, CaError> {
     let mut params = new.clone();
     params.serial_number = Some(Serial::random()?.number());
@@ -143,7 +143,7 @@ pub(super) fn check_minting(
     if !has_room(chain, 0) {
         return Err(rejected("a path length in the chain forbids the CA below it".to_string()));
     }
-    let key = KeyPair::generate()?;
+    let key = Key::generate()?;
     let mut params = leaf::profile_params(&[], true)?;
     params.serial_number = Some(Serial::random()?.number());
     params.not_before = whole_seconds(now.max(signer.cert.not_before));
@@ -151,10 +151,6 @@ pub(super) fn check_minting(
     let trial = signer.issue(&params, &key)?;
     let anchor = chain.last().ok_or_else(|| rejected("there is no certificate".to_string()))?;
     pki::verify(&trial, served, &anchor.der, now).map_err(rejected)
-}
-
-pub(super) fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialized_der().to_vec()))
 }
 
 fn ca_params(name: String, path: BasicConstraints) -> Result<CertificateParams, CaError> {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyUsagePurpose, SanType, SerialNumber,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 
 use super::CaError;
-use super::pki::{CaCert, Signer};
+use super::pki::{CaCert, Key, Signer};
 use crate::net::Host;
 
 /// A leaf lives a day: longer than any page, shorter than a stolen key is worth. Far below the
@@ -165,7 +165,7 @@ pub(super) fn mint<'a>(
         return Err(CaError::NoTimeLeft { name: first.to_string(), not_after });
     }
 
-    let key = KeyPair::generate()?;
+    let key = Key::generate()?;
     let serial = Serial::random()?;
     let mut params = profile_params(&profile.names, constrained)?;
     params.serial_number = Some(serial.number());
@@ -175,7 +175,7 @@ pub(super) fn mint<'a>(
     params.custom_extensions.push(key_identifier(&params, &key));
     chain.push(signer.issue(&params, &key)?);
     chain.extend_from_slice(served);
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialized_der().to_vec()));
+    let key = key.secret().clone_key();
     Ok(Leaf { chain, key, serial, not_before, not_after })
 }
 
@@ -207,7 +207,7 @@ fn san(name: &LeafName) -> Result<SanType, CaError> {
 }
 
 /// The subject key identifier, which rcgen writes for CAs alone (RFC 5280 section 4.2.1.2).
-pub(super) fn key_identifier(params: &CertificateParams, key: &KeyPair) -> CustomExtension {
+pub(super) fn key_identifier(params: &CertificateParams, key: &Key) -> CustomExtension {
     let id = params.key_identifier(key);
     let mut content = vec![0x04, id.len() as u8];
     content.extend_from_slice(&id);

@@ -244,7 +244,7 @@ mod tests {
             not_before: datetime!(2026-11-21 08:00 UTC),
             not_after: datetime!(2026-11-22 09:00 UTC),
             sha256: "00".repeat(32),
-            origin_sha256: (number % 2 == 0).then(|| "11".repeat(32)),
+            origin_sha256: number.is_multiple_of(2).then(|| "11".repeat(32)),
         }
     }
 

@@ -3,9 +3,10 @@
 //! of a leaf, none leaves this module, and none is read from a file that others could touch.
 //!
 //! The folder: `root.pem` (the CA certificate; for a sub-CA the chain above it follows),
-//! `root.key`, `intermediate.pem`, `intermediate.key`, `mints.jsonl`, `bundle.pem`, and
-//! `root-DATE.pem` for roots that were rotated away. `root.key` may be taken away between
-//! rotations: everything works from a valid intermediate, and says until when.
+//! `root.key`, `intermediate.pem`, `intermediate.key`, `mints.jsonl`, `cross.pem` and
+//! `root-DATE.pem` of a rotation, and the files that clients are pointed at (`bundle.pem` and
+//! others). `root.key` may be taken away between rotations: everything works from a valid
+//! intermediate, and says until when.
 //!
 //! Time is an argument (`now`) wherever something is decided by it.
 
@@ -26,7 +27,7 @@ mod tests;
 pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
 pub use error::CaError;
-pub use export::{Format, sha256_hex};
+pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{Leaf, LeafName, LeafProfile, NameError, Serial};
 pub use log::{MintLog, MintRecord};
 pub use root::{CaDir, RootKey, Rotate};

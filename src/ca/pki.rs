@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertificateParams, DistinguishedName, Issuer, KeyIdMethod, KeyPair, PublicKeyData, SigningKey};
+use rcgen::{
+    CertificateParams, DistinguishedName, Issuer, KeyIdMethod, KeyPair, PublicKeyData, SignatureAlgorithm,
+    SigningKey,
+};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::CaError;
 use super::constraint::Constraints;
@@ -98,6 +101,45 @@ impl CaCert {
     }
 }
 
+/// A private key's bytes, wiped when dropped.
+pub(super) type Secret = Zeroizing<PrivateKeyDer<'static>>;
+
+/// A key that signs; what it holds in memory of ours is wiped when dropped.
+pub(super) struct Key(KeyPair);
+
+impl Key {
+    /// A fresh P-256 key.
+    pub fn generate() -> Result<Key, CaError> {
+        Ok(Key(KeyPair::generate()?))
+    }
+
+    pub fn secret(&self) -> Secret {
+        Zeroizing::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialized_der().to_vec())))
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PublicKeyData for Key {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+impl SigningKey for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
+    }
+}
+
 /// All certificates of a PEM text, or the one of a DER file, in file order.
 pub(super) fn parse_certs(bytes: &[u8], path: &Path) -> Result<Vec<CaCert>, CaError> {
     if bytes.first() == Some(&0x30) {
@@ -116,11 +158,11 @@ pub(super) fn parse_certs(bytes: &[u8], path: &Path) -> Result<Vec<CaCert>, CaEr
 }
 
 /// The private key of a PEM text or DER file, in any of the three usual encodings.
-pub(super) fn parse_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, CaError> {
+pub(super) fn parse_key(bytes: &[u8], path: &Path) -> Result<Secret, CaError> {
     let garbage = |what: &str| CaError::Garbage { path: path.into(), what: what.into() };
     if bytes.first() == Some(&0x30) {
         return PrivateKeyDer::try_from(bytes)
-            .map(|key| key.clone_key())
+            .map(|key| Zeroizing::new(key.clone_key()))
             .map_err(|_| garbage("it is DER, but not a private key"));
     }
     let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
@@ -128,7 +170,7 @@ pub(super) fn parse_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'stat
     if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
         return Err(CaError::EncryptedKey { path: path.into() });
     }
-    PrivateKeyDer::from_pem_slice(bytes).map_err(|_| garbage("it holds no private key"))
+    PrivateKeyDer::from_pem_slice(bytes).map(Zeroizing::new).map_err(|_| garbage("it holds no private key"))
 }
 
 /// A key in PEM under the label of its encoding.
@@ -164,8 +206,8 @@ pub(super) fn public_key(key: &PrivateKeyDer<'_>, path: &Path) -> Result<Vec<u8>
     Ok(key_pair(key, path)?.subject_public_key_info())
 }
 
-fn key_pair(key: &PrivateKeyDer<'_>, path: &Path) -> Result<KeyPair, CaError> {
-    KeyPair::try_from(key).map_err(|_| CaError::Garbage {
+fn key_pair(key: &PrivateKeyDer<'_>, path: &Path) -> Result<Key, CaError> {
+    KeyPair::try_from(key).map(Key).map_err(|_| CaError::Garbage {
         path: path.into(),
         what: "its key is not RSA, ECDSA P-256, P-384 or P-521, or Ed25519".into(),
     })
@@ -174,7 +216,7 @@ fn key_pair(key: &PrivateKeyDer<'_>, path: &Path) -> Result<KeyPair, CaError> {
 /// A certificate with its key, ready to sign.
 pub(super) struct Signer {
     pub cert: CaCert,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, Key>,
     /// rcgen keeps one value per attribute type, so that it cannot write a name such as
     /// `DC=corp, DC=example`; then the name is put right after it and signed again.
     exact_name: bool,

@@ -4,17 +4,17 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::CertificateParams;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::issue::{
-    check_minting, cross_certificate, may_have_intermediate, new_intermediate, order_chain, private_key,
-    root_params, rotates_at, served,
+    check_minting, cross_certificate, may_have_intermediate, new_intermediate, order_chain, root_params,
+    rotates_at, served,
 };
-use super::pki::{self, CaCert, Signer};
+use super::pki::{self, CaCert, Key, Signer};
 use super::store::{self, Secrecy};
 use super::{Ca, CaError, leaf};
 
@@ -136,7 +136,7 @@ impl CaDir {
             }
             Rotate::Root => {
                 let old = self.read_root(now);
-                let key = KeyPair::generate()?;
+                let key = Key::generate()?;
                 let params = root_params(now)?;
                 let cross = match &old {
                     Ok((chain, Some(signer))) if chain.len() == 1 && chain[0].path_len.is_none() => {
@@ -211,7 +211,7 @@ impl CaDir {
                 let (cert, key) = (self.root_pem(), self.intermediate_key());
                 return Err(CaError::RootCertMissing { cert, key });
             }
-            self.write_root(&root_params(now)?, &KeyPair::generate()?)?;
+            self.write_root(&root_params(now)?, &Key::generate()?)?;
         }
         let (chain, root) = self.read_root(now)?;
         let has_intermediate = may_have_intermediate(&chain);
@@ -317,10 +317,10 @@ impl CaDir {
         }
     }
 
-    fn write_root(&self, params: &CertificateParams, key: &KeyPair) -> Result<(), CaError> {
+    fn write_root(&self, params: &CertificateParams, key: &Key) -> Result<(), CaError> {
         let cert = params.self_signed(key)?;
         let pem = pki::cert_pem(cert.der());
-        store::write_pair(&self.root_pem(), &self.root_key(), &pem, &pki::key_pem(&private_key(key)))
+        store::write_pair(&self.root_pem(), &self.root_key(), &pem, &pki::key_pem(&key.secret()))
     }
 
     fn write_intermediate(

@@ -653,6 +653,22 @@ fn a_mint_is_logged_with_what_it_stands_for() {
     assert_eq!(records[0], expected);
 }
 
+#[test]
+fn a_ca_that_is_about_to_end_warns_a_month_before() {
+    let folder = folder();
+    let ca = folder.dir.open_or_create(NOW).unwrap();
+    assert_eq!(ca.warnings(NOW + DAY * 3600), []);
+    let at = NOW + DAY * 3630;
+    let codes: Vec<_> = ca.warnings(at).iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, ["ca_expires"]);
+    // Leaves shorten with it, and then there are none.
+    ca.refresh(NOW + DAY * 3649 + Duration::hours(20)).unwrap();
+    let leaf = ca.mint(&profile(&["a.test"]), NOW + DAY * 3649 + Duration::hours(20)).unwrap();
+    assert_eq!(leaf.not_after, NOW + DAY * 3650);
+    assert_eq!(ca.refresh(NOW + DAY * 3651).unwrap_err().code(), "ca_expired");
+    assert!(ca.mint(&profile(&["a.test"]), NOW + DAY * 3651).is_err());
+}
+
 // ---- import ----------------------------------------------------------------------------------
 
 /// A company's CA made elsewhere: its certificate and key, to sign further ones.
@@ -758,7 +774,7 @@ fn an_imported_root_signs_our_intermediate() {
     // A second import needs to be told to replace, and then keeps the first.
     let error = Company::root(|_| {}).import(&folder, &[]).err().unwrap();
     assert_eq!(error.code(), "ca_exists");
-    assert_eq!(folder.dir.open(NOW).unwrap().anchors(), [root.der.clone()]);
+    assert_eq!(folder.dir.open(NOW).unwrap().anchors(), std::slice::from_ref(&root.der));
     let other = folder.dir.path().parent().unwrap().join("company");
     let ca =
         folder.dir.import(&other.with_extension("pem"), &other.with_extension("key"), true, NOW).unwrap();

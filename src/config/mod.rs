@@ -3,6 +3,7 @@
 //! here acts on it; `app` hands each module its part.
 
 mod build;
+pub mod core_rules;
 mod error;
 pub mod file;
 mod flags;

@@ -57,7 +57,7 @@ impl System {
 
     /// CA and state directories; what was asked for goes before what is usual. A CA directory
     /// that was asked for keeps its state inside, so that nothing is written anywhere else.
-    pub(super) fn directories(
+    pub fn directories(
         &self,
         ca: Option<&Path>,
         state: Option<&Path>,

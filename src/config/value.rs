@@ -10,8 +10,9 @@ use ipnet::IpNet;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::net::Port;
 use crate::net::authority::unmap;
-use crate::net::{Host, Port};
+pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
 
 /// A value with a text form.
@@ -215,48 +216,17 @@ impl FromText for Port {
     }
 }
 
-/// A host whose address is given instead of looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolve {
-    pub host: Host,
-    /// `None`: whatever the port.
-    pub port: Option<Port>,
-    pub ip: IpAddr,
-}
-
 impl FromText for Resolve {
     const WHAT: &'static str =
         "HOST:ADDR or HOST:PORT:ADDR, such as \"app.test:192.0.2.7\" or \"app.test:443:[2001:db8::7]\"";
 
     fn from_text(text: &str) -> Result<Resolve, String> {
-        let error = |why: &str| refuse::<Resolve>(text, why);
-        let (host, rest) = text.split_once(':').ok_or_else(|| error("the address is missing"))?;
-        let host = Host::parse(host).map_err(|e| error(&e.to_string()))?;
-        if host.ip().is_some() {
-            return Err(error("the host is an address already"));
-        }
-        if let Some(ip) = address(rest) {
-            return Ok(Resolve { host, port: None, ip });
-        }
-        let (port, ip) =
-            rest.split_once(':').ok_or_else(|| error("what follows the host is not an address"))?;
-        let port = port.parse().ok().and_then(Port::new).ok_or_else(|| error("the port is not one"))?;
-        let ip = address(ip).ok_or_else(|| error("what follows the port is not an address"))?;
-        Ok(Resolve { host, port: Some(port), ip })
+        text.parse().map_err(|why: String| refuse::<Resolve>(text, &why))
     }
 
     fn to_text(&self) -> String {
-        let ip = Host::Ip(self.ip);
-        match self.port {
-            None => format!("{}:{ip}", self.host),
-            Some(port) => format!("{}:{port}:{ip}", self.host),
-        }
+        self.to_string()
     }
-}
-
-fn address(text: &str) -> Option<IpAddr> {
-    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    inner.parse().ok().map(unmap)
 }
 
 #[cfg(test)]

@@ -57,8 +57,7 @@ pub async fn request(
     } else {
         Patience::Pause(limits.window_pause)
     };
-    let mut window =
-        Window::new(Timed::new(body, limits.body_idle), coding, patience, limits.request_window);
+    let mut window = Window::new(Timed::new(body, limits.body_idle), coding, patience, limits.request_window);
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && fail.undecodable_request == Undecoded::Deny
@@ -145,7 +144,5 @@ pub(super) fn coding(
 /// Bodies that rules read as a whole are held as a whole; anything else may be half of a
 /// conversation in both directions (gRPC) and is let go when its sender pauses.
 fn is_structured(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_none_or(|value| crate::waf::body::select(value.as_bytes()).is_some())
+    headers.get(CONTENT_TYPE).is_none_or(|value| crate::waf::body::select(value.as_bytes()).is_some())
 }

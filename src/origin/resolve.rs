@@ -1,6 +1,7 @@
 //! Names to addresses. One answer serves the policy's check and the dialling, so a name cannot
 //! say one thing when it is checked and another when it is used (DNS rebinding).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use smallvec::SmallVec;
 
+use crate::net::authority::unmap;
 use crate::net::{Authority, Host, Port};
 
 /// At most this many addresses of an answer are considered.
@@ -26,6 +28,20 @@ pub struct Override {
     pub port: Option<Port>,
     pub addr: IpAddr,
     pub dial_port: Option<Port>,
+}
+
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{host}:")?,
+            None => f.write_str("*:")?,
+        }
+        if let Some(port) = self.port {
+            write!(f, "{port}:")?;
+        }
+        write!(f, "{}", Host::Ip(self.addr))?;
+        self.dial_port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 impl FromStr for Override {
@@ -58,7 +74,7 @@ impl FromStr for Override {
         Ok(Override {
             host,
             port: port_text.map(port).transpose()?,
-            addr: addr.parse().map_err(|_| usage())?,
+            addr: addr.parse().map(unmap).map_err(|_| usage())?,
             dial_port: dial_port.map(port).transpose()?,
         })
     }

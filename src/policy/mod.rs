@@ -177,6 +177,12 @@ impl Policy {
         }
     }
 
+    /// Whether clients are served by their network, so that those who cannot be asked for a name
+    /// may be served too.
+    pub fn lists_clients(&self) -> bool {
+        !self.client_networks.is_empty()
+    }
+
     /// The outcomes of what cannot be done as it should.
     pub fn fail(&self) -> &FailModes {
         &self.fail

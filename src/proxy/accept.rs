@@ -78,12 +78,7 @@ impl Drop for Slot {
 }
 
 /// Accepts until the gateway drains.
-pub async fn listen(
-    gateway: Arc<Gateway>,
-    listener: TcpListener,
-    arrival: Arrival,
-    slots: Arc<Slots>,
-) {
+pub async fn listen(gateway: Arc<Gateway>, listener: TcpListener, arrival: Arrival, slots: Arc<Slots>) {
     loop {
         // A place first: connections that have none wait in the kernel's backlog.
         let place = tokio::select! {
@@ -119,7 +114,7 @@ fn admit(stream: TcpStream, addr: ClientAddr, arrival: Arrival, slot: Slot) -> A
     let _ = stream.set_nodelay(true);
     let redirected = original_destination(&stream, arrival);
     let entry = if redirected.is_some() { Entry::Transparent } else { Entry::HttpProxy };
-    let client = Client { id: ConnectionId::next(), addr, entry, identity: None, slot: Arc::new(slot) };
+    let client = Client { id: ConnectionId::next(), addr, entry, identity: None, _slot: Arc::new(slot) };
     Accepted { io: Box::new(stream), client, redirected }
 }
 

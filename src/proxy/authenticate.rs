@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::PROXY_AUTHORIZATION;
 
+use tokio::sync::Semaphore;
+
 use super::respond::Problem;
 use crate::auth::{Credentials, Identity, Store};
 
@@ -24,6 +26,11 @@ pub async fn check(users: &Arc<Store>, credentials: Credentials) -> Option<Ident
     if let Some(identity) = users.remembered(&credentials) {
         return Some(identity);
     }
+    // One hash may take two seconds and 256 MiB; a flood of guesses waits in line.
+    static AT_ONCE: Semaphore = Semaphore::const_new(4);
+    let turn = AT_ONCE.acquire().await.ok()?;
     let users = users.clone();
-    tokio::task::spawn_blocking(move || users.verify(&credentials)).await.ok().flatten()
+    let verified = tokio::task::spawn_blocking(move || users.verify(&credentials)).await;
+    drop(turn);
+    verified.ok().flatten()
 }

@@ -66,10 +66,9 @@ async fn inside_tls(
             Sni::Absent | Sni::Invalid => gateway.leaves.own_host(),
         };
         let leaf = gateway.leaves.for_proxy(&host).await.map_err(|error| error.to_string())?;
-        greeting
-            .accept(&leaf)
-            .await
-            .map_err(|error| format!("the handshake failed: {}", crate::tls::accept::handshake_failure(&error)))
+        greeting.accept(&leaf).await.map_err(|error| {
+            format!("the handshake failed: {}", crate::tls::accept::handshake_failure(&error))
+        })
     };
     let (stream, negotiated) = match timeout(limit, handshake).await {
         Ok(Ok(done)) => done,

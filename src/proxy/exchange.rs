@@ -152,7 +152,11 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
 
 enum Outcome {
     Deliver(Delivery),
-    Upgrade { response: Response<Streamed>, client: hyper::upgrade::OnUpgrade, origin: hyper::upgrade::OnUpgrade },
+    Upgrade {
+        response: Response<Streamed>,
+        client: hyper::upgrade::OnUpgrade,
+        origin: hyper::upgrade::OnUpgrade,
+    },
 }
 
 async fn run(
@@ -320,9 +324,15 @@ fn say(
             Disruption::Drop => return Err(Dropped),
             Disruption::Redirect { status, location } => reply::redirect(&about, *status, location),
             Disruption::Deny { status } => {
-                let side = if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
-                let page =
-                    Block { status: *status, code: explained.code, side, message: &why.reason, rule: Some(why.rule) };
+                let side =
+                    if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
+                let page = Block {
+                    status: *status,
+                    code: explained.code,
+                    side,
+                    message: &why.reason,
+                    rule: Some(why.rule),
+                };
                 reply::block(&about, &page)
             }
         },

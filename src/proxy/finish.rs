@@ -57,7 +57,12 @@ impl Ending {
 
     fn anonymous(gateway: &Arc<Gateway>, id: ConnectionId, addr: ClientAddr, kind: Kind) -> Ending {
         let record = Record::new(receipt(), SystemTime::now(), kind, id, addr);
-        Ending { gateway: gateway.clone(), record: Some(Box::new(record)), started: Instant::now(), case: None }
+        Ending {
+            gateway: gateway.clone(),
+            record: Some(Box::new(record)),
+            started: Instant::now(),
+            case: None,
+        }
     }
 
     pub fn id(&self) -> ReceiptId {
@@ -182,6 +187,12 @@ pub fn refused_connection(gateway: &Arc<Gateway>, client: &Client, denial: &Deni
         record.reason = code.as_str().into();
         record.sentence = denial.to_string().into();
     });
+}
+
+/// A redirected client where every client must say who it is.
+pub fn unasked(gateway: &Arc<Gateway>, client: &Client) {
+    let mut ending = Ending::begin(gateway, client, Kind::Connection);
+    ending.problem(&Problem::AuthRequired);
 }
 
 /// A client with too many connections.

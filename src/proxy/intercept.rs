@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::exchange::{Leg, Way};
 use super::finish::{self, Ending};
-use super::respond::{Explained, Problem};
+use super::respond::Problem;
 use super::{Client, Gateway, exchange, tunnel};
 use crate::audit::record::TlsFacts;
 use crate::audit::{Kind, Stage};
@@ -207,8 +207,14 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
-            return relay_untouched(gateway.clone(), client.clone(), permit, &reason, greeting.into_untouched())
-                .await;
+            return relay_untouched(
+                gateway.clone(),
+                client.clone(),
+                permit,
+                &reason,
+                greeting.into_untouched(),
+            )
+            .await;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
@@ -225,10 +231,11 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         greeting.refuse().await;
         return;
     }
-    // The page's leaf carries the name the client expects, or there would be no page to read.
+    // The leaf carries the name that the client expects: its SNI, where policy lets that differ from
+    // the target too.
     let name = sni.clone().unwrap_or_else(|| permit.server_name().clone());
     let leaf = match &verified {
-        Ok(info) => gateway.leaves.leaf(permit.server_name(), Purpose::Origin, Some(info)).await,
+        Ok(info) => gateway.leaves.leaf(&name, Purpose::Origin, Some(info)).await,
         Err(_) => gateway.leaves.leaf(&name, Purpose::ErrorPage, None).await,
     };
     let leaf = match leaf {
@@ -286,6 +293,3 @@ pub fn facts(negotiated: &Negotiated) -> TlsFacts {
         resumed: negotiated.resumed,
     }
 }
-
-/// A refusal made when the tunnel began: whether policy denied, and how it is told.
-pub type Refused = (bool, Explained);

@@ -77,7 +77,7 @@ pub struct Client {
     pub entry: Entry,
     pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
-    slot: Arc<accept::Slot>,
+    _slot: Arc<accept::Slot>,
 }
 
 /// Serves one accepted connection to its end.
@@ -97,6 +97,10 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
             }
         }
         Ok(Opening::Redirected { io, client, target }) => {
+            if snapshot.users.is_some() && !snapshot.policy.lists_clients() {
+                // It cannot be asked who it is, and nobody said that its network may come in.
+                return finish::unasked(&gateway, &client);
+            }
             let answer = snapshot.policy.connect(&client.facts(), &target);
             tunnel_or_intercept(gateway, client, io, answer).await;
         }

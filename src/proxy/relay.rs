@@ -55,7 +55,8 @@ pub fn outbound(
     }
     let field = authority.host_field(target.scheme.default_port());
     // What the client wrote stays as it wrote it, unless its target said otherwise.
-    if target.authority.is_some() && request.uri().authority().is_some() || !request.headers().contains_key(HOST)
+    if target.authority.is_some() && request.uri().authority().is_some()
+        || !request.headers().contains_key(HOST)
     {
         let value = HeaderValue::try_from(&field).unwrap_or(HeaderValue::from_static(""));
         request.headers_mut().insert(HOST, value);
@@ -287,7 +288,8 @@ impl Delivery {
         ending.note(|record| record.status = Some(status));
         let back = self.back;
         self.response.map(|inner| {
-            let delivered = Delivered { inner, ending: Some(ending), back: Some(back), moved: 0, broke: None };
+            let delivered =
+                Delivered { inner, ending: Some(ending), back: Some(back), moved: 0, broke: None };
             Streamed::held(Default::default(), None, Some(Box::new(delivered)))
         })
     }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use crate::inspect::Stop;
 use crate::message::body::BodyError;
 use crate::message::reason::Code;
 use crate::message::target::TargetError;
-use crate::inspect::Stop;
 use crate::origin::OriginError;
 use crate::policy::Denial;
 use crate::waf::report::{Disruption, Interruption};

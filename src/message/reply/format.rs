@@ -22,9 +22,9 @@ impl Format {
         choose(values.flat_map(|value| value.split(',')))
     }
 
-    /// By the value of one Accept field.
-    pub fn accept(value: &str) -> Format {
-        choose(value.split(','))
+    /// By the value of the Accept field, if there is one.
+    pub fn from_accept(value: Option<&str>) -> Format {
+        choose(value.unwrap_or_default().split(','))
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
             ("text/plain, text/html", Format::Text),
             (";;,,;q=1,\u{e4}", Format::Text),
         ] {
-            assert_eq!(Format::accept(accept), expect, "{accept:?}");
+            assert_eq!(Format::from_accept(Some(accept)), expect, "{accept:?}");
         }
     }
 
@@ -105,6 +105,7 @@ mod tests {
     fn several_accept_fields_are_one_list() {
         let mut fields = HeaderMap::new();
         assert_eq!(Format::of(&fields), Format::Text);
+        assert_eq!(Format::from_accept(None), Format::Text);
         fields.append(ACCEPT, "text/html;q=0.1".parse().unwrap());
         fields.append(ACCEPT, "application/json;q=0.2".parse().unwrap());
         assert_eq!(Format::of(&fields), Format::Json);

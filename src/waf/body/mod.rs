@@ -4,7 +4,10 @@
 
 use crate::waf::input::Extent;
 
+mod json;
+mod multipart;
 mod urlencoded;
+mod xml;
 
 pub use urlencoded::{cookies, query};
 
@@ -55,14 +58,18 @@ pub enum MultipartFlaw {
     DuplicateDisposition,
     /// Bytes other than line ends before the first boundary or behind the last.
     DataOutside,
-    /// The boundary is quoted oddly, too long, or holds characters that RFC 2046 does not allow.
+    /// The boundary stands twice or holds characters that RFC 2046 does not allow.
     OddBoundary,
-    /// A line begins with two hyphens and the boundary but goes on with other bytes.
+    /// The boundary stands in the middle of a line, or its line goes on with other bytes.
     UnmatchedBoundary,
     /// A part has no Content-Disposition, or one without a name.
     NoName,
     /// A header line is folded over two lines.
     FoldedHeader,
+    /// A header line has no colon.
+    BadHeader,
+    /// A parameter's value has quotes in odd places, or single ones.
+    InvalidQuoting,
 }
 
 impl MultipartFlaw {
@@ -76,6 +83,8 @@ impl MultipartFlaw {
             MultipartFlaw::UnmatchedBoundary => "unmatched_boundary",
             MultipartFlaw::NoName => "no_name",
             MultipartFlaw::FoldedHeader => "folded_header",
+            MultipartFlaw::BadHeader => "bad_header",
+            MultipartFlaw::InvalidQuoting => "invalid_quoting",
         }
     }
 }
@@ -182,12 +191,11 @@ pub fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let _ = (content_type, extent);
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
-        other => {
-            Err(BodyError::Malformed { processor: other.name(), problem: "no parser is built in", at: 0 })
-        }
+        Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
+        Processor::Json => json::parse(bytes, extent, bounds, sink),
+        Processor::Xml => xml::parse(bytes, extent, bounds, sink),
     }
 }
 

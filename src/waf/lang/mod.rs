@@ -25,6 +25,13 @@ pub(crate) fn read<'a>(sources: &'a Sources, problems: &mut Problems<'a>) -> ast
     program
 }
 
+/// The tree of these files, for what needs it beside the engine: examples, listings.
+pub fn read_all(sources: &Sources) -> Result<ast::Program, Vec<LoadError>> {
+    let mut problems = problems(sources);
+    let program = read(sources, &mut problems);
+    if problems.count() == 0 { Ok(program) } else { Err(problems.into_errors()) }
+}
+
 /// The files of a load, as places count them.
 pub(crate) fn problems(sources: &Sources) -> Problems<'_> {
     Problems::new(sources.files.iter().map(|source| (source.name.as_str(), source.text.as_str())).collect())

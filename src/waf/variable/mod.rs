@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn every_collection_has_a_variable_and_every_name_stands_once() {
         let mut seen = std::collections::BTreeSet::new();
-        let mut collections = std::collections::BTreeSet::new();
+        let mut collections: std::collections::BTreeSet<Collection> = Default::default();
         for variable in TABLE {
             assert!(seen.insert(variable.name), "{} twice", variable.name);
             if let Origin::Collections(list) = variable.origin {

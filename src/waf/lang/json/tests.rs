@@ -21,129 +21,104 @@ fn rule_errors(lines: &str) -> Vec<String> {
     errors_of(&[("r.json", &text)])
 }
 
+/// The place of the mistake is marked with § in the text.
 #[test]
 fn each_mistake_in_a_rule_is_told_with_place_and_help() {
-    let leaf = |inner: &str| {
-        format!("\"phase\": \"request_headers\", \"then\": [\"block\"],\n\"when\": {{{inner}}}")
-    };
-    let plain = "\"variables\": [\"args\"], \"operator\": {\"rx\": \"x\"}";
+    let leaf =
+        |inner: &str| format!("\"phase\": \"request_headers\", \"then\": [\"block\"],\n\"when\": {inner}");
+    let plain = r#""variables": ["args"], "operator": {"rx": "x"}"#;
     let action = |inner: &str| format!("\"phase\": \"request_headers\",\n\"then\": [{inner}]");
+    let body = |inner: &str| format!("\"phase\": \"request_body\", \"then\": [], {inner}");
     let cases: &[(String, &str)] = &[
+        (leaf(&format!("{{{plain}, §\"negated\": true}}")), "unknown key `negated` (did you mean `negate`?)"),
         (
-            leaf(&format!("{plain}, \"negated\": true")),
-            "r.json:4:58: unknown key `negated` (did you mean `negate`?)",
+            leaf(r#"{"variables": ["args"], "operator": {§"rxx": "x"}}"#),
+            "unknown operator `rxx` (did you mean `rx`?)",
         ),
         (
-            leaf("\"variables\": [\"args\"], \"operator\": {\"rxx\": \"x\"}"),
-            "r.json:4:46: unknown operator `rxx` (did you mean `rx`?)",
+            leaf(r#"{"variables": [§"arg"], "operator": {"rx": "x"}}"#),
+            "unknown variable `arg` (did you mean `args`?)",
         ),
         (
-            leaf("\"variables\": [\"arg\"], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:24: unknown variable `arg` (did you mean `args`?)",
+            leaf(r#"{"variables": [§"REQUEST_URI"], "operator": {"rx": "x"}}"#),
+            "unknown variable `REQUEST_URI` (did you mean `request_uri`?)",
         ),
         (
-            leaf("\"variables\": [\"REQUEST_URI\"], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:24: unknown variable `REQUEST_URI` (did you mean `request_uri`?)",
+            leaf(&format!("{{{plain}, \"transformations\": [\"lowercase\", §\"urlDecode\"]}}")),
+            "unknown transformation `urlDecode` (did you mean `url_decode`?)",
         ),
         (
-            leaf(&format!("{plain}, \"transformations\": [\"lowercase\", \"urlDecode\"]")),
-            "r.json:4:91: unknown transformation `urlDecode` (did you mean `url_decode`?)",
+            leaf(r#"{"variables": [§"args:/(/"], "operator": {"rx": "x"}}"#),
+            "the selector's regular expression does not parse",
+        ),
+        (leaf(r#"{"variables": [§"xml:/a/b"], "operator": {"rx": "x"}}"#), "`xml` takes"),
+        (leaf(r#"{"variables": ["args"], "operator": {"rx": §"("}}"#), ""),
+        (leaf(r#"{"variables": ["args"], "operator": {"pm_from_file": §"none.data"}}"#), ""),
+        (leaf(r#"{"variables": §[], "operator": {"rx": "x"}}"#), "`variables` takes nothing in"),
+        (leaf(r#"{"variables": §["!args"], "operator": {"rx": "x"}}"#), "`variables` takes nothing in"),
+        (leaf(r#"§{"variables": ["args"]}"#), "a condition needs the key `operator`"),
+        (leaf(r#"{"variables": ["args"], "operator": §{}}"#), "`operator` names one operator, not 0"),
+        (leaf(r#"{"variables": ["args"], "operator": §"rx"}"#), "`operator` is an object, not a string"),
+        (
+            leaf(r#"{"variables": ["args", §"response_body"], "operator": {"rx": "x"}}"#),
+            "`response_body` has no value yet in the phase `request_headers` (its first phase is `response_body`)",
+        ),
+        (leaf(r#"{"all": §[]}"#), "`all` of nothing"),
+        (leaf(r#"{"all": [], §"any": []}"#), "a condition has exactly one form"),
+        (
+            leaf(&format!("{{\"not\": {{{plain}, \"capture\": §1}}}}")),
+            "`capture` is true or false, not a number",
+        ),
+        (action("§\"score\""), "`score` counts by severity, and the rule has none (add `severity`"),
+        (action("\"log\", §\"blok\""), "unknown action `blok` (did you mean `block`?)"),
+        (action("§\"redirect\""), "the action `redirect` needs its argument"),
+        (action("{§\"block\": true}"), "the action `block` takes no argument"),
+        (action("{\"deny\": {\"status\": §200}}"), "`status` is a whole number from 400 to 599, not 200"),
+        (
+            action("{\"deny\": {\"status\": 403, §\"statuss\": 403}}"),
+            "unknown key `statuss` (did you mean `status`?)",
+        ),
+        (action("{\"redirect\": {\"location\": §\"/x%{nothing.a}\"}}"), "unknown macro `nothing.a`"),
+        (action("{\"redirect\": {\"location\": \"/x\", \"status\": §304}}"), "304 does not redirect"),
+        (action("{\"set\": {§\"ip.x\": 1}}"), "`ip.x` cannot be set"),
+        (action("{\"set\": {\"tx.x\": §1.5}}"), "a value to set is a string or a whole number"),
+        (action("{\"set\": {\"tx.x\": §\"%{arg.x}\"}}"), "unknown macro `arg.x`"),
+        (action("{\"strip_request_header\": §\"a b\"}"), "`a b` is not a header name"),
+        (action("{\"exclude\": {\"rules\": [§7]}}"), "no loaded rule has the id 7"),
+        (action("{\"exclude\": {\"tags\": [§\"x\"]}}"), "no loaded rule has the tag `x`"),
+        (action("{\"exclude\": §{}}"), "`exclude` needs `rules` or `tags`"),
+        (
+            "\"phase\": §\"request_header\", \"then\": []".into(),
+            "unknown phase `request_header` (did you mean `request_headers`?)",
         ),
         (
-            leaf("\"variables\": [\"args:/(/\"], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:24: the selector's regular expression does not parse",
-        ),
-        (leaf("\"variables\": [\"args\"], \"operator\": {\"rx\": \"(\"}"), "r.json:4:52: "),
-        (
-            leaf("\"variables\": [], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:23: `variables` takes nothing in",
+            "\"phase\": \"logging\", \"then\": [§\"block\"]".into(),
+            "nothing can be stopped or scored in the phase `logging`",
         ),
         (
-            leaf("\"variables\": [\"!args\"], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:23: `variables` takes nothing in",
+            "\"phase\": \"response_body\", \"then\": [§{\"strip_response_header\": \"Server\"}]".into(),
+            "the response head is gone",
         ),
-        (leaf("\"variables\": [\"args\"]"), "r.json:4:9: a condition needs the key `operator`"),
-        (
-            leaf("\"variables\": [\"args\"], \"operator\": {}"),
-            "r.json:4:44: `operator` names one operator, not 0",
-        ),
-        (
-            leaf("\"variables\": [\"args\"], \"operator\": \"rx\""),
-            "r.json:4:44: `operator` is an object, not a string",
-        ),
-        (
-            leaf("\"variables\": [\"response_body\"], \"operator\": {\"rx\": \"x\"}"),
-            "r.json:4:24: `response_body` has no value yet in the phase `request_headers` (its first phase is `response_body`)",
-        ),
-        (leaf("\"all\": []"), "r.json:4:16: `all` of nothing"),
-        (leaf("\"all\": [], \"any\": []"), "r.json:4:20: a condition has exactly one form"),
-        (
-            leaf(&format!("\"not\": {{{plain}, \"capture\": 1}}")),
-            "r.json:4:76: `capture` is true or false, not a number",
-        ),
-        (
-            action("\"score\""),
-            "r.json:4:10: `score` counts by severity, and the rule has none (add `severity`",
-        ),
-        (action("\"blok\""), "r.json:4:10: unknown action `blok` (did you mean `block`?)"),
-        (action("\"redirect\""), "r.json:4:10: the action `redirect` needs its argument"),
-        (
-            action("{\"deny\": {\"status\": 200}}"),
-            "r.json:4:30: `status` is a whole number from 400 to 599, not 200",
-        ),
-        (
-            action("{\"deny\": {\"statuss\": 403}}"),
-            "r.json:4:20: unknown key `statuss` (did you mean `status`?)",
-        ),
-        (
-            action("{\"redirect\": {\"location\": \"/x%{nothing.a}\"}}"),
-            "r.json:4:36: unknown macro `nothing.a`",
-        ),
-        (
-            action("{\"redirect\": {\"location\": \"/x\", \"status\": 304}}"),
-            "r.json:4:52: 304 does not redirect",
-        ),
-        (action("{\"set\": {\"ip.x\": 1}}"), "r.json:4:19: `ip.x` cannot be set"),
-        (action("{\"set\": {\"tx.x\": 1.5}}"), "r.json:4:27: a value to set is a string or a whole number"),
-        (action("{\"strip_request_header\": \"a b\"}"), "r.json:4:35: `a b` is not a header name"),
-        (action("{\"exclude\": {\"rules\": [7]}}"), "r.json:4:33: no loaded rule has the id 7"),
-        (action("{\"exclude\": {\"tags\": [\"x\"]}}"), "r.json:4:32: no loaded rule has the tag `x`"),
-        (action("{\"exclude\": {}}"), "r.json:4:22: `exclude` needs `rules` or `tags`"),
-        (
-            "\"phase\": \"request_header\", \"then\": []".into(),
-            "r.json:3:10: unknown phase `request_header` (did you mean `request_headers`?)",
-        ),
-        (
-            "\"phase\": \"logging\", \"then\": [\"block\"]".into(),
-            "r.json:3:30: nothing can be stopped or scored in the phase `logging`",
-        ),
-        ("\"phase\": \"request_body\"".into(), "r.json:2:1: a rule needs the key `then`"),
-        (
-            "\"phase\": \"request_body\", \"then\": [], \"severity\": \"high\"".into(),
-            "r.json:3:50: unknown severity `high`",
-        ),
-        (
-            "\"phase\": \"request_body\", \"then\": [], \"paranoia_level\": 5".into(),
-            "r.json:3:56: `paranoia_level` is a whole number from 1 to 4, not 5",
-        ),
-        (
-            "\"phase\": \"request_body\", \"then\": [], \"mode\": \"block\"".into(),
-            "r.json:3:46: unknown mode `block`",
-        ),
-        (
-            "\"phase\": \"request_body\", \"then\": [], \"tag\": []".into(),
-            "r.json:3:38: unknown key `tag` (did you mean `tags`?)",
-        ),
-        (
-            "\"phase\": \"request_body\", \"then\": [], \"examples\": {\"match\": [\"GET\"]}".into(),
-            "r.json:3:61: an example's first line is `METHOD target`",
-        ),
+        (body("\"severity\": §\"high\""), "unknown severity `high`"),
+        (body("\"paranoia_level\": §5"), "`paranoia_level` is a whole number from 1 to 4, not 5"),
+        (body("\"mode\": §\"block\""), "unknown mode `block`"),
+        (body("§\"tag\": []"), "unknown key `tag` (did you mean `tags`?)"),
+        (body("\"tags\": [§\"\"]"), "each of `tags` is not the empty string"),
+        (body("\"examples\": {\"match\": [§\"GET\"]}"), "an example's first line is `METHOD target`"),
+        (body("\"examples\": {§\"matches\": []}"), "unknown key `matches` (did you mean `match`?)"),
     ];
-    for (lines, expect) in cases {
-        let errors = rule_errors(lines);
-        assert!(errors.first().is_some_and(|error| error.starts_with(expect)), "{expect}\n{errors:#?}");
+    for (marked, expect) in cases {
+        let (line, column) = marked
+            .lines()
+            .enumerate()
+            .find_map(|(line, text)| Some((line + 3, text[..text.find('§')?].chars().count() + 1)))
+            .expect("a marked place");
+        let errors = rule_errors(&marked.replace('§', ""));
+        let expect = format!("r.json:{line}:{column}: {expect}");
         assert_eq!(errors.len(), 1, "{errors:#?}");
+        assert!(errors[0].starts_with(&expect), "{expect}\n{}", errors[0]);
     }
+    assert_eq!(rule_errors("\"phase\": \"request_body\""), ["r.json:2:1: a rule needs the key `then`"]);
 }
 
 #[test]
@@ -185,7 +160,7 @@ fn all_mistakes_of_all_files_come_in_one_go() {
     ]);
     let expect = [
         "b.json:1:57: unknown phase `body`",
-        "c.json:1:43: the rule id 900001 stands already at a.json:1:43",
+        "c.json:1:42: the rule id 900001 stands already at a.json:1:42",
         "d.json:2:19: no loaded rule has the id 900002 (did you mean 900001?)",
         "d.json:3:18: no loaded rule has the tag `attack-sql`",
         "d.json:4:9: an exclusion needs `rules` or `tags`",

@@ -1,0 +1,575 @@
+//! JSON bodies into arguments: each leaf is one, named by its path, `json.a.0.b`. Strings are
+//! decoded, numbers and booleans keep their text, null is empty; an empty object or array is
+//! one empty leaf, so that its name is seen. Equal keys are all kept.
+//!
+//! This is a reader of its own because a window may cut a body anywhere: serde_json gives
+//! nothing of a string whose end is missing, and an attack in front of a megabyte of padding
+//! would not be seen. It also keeps the text of numbers, goes on where only leniency differs
+//! (a bare line feed in a string), and allocates nothing per leaf. On documents that both
+//! accept it agrees with serde_json, which the tests hold it against.
+
+use memchr::memchr2;
+
+use crate::waf::input::Extent;
+
+use super::{BodyError, Bounds, Sink};
+
+/// Reads a JSON text.
+pub(super) fn parse(
+    bytes: &[u8],
+    extent: Extent,
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
+    // RFC 8259 section 8.1: a reader may ignore a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = Reader {
+        bytes,
+        at: 0,
+        path: b"json".to_vec(),
+        decoded: Vec::new(),
+        leaves: 0,
+        flaw: None,
+        extent,
+        bounds,
+        sink,
+    };
+    let outcome = reader.value(0).and_then(|()| reader.nothing_more());
+    let flaw = reader.flaw.take();
+    match outcome {
+        Ok(()) => flaw.map_or(Ok(()), Err),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Cut) if extent == Extent::Partial => flaw.map_or(Ok(()), Err),
+        Err(Stop::Cut) => Err(malformed("it ends too early", bytes.len())),
+    }
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// The bytes are at an end inside the document.
+    Cut,
+    Error(BodyError),
+}
+
+fn malformed(problem: &'static str, at: usize) -> BodyError {
+    BodyError::Malformed { processor: "JSON", problem, at }
+}
+
+struct Reader<'a, 's> {
+    bytes: &'a [u8],
+    at: usize,
+    path: Vec<u8>,
+    /// The text of a string with escapes.
+    decoded: Vec<u8>,
+    leaves: usize,
+    /// The first thing that strict readers refuse and lenient ones do not.
+    flaw: Option<BodyError>,
+    extent: Extent,
+    bounds: &'s Bounds,
+    sink: &'s mut dyn Sink,
+}
+
+/// A string as read: a part of the body, or in `decoded`.
+enum Text<'a> {
+    Plain(&'a [u8]),
+    Decoded,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn value(&mut self, depth: usize) -> Result<(), Stop> {
+        match self.peek()? {
+            b'{' => self.object(depth + 1),
+            b'[' => self.array(depth + 1),
+            b'"' => {
+                self.at += 1;
+                let (text, end) = self.string();
+                self.string_leaf(text)?;
+                end
+            }
+            b't' => self.word(b"true", b"true"),
+            b'f' => self.word(b"false", b"false"),
+            b'n' => self.word(b"null", b""),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => Err(self.error("no value stands where one must")),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Stop> {
+        self.enter(depth)?;
+        if self.next_is(b'}')? {
+            return self.leaf(b"");
+        }
+        loop {
+            if !self.next_is(b'"')? {
+                return Err(self.error("a name in quotes is missing"));
+            }
+            let mark = self.path.len();
+            let (text, end) = self.string();
+            self.path.push(b'.');
+            match text {
+                Text::Plain(text) => self.path.extend_from_slice(text),
+                Text::Decoded => self.path.extend_from_slice(&self.decoded),
+            }
+            if end.is_err() {
+                self.leaf(b"")?;
+                return end;
+            }
+            if !self.next_is(b':')? {
+                return Err(self.error("a colon is missing"));
+            }
+            self.value(depth)?;
+            self.path.truncate(mark);
+            if self.next_is(b'}')? {
+                return Ok(());
+            }
+            if !self.next_is(b',')? {
+                return Err(self.error("a comma or a closing brace is missing"));
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Stop> {
+        self.enter(depth)?;
+        if self.next_is(b']')? {
+            return self.leaf(b"");
+        }
+        let mark = self.path.len();
+        let mut index = 0usize;
+        loop {
+            // A write to a vector does not fail.
+            let _ = std::io::Write::write_fmt(&mut self.path, format_args!(".{index}"));
+            self.value(depth)?;
+            self.path.truncate(mark);
+            index += 1;
+            if self.next_is(b']')? {
+                return Ok(());
+            }
+            if !self.next_is(b',')? {
+                return Err(self.error("a comma or a closing bracket is missing"));
+            }
+        }
+    }
+
+    /// Steps over the opening brace or bracket.
+    fn enter(&mut self, depth: usize) -> Result<(), Stop> {
+        if depth > self.bounds.depth {
+            return Err(Stop::Error(BodyError::TooDeep(self.bounds.depth)));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The string behind an opening quote, as far as it goes; and whether it was cut.
+    fn string(&mut self) -> (Text<'a>, Result<(), Stop>) {
+        let start = self.at;
+        let rest = &self.bytes[start..];
+        match memchr2(b'"', b'\\', rest) {
+            None => {
+                self.at = self.bytes.len();
+                self.note_control(rest, start);
+                (Text::Plain(rest), Err(Stop::Cut))
+            }
+            Some(length) if rest[length] == b'"' => {
+                self.at += length + 1;
+                self.note_control(&rest[..length], start);
+                (Text::Plain(&rest[..length]), Ok(()))
+            }
+            Some(_) => {
+                let end = self.escaped_string();
+                (Text::Decoded, end)
+            }
+        }
+    }
+
+    fn escaped_string(&mut self) -> Result<(), Stop> {
+        self.decoded.clear();
+        loop {
+            let rest = &self.bytes[self.at..];
+            let length = memchr2(b'"', b'\\', rest);
+            let piece = &rest[..length.unwrap_or(rest.len())];
+            self.note_control(piece, self.at);
+            self.decoded.extend_from_slice(piece);
+            self.at += piece.len();
+            match length.map(|length| rest[length]) {
+                None => return Err(Stop::Cut),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(_) => self.escape()?,
+            }
+        }
+    }
+
+    /// One escape, standing at its backslash.
+    fn escape(&mut self) -> Result<(), Stop> {
+        let kind = *self.bytes.get(self.at + 1).ok_or(Stop::Cut)?;
+        let byte = match kind {
+            b'"' | b'\\' | b'/' => kind,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => return self.unicode_escape(),
+            other => {
+                self.note("an escape that JSON does not have");
+                other
+            }
+        };
+        self.decoded.push(byte);
+        self.at += 2;
+        Ok(())
+    }
+
+    fn unicode_escape(&mut self) -> Result<(), Stop> {
+        let first = self.unit(self.at)?;
+        let Some(first) = first else {
+            self.note("an escape without four digits");
+            self.decoded.push(b'u');
+            self.at += 2;
+            return Ok(());
+        };
+        let mut length = 6;
+        let mut code = u32::from(first);
+        let behind = &self.bytes[self.at + 6..];
+        if (0xd800..0xdc00).contains(&first) && (behind.is_empty() || behind == b"\\") {
+            return Err(Stop::Cut);
+        }
+        if (0xd800..0xdc00).contains(&first)
+            && self.bytes.get(self.at + 6..self.at + 8) == Some(b"\\u")
+            && let Some(second @ 0xdc00..=0xdfff) = self.unit(self.at + 6)?
+        {
+            code = 0x10000 + ((code & 0x3ff) << 10 | u32::from(second & 0x3ff));
+            length = 12;
+        }
+        let character = char::from_u32(code).unwrap_or_else(|| {
+            self.note("half of a surrogate pair");
+            char::REPLACEMENT_CHARACTER
+        });
+        self.decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        self.at += length;
+        Ok(())
+    }
+
+    /// The four digits of the escape at `at`; `None` when they are not four digits.
+    fn unit(&self, at: usize) -> Result<Option<u16>, Stop> {
+        let digits = self.bytes.get(at + 2..at + 6).ok_or(Stop::Cut)?;
+        let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'));
+        Ok(text.and_then(|text| u16::from_str_radix(text, 16).ok()))
+    }
+
+    fn word(&mut self, word: &'static [u8], value: &'static [u8]) -> Result<(), Stop> {
+        let rest = &self.bytes[self.at..];
+        if rest.starts_with(word) {
+            self.at += word.len();
+            self.leaf(value)
+        } else if word.starts_with(rest) {
+            Err(Stop::Cut)
+        } else {
+            Err(self.error("no value stands where one must"))
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Stop> {
+        let rest = &self.bytes[self.at..];
+        let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        let text = &rest[..rest.iter().take_while(is_part).count()];
+        let cut = text.len() == rest.len() && self.extent == Extent::Partial;
+        if !is_number(text) && !cut {
+            self.note("a number that JSON does not allow");
+        }
+        self.at += text.len();
+        self.leaf(text)
+    }
+
+    fn string_leaf(&mut self, text: Text<'a>) -> Result<(), Stop> {
+        match text {
+            Text::Plain(text) => self.leaf(text),
+            Text::Decoded => {
+                let decoded = std::mem::take(&mut self.decoded);
+                let outcome = self.leaf(&decoded);
+                self.decoded = decoded;
+                outcome
+            }
+        }
+    }
+
+    fn leaf(&mut self, value: &[u8]) -> Result<(), Stop> {
+        self.leaves += 1;
+        if self.leaves > self.bounds.leaves {
+            return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
+        }
+        if self.path.len() > self.bounds.name_bytes {
+            return Err(Stop::Error(BodyError::NameTooLong(self.bounds.name_bytes)));
+        }
+        if value.len() > self.bounds.value_bytes {
+            return Err(Stop::Error(BodyError::ValueTooLong(self.bounds.value_bytes)));
+        }
+        self.sink.arg(&self.path, value);
+        Ok(())
+    }
+
+    /// The next byte that is not white space.
+    fn peek(&mut self) -> Result<u8, Stop> {
+        let rest = &self.bytes[self.at..];
+        let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.at += space;
+        rest.get(space).copied().ok_or(Stop::Cut)
+    }
+
+    fn next_is(&mut self, byte: u8) -> Result<bool, Stop> {
+        let is = self.peek()? == byte;
+        self.at += usize::from(is);
+        Ok(is)
+    }
+
+    fn nothing_more(&mut self) -> Result<(), Stop> {
+        match self.peek() {
+            Err(Stop::Cut) => Ok(()),
+            _ => Err(self.error("something follows the document")),
+        }
+    }
+
+    fn note_control(&mut self, text: &[u8], start: usize) {
+        if let Some(at) = text.iter().position(|&byte| byte < 0x20) {
+            let flaw = malformed("a control character in a string", start + at);
+            self.flaw.get_or_insert(flaw);
+        }
+    }
+
+    fn note(&mut self, problem: &'static str) {
+        let flaw = malformed(problem, self.at);
+        self.flaw.get_or_insert(flaw);
+    }
+
+    fn error(&self, problem: &'static str) -> Stop {
+        Stop::Error(malformed(problem, self.at))
+    }
+}
+
+/// RFC 8259 section 6.
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let [b'.', fraction @ ..] = rest {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let length = digits(exponent);
+        return length > 0 && length == exponent.len();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::tests::Notes;
+    use super::*;
+
+    fn read(text: &[u8], extent: Extent) -> (Notes, Result<(), BodyError>) {
+        let mut notes = Notes::default();
+        let outcome = parse(text, extent, &Bounds::default(), &mut notes);
+        (notes, outcome)
+    }
+
+    #[test]
+    fn leaves_are_named_by_their_path() {
+        let text = br#" {"a":[{"b":"x"},2.50,-0,1E400,true,null],"c.d":{},"e":[],"a":"again","":[[false]]} "#;
+        let (notes, outcome) = read(text, Extent::Whole);
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(
+            notes.pairs(),
+            [
+                ("json.a.0.b", "x"),
+                ("json.a.1", "2.50"),
+                ("json.a.2", "-0"),
+                ("json.a.3", "1E400"),
+                ("json.a.4", "true"),
+                ("json.a.5", ""),
+                ("json.c.d", ""),
+                ("json.e", ""),
+                ("json.a", "again"),
+                ("json..0.0", "false"),
+            ]
+        );
+        for (text, value) in [("\"s\"", "s"), ("12", "12"), ("null", ""), ("\u{feff}true", "true")] {
+            let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
+            assert_eq!((outcome, notes.pairs()), (Ok(()), vec![("json", value)]), "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_and_names_are_decoded() {
+        let text = br#"{"\u003cb\u003E":"\"\\\/\b\f\n\r\t\u00e4\ud83d\ude00\u0000"}"#;
+        let (notes, outcome) = read(text, Extent::Whole);
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(notes.pairs(), [("json.<b>", "\"\\/\x08\x0c\n\r\t\u{e4}\u{1f600}\0")]);
+    }
+
+    #[test]
+    fn what_only_lenient_readers_take_is_read_and_is_an_error() {
+        for (text, value) in [
+            ("[\"a\nb\"]", "a\nb"),
+            ("[\"\\x41\"]", "x41"),
+            ("[\"\\u12g4\"]", "u12g4"),
+            ("[\"\\ud800x\"]", "\u{fffd}x"),
+            ("[\"\\ud800\\u0041\"]", "\u{fffd}A"),
+            ("[01]", "01"),
+            ("[1.]", "1."),
+            ("[-]", "-"),
+            ("[1e]", "1e"),
+            ("[1-1]", "1-1"),
+        ] {
+            let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
+            assert_eq!(notes.pairs(), [("json.0", value)], "{text}");
+            assert_eq!(outcome.unwrap_err().code(), "malformed", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_document_is_an_error_and_what_was_read_stays() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "[",
+            "[1",
+            "[1,",
+            "[1 2]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "{'a':1}",
+            "[1]x",
+            "[1,]",
+            "{\"a\":1,}",
+            "nul",
+            "tru e",
+            "\"",
+            "\"a",
+            "{\"a\":1}{",
+            "NaN",
+            "\u{1}",
+        ] {
+            let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
+            assert_eq!(outcome.map_err(|error| error.code()), Err("malformed"), "{text}");
+            let first = text.starts_with("[1").then_some(("json.0", "1"));
+            assert_eq!(
+                notes.pairs().first().copied().filter(|pair| pair.1 == "1" && pair.0 == "json.0"),
+                first,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_end_keeps_the_text_before_the_cut() {
+        let text = br#"{"a":"one","b":["tw\u006f thr"#;
+        let (notes, outcome) = read(text, Extent::Partial);
+        assert_eq!((outcome, notes.pairs()), (Ok(()), vec![("json.a", "one"), ("json.b.0", "two thr")]));
+        let (notes, outcome) = read(br#"{"a":1,"key"#, Extent::Partial);
+        assert_eq!((outcome, notes.pairs()), (Ok(()), vec![("json.a", "1"), ("json.key", "")]));
+        let (notes, outcome) = read(br#"{"a":"x"} y"#, Extent::Partial);
+        assert_eq!((outcome.is_err(), notes.pairs()), (true, vec![("json.a", "x")]));
+    }
+
+    #[test]
+    fn every_cut_of_a_document_reads_as_partial() {
+        let text = br#" {"a":[{"b\u00e4":"x\ud83d\ude00y"},2.5e-3,true,null,""],"c":{"d":"\\"}} "#;
+        for end in 0..text.len() {
+            let (_, outcome) = read(&text[..end], Extent::Partial);
+            assert_eq!(outcome, Ok(()), "{}", text[..end].escape_ascii());
+        }
+    }
+
+    #[test]
+    fn bounds_are_errors() {
+        let bounds = Bounds { leaves: 2, depth: 2, name_bytes: 8, value_bytes: 3, ..Bounds::default() };
+        for (text, code) in [
+            ("[1,2,3]", "too_many_args"),
+            ("[[[1]]]", "too_deep"),
+            ("{\"abcd\":1}", "name_too_long"),
+            ("[\"abcd\"]", "value_too_long"),
+        ] {
+            let outcome = parse(text.as_bytes(), Extent::Whole, &bounds, &mut Notes::default());
+            assert_eq!(outcome.unwrap_err().code(), code, "{text}");
+        }
+        let deep = "[".repeat(1 << 20);
+        assert_eq!(read(deep.as_bytes(), Extent::Whole).1, Err(BodyError::TooDeep(64)));
+    }
+
+    /// What serde_json reads, as leaves.
+    fn flatten(value: &Value, path: &str, out: &mut Vec<(String, String)>) {
+        match value {
+            Value::Array(items) if !items.is_empty() => {
+                for (index, item) in items.iter().enumerate() {
+                    flatten(item, &format!("{path}.{index}"), out);
+                }
+            }
+            Value::Object(map) if !map.is_empty() => {
+                for (key, item) in map {
+                    flatten(item, &format!("{path}.{key}"), out);
+                }
+            }
+            Value::String(text) => out.push((path.to_owned(), text.clone())),
+            Value::Bool(_) | Value::Number(_) => out.push((path.to_owned(), value.to_string())),
+            _ => out.push((path.to_owned(), String::new())),
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn valid_documents_read_as_serde_json_reads_them(document in document(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) };
+            let (notes, outcome) = read(text.unwrap().as_bytes(), Extent::Whole);
+            prop_assert_eq!(outcome, Ok(()));
+            let mut expect = Vec::new();
+            flatten(&document, "json", &mut expect);
+            prop_assert_eq!(notes.args, expect);
+        }
+
+        #[test]
+        fn what_serde_json_refuses_is_refused_and_nothing_panics(
+            bytes in proptest::collection::vec(proptest::sample::select(b"{}[]\",:\\ua01-.eE tfn\n".to_vec()), 0..24)
+        ) {
+            let (_, outcome) = read(&bytes, Extent::Whole);
+            // serde_json alone refuses numbers that do not fit a float.
+            let serde = serde_json::from_slice::<Value>(&bytes);
+            let fits = !matches!(&serde, Err(error) if error.to_string().contains("out of range"));
+            prop_assert!(!fits || outcome.is_ok() == serde.is_ok(), "{:?}: {:?}, {:?}", bytes.escape_ascii().to_string(), outcome, serde);
+        }
+    }
+}

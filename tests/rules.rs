@@ -1,0 +1,157 @@
+//! The shipped rule sets: they load, every rule has examples that hold, the schema is current
+//! and agrees with the loader.
+
+use std::path::Path;
+
+use portward::cli::rules::{SetArgs, load, test_examples};
+use portward::config::core_rules;
+use portward::waf::{Engine, Mode, Settings, Sources, lang};
+
+fn shipped() -> Sources {
+    core_rules::load_path(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")).expect("rules/ is readable")
+}
+
+fn told(errors: &[portward::waf::LoadError]) -> String {
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
+
+#[test]
+fn every_shipped_rule_matches_its_attacks_and_spares_their_twins() {
+    let sources = shipped();
+    let tested = test_examples(&sources, &[]).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    println!("{} rules, {} examples", tested.rules, tested.examples);
+    assert!(tested.rules > 0 && tested.examples >= 2 * tested.rules, "{} examples", tested.examples);
+    assert!(tested.failures.is_empty(), "{:#?}", tested.failures);
+    let program = lang::read_all(&sources).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    for rule in program.sets.iter().flat_map(|set| &set.rules) {
+        let examples =
+            rule.examples.as_ref().unwrap_or_else(|| panic!("rule {} has no examples", rule.id.value));
+        assert!(!examples.matching.is_empty(), "rule {} has no attack among its examples", rule.id.value);
+        assert!(!examples.no_match.is_empty(), "rule {} has no benign twin", rule.id.value);
+    }
+}
+
+#[test]
+fn the_shipped_sets_load_in_every_mode_and_at_every_paranoia_level() {
+    let sources = shipped();
+    let mut active = Vec::new();
+    for level in 1..=4 {
+        for mode in [Mode::Block, Mode::Detect] {
+            let settings = Settings { mode, paranoia_level: Some(level), ..Settings::default() };
+            let engine =
+                Engine::compile(&sources, &settings).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+            active.push(engine.rules().filter(|rule| rule.active).count());
+        }
+    }
+    assert!(active[0] > 0 && active.is_sorted(), "{active:?}");
+}
+
+#[test]
+fn the_binary_carries_the_same_files() {
+    let root = format!("{}/", env!("CARGO_MANIFEST_DIR"));
+    let mut on_disk = shipped();
+    for source in &mut on_disk.files {
+        source.name = source.name.replace(&root, "");
+    }
+    let embedded = core_rules::core();
+    assert_eq!(embedded.files, on_disk.files);
+    assert_eq!(embedded.data, on_disk.data);
+    let none = load(&SetArgs { no_core_rules: true, ..SetArgs::default() }).expect("nothing to read");
+    assert!(none.files.is_empty());
+}
+
+#[test]
+fn the_committed_schema_is_current() {
+    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/schema.json"));
+    let committed = committed.expect("rules/schema.json is there");
+    assert!(committed == lang::schema::schema(), "write it anew: portward rules schema > rules/schema.json");
+}
+
+#[test]
+fn the_schema_accepts_what_the_loader_accepts() {
+    let schema: serde_json::Value = serde_json::from_str(&lang::schema::schema()).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let sources = shipped();
+    assert!(!sources.files.is_empty());
+    for source in &sources.files {
+        let document: serde_json::Value = serde_json::from_str(&source.text).expect("JSON");
+        let errors: Vec<String> = validator.iter_errors(&document).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", source.name);
+    }
+}
+
+/// A document with one mistake is refused by both the schema and the loader; without the
+/// mistake, by neither.
+#[test]
+fn the_schema_refuses_what_the_loader_refuses() {
+    let schema: serde_json::Value = serde_json::from_str(&lang::schema::schema()).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let whole = serde_json::json!({
+        "$schema": "schema.json", "name": "n", "version": "1", "description": "d", "mode": "detect",
+        "rules": [{
+            "id": 900001, "phase": "request_body", "message": "m", "description": "d", "severity": "critical",
+            "paranoia_level": 2, "tags": ["t"], "mode": "detect",
+            "when": { "all": [
+                { "variables": ["args", "!args:/^x/", "&request_headers:host", "xml:/*"],
+                  "transformations": ["lowercase", "none"], "operator": { "rx": "x" },
+                  "negate": true, "capture": false, "multi_match": true },
+                { "any": [{ "not": { "variables": ["tx:a"], "operator": { "ge": 1 } } }] }
+            ] },
+            "then": ["score", "block", "drop", "allow", "log", "no_log", { "score": 3 }, { "deny": { "status": 404 } },
+                { "redirect": { "status": 307, "location": "/x%{tx.a}" } }, { "set": { "tx.a": "+1", "tx.b": 2 } },
+                { "strip_request_header": "A" }, { "strip_response_header": "B" },
+                { "exclude": { "rules": [900001, "900000-900002"], "tags": ["t"], "variables": ["args:a"] } }],
+            "examples": { "match": ["GET /"], "no_match": [{ "request": "GET /", "response": "200" }] }
+        }]
+    });
+    let refused = |document: &serde_json::Value| {
+        let file = portward::waf::Source { name: "d.json".into(), text: document.to_string() };
+        let sources = Sources { files: vec![file], ..Sources::default() };
+        (!validator.is_valid(document), Engine::compile(&sources, &Settings::default()).is_err())
+    };
+    assert_eq!(
+        refused(&whole),
+        (false, false),
+        "{:?}",
+        validator.iter_errors(&whole).next().map(|e| e.to_string())
+    );
+    let mistakes: &[(&str, serde_json::Value)] = &[
+        ("/name", serde_json::Value::Null),
+        ("/more", 1.into()),
+        ("/mode", "block".into()),
+        ("/rules/0/id", "x".into()),
+        ("/rules/0/phase", "body".into()),
+        ("/rules/0/severity", "high".into()),
+        ("/rules/0/paranoia_level", 5.into()),
+        ("/rules/0/more", 1.into()),
+        ("/rules/0/tags", "t".into()),
+        ("/rules/0/when/all", serde_json::json!([])),
+        ("/rules/0/when/any", serde_json::json!([])),
+        ("/rules/0/when/all/0/variables/0", "arg".into()),
+        ("/rules/0/when/all/0/transformations/0", "lower".into()),
+        ("/rules/0/when/all/0/operator", serde_json::json!({ "regex": "x" })),
+        ("/rules/0/when/all/0/operator/pm", serde_json::json!(["x"])),
+        ("/rules/0/when/all/0/negated", true.into()),
+        ("/rules/0/then/0", "scores".into()),
+        ("/rules/0/then/6/score", serde_json::json!(-1)),
+        ("/rules/0/then/7/deny/status", 200.into()),
+        ("/rules/0/then/8/redirect/status", 304.into()),
+        ("/rules/0/then/9/set/ip.x", "1".into()),
+        ("/rules/0/then/12/exclude/rules/0", "x".into()),
+        ("/rules/0/then/12/exclude/more", 1.into()),
+        ("/rules/0/examples/match/0", 1.into()),
+        ("/rules/0/examples/more", serde_json::json!([])),
+    ];
+    for (pointer, value) in mistakes {
+        let mut document = whole.clone();
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        match document.pointer_mut(parent) {
+            Some(serde_json::Value::Object(object)) => drop(object.insert(key.to_owned(), value.clone())),
+            Some(serde_json::Value::Array(items)) => {
+                items[key.parse::<usize>().expect("an index")] = value.clone()
+            }
+            _ => panic!("nothing at {parent}"),
+        }
+        assert_eq!(refused(&document), (true, true), "{pointer}");
+    }
+}
