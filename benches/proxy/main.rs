@@ -103,6 +103,9 @@ struct Options {
     /// The binary to measure, when it is not the one just built.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_portward"))]
     portward: PathBuf,
+    /// A configuration file for our intercepting candidates.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// What cargo says to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -366,6 +369,8 @@ impl Bench {
             let file = folder.join("portward.toml");
             fs::write(&file, text)?;
             command.arg("--config").arg(file);
+        } else if let Some(file) = &options.config {
+            command.arg("--config").arg(std::path::absolute(file)?);
         }
         // Audit records and whatever else it writes by default go below the run's folder.
         command.current_dir(&folder).env("XDG_STATE_HOME", &folder).env("HOME", &folder);
@@ -449,7 +454,8 @@ impl Bench {
 }
 
 /// Every host of the bench stays encrypted.
-const TUNNEL: &str = "bypass = [\"*.bench.test\"]\n";
+const TUNNEL: &str =
+    "[[policy.bypass]]\nname = 'bench'\nreason = 'measured as a tunnel'\nhosts = ['*.bench.test']\n";
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
