@@ -86,6 +86,8 @@ metrics! {
     audit_written,
     /// Audit records lost because the queue was full.
     audit_dropped,
+    /// Exchanges refused because they could not be recorded.
+    audit_refused,
     /// Attempts to write the audit log that failed.
     audit_write_errors,
     /// Reloads that were published.

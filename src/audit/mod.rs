@@ -23,7 +23,9 @@ pub use redact::Redaction;
 pub use sink::file::FileConfig;
 
 use crate::metrics::Metrics;
-use sink::Sink;
+use sink::file::FileSink;
+use sink::stdout::{Copied, Stdout};
+use sink::{Nowhere, Sink};
 
 /// What the audit log does, as usable values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,10 @@ impl AuditConfig {
 pub enum Destination {
     File(FileConfig),
     Stdout,
+    /// Standard output gets a copy of what the file has.
+    FileAndStdout(FileConfig),
+    /// Records are made and thrown away; no receipt can be explained.
+    Nowhere,
 }
 
 /// What happens when records come faster than they can be written.
@@ -67,16 +73,21 @@ pub enum WhenFull {
     Drop,
     /// [`Audit::accepting`] turns false when the queue is half full, and the proxy refuses new
     /// exchanges with 503 `audit_unavailable` until it has drained to a quarter. The other half
-    /// is for the exchanges that had begun by then. Those refusals are counted, not recorded,
-    /// or they would use up that room.
+    /// is for the exchanges that had begun by then. The refusals themselves ([`UNAVAILABLE`])
+    /// are counted, not recorded, or they would use up that room.
     Block,
 }
+
+/// The reason code of an exchange that was refused because it could not be recorded.
+pub const UNAVAILABLE: &str = "audit_unavailable";
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Submitted {
     Queued,
+    /// A refusal for want of the log itself: counted instead of recorded.
+    Counted,
     /// The queue is full, or the log is closed; the loss is counted.
     Dropped,
 }
@@ -107,13 +118,15 @@ pub struct Audit {
 impl Audit {
     /// Opens the destination and starts the writer.
     pub fn start(config: &AuditConfig, metrics: Arc<Metrics>) -> Result<Audit, AuditError> {
+        let open = |file: &FileConfig| {
+            FileSink::open(file.clone())
+                .map_err(|source| AuditError::Open { path: file.path.display().to_string(), source })
+        };
         let sink: Box<dyn Sink> = match &config.destination {
-            Destination::Stdout => Box::new(sink::stdout::Stdout),
-            Destination::File(file) => {
-                let open = sink::file::FileSink::open(file.clone())
-                    .map_err(|source| AuditError::Open { path: file.path.display().to_string(), source })?;
-                Box::new(open)
-            }
+            Destination::File(file) => Box::new(open(file)?),
+            Destination::Stdout => Box::new(Stdout),
+            Destination::FileAndStdout(file) => Box::new(Copied::new(open(file)?)),
+            Destination::Nowhere => Box::new(Nowhere),
         };
         Audit::with_sink(config, metrics, sink)
     }
@@ -147,6 +160,10 @@ impl Audit {
     /// Hands a record over. Never waits for the sink.
     pub fn submit(&self, record: Box<Record>) -> Submitted {
         let shared = &self.handle.shared;
+        if record.reason == UNAVAILABLE {
+            shared.metrics.audit_refused.increment();
+            return Submitted::Counted;
+        }
         let weight = record.weight();
         let mut state = shared.lock();
         let held = state.queue.len() + state.writing;

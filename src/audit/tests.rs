@@ -191,6 +191,33 @@ fn blocking_refuses_new_work_at_half_and_resumes_when_drained() {
 }
 
 #[test]
+fn a_refusal_for_want_of_the_log_takes_no_room_in_it() {
+    let gated = gated(WhenFull::Block, 4);
+    let mut record = plain(1);
+    record.reason = UNAVAILABLE.into();
+    for _ in 0..10 {
+        assert_eq!(gated.audit.submit(Box::new(record.clone())), Submitted::Counted);
+    }
+    assert_eq!(gated.metrics.audit_refused.get(), 10);
+    assert_eq!(gated.audit.pending(), 0);
+    assert!(gated.audit.accepting());
+}
+
+#[test]
+fn nowhere_takes_everything_and_a_copy_leaves_the_file_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    for destination in [Destination::Nowhere, Destination::FileAndStdout(FileConfig::new(&path))] {
+        let metrics = Arc::new(Metrics::default());
+        let audit = Audit::start(&AuditConfig::new(destination), Arc::clone(&metrics)).unwrap();
+        assert_eq!(submit(&audit, 1), Submitted::Queued);
+        audit.flush(soon()).unwrap();
+        assert_eq!(metrics.audit_written.get(), 1);
+    }
+    assert_eq!(ids(&lines(&fs::read(&path).unwrap())), [receipt(1).to_string()]);
+}
+
+#[test]
 fn the_queue_is_bounded_by_bytes_too() {
     let (allow, allowed) = mpsc::channel();
     let (see, _seen) = mpsc::channel();

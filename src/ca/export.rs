@@ -64,6 +64,7 @@ impl Ca {
             has_system_roots: !system.is_empty(),
         };
         let bundle = bundle(&anchors, &system);
+        let _lock = self.dir().lock()?;
         replace(&files.anchors, &self.export(Format::Pem, "")?)?;
         replace(&files.wgetrc, format!("ca_certificate = {}\n", files.bundle.display()).as_bytes())?;
         // The store is salted, so that it differs each time it is made: it is renewed with the

@@ -183,7 +183,8 @@ impl CaDir {
         store::check_dir(&self.path)
     }
 
-    fn lock(&self) -> Result<store::Lock, CaError> {
+    /// Every write to the folder is under its lock: the next holder clears away what a writer left.
+    pub(super) fn lock(&self) -> Result<store::Lock, CaError> {
         let lock = store::lock(&self.path)?;
         store::recover(&self.root_pem(), &self.root_key())?;
         store::recover(&self.intermediate_pem(), &self.intermediate_key())?;

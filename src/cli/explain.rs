@@ -44,7 +44,7 @@ fn explain(args: &ExplainArgs, out: &mut dyn Write, audit_path: &Path, colour: C
         not_found(args, out, path)?;
         return Ok(1);
     };
-    let exclusion = found.record.waf.as_deref().and_then(|report| exclusion::file(&found.record, report));
+    let exclusion = found.record.waf.as_deref().and_then(exclusion::file);
     if args.json {
         let record: serde_json::Value = serde_json::from_str(&found.line).context("the record is no JSON")?;
         let mut answer = json!({ "found": true, "file": found.file, "record": record });

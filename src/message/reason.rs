@@ -50,8 +50,8 @@ macro_rules! codes {
 codes! {
     // Rules.
     Blocked = "blocked", "http_request_denied",
-        "Blocked by a rule",
-        "A rule whose action is to block matched this exchange.",
+        "Blocked by the rules",
+        "The rules of this proxy took this exchange for an attack or a leak and stopped it.",
         "If the request was legitimate, give the receipt id to whoever runs this proxy: `portward explain` shows the rule and an exclusion that would let it through.";
     Score = "score", "http_request_denied",
         "Blocked by its score",
@@ -108,15 +108,15 @@ codes! {
     OriginRefused = "origin_refused", "connection_refused",
         "The server refused the connection",
         "The host has an address, but nothing there accepts connections on this port.",
-        "Check the port, and whether the service runs; `portward doctor HOST:PORT` tries each step.";
+        "Check the port, and whether the service runs; `curl -v` from the proxy's own machine shows what it gets.";
     OriginTimeout = "origin_timeout", "connection_timeout",
         "The server did not answer in time",
         "The server did not accept the connection, or did not begin its answer, within the time limit.",
-        "Try again later; `portward doctor HOST:PORT` shows at which step it stops.";
+        "Try again later; `curl -v` from the proxy's own machine shows at which step it stops.";
     OriginUnreachable = "origin_unreachable", "destination_ip_unroutable",
         "The server cannot be reached",
         "There is no way through the network from the proxy to this server.",
-        "Check the proxy's own network and its firewall; `portward doctor HOST:PORT` tries each step.";
+        "Check the proxy's own network and its firewall; `curl -v` from the proxy's own machine shows what it gets.";
     OriginStalled = "origin_stalled", "connection_read_timeout",
         "The server stopped in the middle of its answer",
         "The server began its answer and then sent nothing more for longer than the time limit.",
@@ -187,6 +187,10 @@ codes! {
         "The server speaks only outdated TLS",
         "The server offers no TLS version or cipher that is safe today. Nothing was sent to it.",
         "The owner of the server has to enable TLS 1.2 or 1.3.";
+    NoCommonProtocol = "no_common_protocol", "tls_protocol_error",
+        "The server speaks no protocol that was offered",
+        "The server agreed to none of the application protocols that it was offered (HTTP/2, HTTP/1.1). Nothing was sent to it.",
+        "Check that this port of the server is a web server; a host that speaks something else inside TLS can go on the bypass list.";
     TlsAlert = "tls_alert", "tls_alert_received",
         "The server broke off the TLS handshake",
         "The server answered the handshake with an alert. Nothing was sent to it.",
@@ -194,7 +198,7 @@ codes! {
     TlsFailed = "tls_failed", "tls_protocol_error",
         "The TLS handshake with the server failed",
         "What the server sent is not the TLS handshake that belongs there. Nothing was sent to it.",
-        "Check that this port of the server speaks TLS; `portward doctor HOST:PORT` tries each step.";
+        "Check that this port of the server speaks TLS; `curl -v` from the proxy's own machine shows what it gets.";
     OwnCaLoop = "own_ca_loop", "proxy_loop_detected",
         "The server's certificate is this proxy's own",
         "The certificate was issued by this proxy itself, so the connection leads back into it. Nothing was sent.",

@@ -76,8 +76,8 @@ pub fn block(about: &About<'_>, block: &Block<'_>) -> Reply {
         sentence: &sentence,
         detail: block.message,
         detail_title: "Why",
-        next: "If you were doing something ordinary, give the receipt id below to whoever runs this proxy. \
-               It shows them the reason, and an exception that would let this through.",
+        next: "If you were doing something ordinary, give the receipt id to whoever runs this proxy. \
+               With it they see the reason, and an exception that would let this through.",
         rule: block.rule,
         command: true,
     };

@@ -89,6 +89,8 @@ fn text_in_every_notation_loses_its_secrets() {
         "GET / HTTP/1.1\r\nAuthorization: Basic CANARY\r\nHost: a.test",
         "Cookie: a=CANARY; b=CANARY\nHost: a.test",
         "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nCANARY\r\n--b--",
+        r#"--b\r\nContent-Disposition: form-data; name="password"\r\n\r\nCANARY\r\n--b--"#,
+        r"GET / HTTP/1.1\r\nAuthorization: Basic CANARY\r\nHost: a.test",
         "see http://ann:CANARY@a.test/ for more",
         "x Bearer CANARYCANARY y",
         "-----BEGIN EC PRIVATE KEY-----\nCANARY\n-----END EC PRIVATE KEY-----",

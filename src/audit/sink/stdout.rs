@@ -31,3 +31,40 @@ impl Sink for Stdout {
         "standard output".to_owned()
     }
 }
+
+/// Another sink whose lines standard output gets too. The other one decides: a batch that it
+/// has taken counts as written, and a copy that fails is lost, which is said once.
+#[derive(Debug)]
+pub struct Copied<S> {
+    sink: S,
+    failed: bool,
+}
+
+impl<S: Sink> Copied<S> {
+    pub fn new(sink: S) -> Copied<S> {
+        Copied { sink, failed: false }
+    }
+}
+
+impl<S: Sink> Sink for Copied<S> {
+    fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
+        self.sink.write(batch)?;
+        let mut out = io::stdout().lock();
+        let copied = out.write_all(batch.all()).and_then(|()| out.flush());
+        if let Err(error) = &copied
+            && !self.failed
+        {
+            tracing::warn!(%error, "the copy of the audit log on standard output cannot be written");
+        }
+        self.failed = copied.is_err();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sink.sync()
+    }
+
+    fn name(&self) -> String {
+        self.sink.name()
+    }
+}

@@ -1,45 +1,56 @@
-//! The narrowest exclusion file that would have let an exchange through: of the exclusions that
-//! the report has for each match, the fewest that bring the score below its threshold, and
-//! those of the rule that decided, if a rule did.
+//! The narrowest exclusion file that would have let an exchange through: the exclusions that the
+//! report has for the matches of the fewest rules without which the score stays below its
+//! threshold, and for those of the rule that decided, if a rule did so by itself.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::audit::Record;
-use crate::message::reason::Code;
-use crate::waf::report::{Match, PhaseName, Report};
+use crate::waf::report::{PhaseName, Report};
 
 /// A whole exclusion file, or `None` when nothing was stopped or no exclusion is known.
-pub(super) fn file(record: &Record, report: &Report) -> Option<Value> {
+pub(super) fn file(report: &Report) -> Option<Value> {
     let interruption = report.interruption.as_ref()?;
     let side = Side::of(interruption.phase);
-    let over = side.total(report) >= side.threshold(report);
-    let scored = record.reason == Code::Score.as_str() || (over && record.reason != Code::Blocked.as_str());
-
-    let mut chosen: Vec<&str> = Vec::new();
+    let mut rules = by_points(report, side);
     let mut left = side.total(report);
-    if !scored {
-        for found in report.matches.iter().filter(|found| found.rule == interruption.rule && !found.shadow) {
-            if !chosen.contains(&found.exclusion.as_str()) {
-                chosen.push(&found.exclusion);
-            }
-        }
-        left -= points(report, side, |found| chosen.contains(&found.exclusion.as_str()));
+    let mut chosen = Vec::new();
+    // A rule that stops by itself gives its own message as the reason; a score adds to it.
+    let by_rule =
+        report.matches.iter().any(|m| m.rule == interruption.rule && m.message == interruption.reason);
+    if by_rule {
+        chosen.push(interruption.rule);
+        left -= rules.iter().find(|(rule, _)| *rule == interruption.rule).map_or(0, |(_, points)| *points);
+        rules.retain(|(rule, _)| *rule != interruption.rule);
     }
-    let mut others = by_points(report, side);
-    while over && left >= side.threshold(report) {
-        let Some((exclusion, points)) = others.pop() else { break };
-        if !chosen.contains(&exclusion) {
-            chosen.push(exclusion);
-            left -= points;
-        }
+    while left >= side.threshold(report) {
+        let Some((rule, points)) = rules.pop() else { break };
+        chosen.push(rule);
+        left -= points;
     }
-    let entries = merged(chosen.iter().flat_map(|text| entries(text)));
+    let matches = report.matches.iter().filter(|found| !found.shadow && chosen.contains(&found.rule));
+    let entries = merged(matches.flat_map(|found| entries(&found.exclusion)));
     if entries.is_empty() {
         return None;
     }
     Some(json!({ "name": "local-exclusions", "version": "1.0.0", "exclusions": entries }))
+}
+
+/// The file as a person would write it: one entry a line, what it excludes before where.
+pub(super) fn text(file: &Value) -> String {
+    const ORDER: [&str; 6] = ["rules", "tags", "variables", "hosts", "paths", "reason"];
+    let line = |entry: &Map<String, Value>| {
+        let known = ORDER.iter().filter_map(|key| Some((*key, entry.get(*key)?)));
+        let others = entry.iter().filter(|(key, _)| !ORDER.contains(&key.as_str()));
+        let pairs = known.chain(others.map(|(key, value)| (key.as_str(), value)));
+        let pairs: Vec<String> = pairs.map(|(key, value)| format!("{}: {value}", json!(key))).collect();
+        format!("    {{ {} }}", pairs.join(", "))
+    };
+    let entries = file["exclusions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lines: Vec<String> = entries.iter().filter_map(Value::as_object).map(line).collect();
+    let (name, version) = (&file["name"], &file["version"]);
+    let lines = lines.join(",\n");
+    format!("{{\n  \"name\": {name},\n  \"version\": {version},\n  \"exclusions\": [\n{lines}\n  ]\n}}")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,21 +89,13 @@ impl Side {
     }
 }
 
-fn counts(found: &Match, side: Side) -> bool {
-    !found.shadow && found.score != 0 && Side::of(found.phase) == side
-}
-
-fn points(report: &Report, side: Side, which: impl Fn(&Match) -> bool) -> i64 {
-    report.matches.iter().filter(|found| counts(found, side) && which(found)).map(|found| found.score).sum()
-}
-
-/// Each different exclusion with the points it would take away, the most last.
-fn by_points(report: &Report, side: Side) -> Vec<(&str, i64)> {
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for found in report.matches.iter().filter(|found| counts(found, side)) {
-        *sums.entry(&found.exclusion).or_default() += found.score;
+/// The rules that scored on this side with their points, the most last.
+fn by_points(report: &Report, side: Side) -> Vec<(u32, i64)> {
+    let mut sums: BTreeMap<u32, i64> = BTreeMap::new();
+    for found in report.matches.iter().filter(|m| !m.shadow && Side::of(m.phase) == side) {
+        *sums.entry(found.rule).or_default() += found.score;
     }
-    let mut sums: Vec<(&str, i64)> = sums.into_iter().collect();
+    let mut sums: Vec<(u32, i64)> = sums.into_iter().filter(|&(_, points)| points > 0).collect();
     sums.sort_by_key(|&(_, points)| points);
     sums
 }
@@ -107,30 +110,26 @@ fn entries(text: &str) -> Vec<Map<String, Value>> {
     }
 }
 
-/// Entries that differ only in their rules become one.
+/// Entries that differ only in their variables become one.
 fn merged(entries: impl Iterator<Item = Map<String, Value>>) -> Vec<Map<String, Value>> {
+    const LIST: &str = "variables";
+    let without = |map: &Map<String, Value>| {
+        let mut map = map.clone();
+        let list = map.remove(LIST).is_some();
+        list.then_some(map)
+    };
     let mut out: Vec<Map<String, Value>> = Vec::new();
     for mut entry in entries {
-        let rules = entry.get("rules").and_then(Value::as_array).cloned().unwrap_or_default();
-        entry.entry("reason").or_insert_with(|| json!("false positive: say here what it was"));
-        let twin = out.iter_mut().find(|other| {
-            let rest = |map: &Map<String, Value>| {
-                map.iter()
-                    .filter(|(key, _)| *key != "rules")
-                    .map(|(k, v)| (k.clone(), v.clone()))
-                    .collect::<Vec<_>>()
-            };
-            !rules.is_empty() && other.contains_key("rules") && rest(other) == rest(&entry)
-        });
-        match twin.and_then(|twin| twin.get_mut("rules")).and_then(Value::as_array_mut) {
-            Some(known) => {
-                for rule in rules {
-                    if !known.contains(&rule) {
-                        known.push(rule);
-                    }
-                }
-            }
-            None => out.push(entry),
+        entry.entry("reason").or_insert_with(|| json!("matched legitimate traffic"));
+        if out.contains(&entry) {
+            continue;
+        }
+        let rest = without(&entry);
+        let twin = out.iter_mut().find(|other| rest.is_some() && without(other) == rest);
+        let known = twin.and_then(|twin| twin.get_mut(LIST)).and_then(Value::as_array_mut);
+        match (known, entry.get(LIST).and_then(Value::as_array)) {
+            (Some(known), Some(more)) => known.extend(more.iter().cloned()),
+            _ => out.push(entry),
         }
     }
     out

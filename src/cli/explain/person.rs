@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::exclusion::Side;
+use super::exclusion::{self, Side};
 use super::paint::{Colour, head, safe, tail};
 use crate::audit::read::Found;
 use crate::audit::record::{Inspection, InspectionExtent, rfc3339};
@@ -93,7 +93,10 @@ fn asked(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<()>
 
 fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<()> {
     writeln!(out, "\n{}", colour.bold("What happened"))?;
-    if let Ok(code) = record.reason.parse::<Code>() {
+    if matches!(record.verdict, Verdict::Tunnelled | Verdict::Bypassed) {
+        let reason = colour.quiet(&format!("({})", safe(&record.reason)));
+        writeln!(out, "  {} {reason}", relayed(&record.reason))?;
+    } else if let Ok(code) = record.reason.parse::<Code>() {
         writeln!(out, "  {} {}", code.explanation().sentence, colour.quiet(&format!("({code})")))?;
     } else if !record.reason.is_empty() {
         writeln!(out, "  Reason: {} (this version has no words for it)", safe(&record.reason))?;
@@ -102,7 +105,7 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
         writeln!(out, "  {}", safe(&record.sentence))?;
     }
     if let Some(interruption) = record.waf.as_deref().and_then(|report| report.interruption.as_ref())
-        && interruption.reason != record.sentence
+        && !record.sentence.contains(&interruption.reason)
     {
         writeln!(out, "  {}", safe(&interruption.reason))?;
     }
@@ -123,6 +126,21 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
     let stage = stage.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let ms = record.duration.as_micros() as f64 / 1000.0;
     writeln!(out, "  {}", colour.quiet(&format!("Ended at the stage `{stage}` after {ms} ms.")))
+}
+
+/// Why policy let a connection through unseen. Its codes are names of the same facts that can
+/// be a denial, so that the catalogue's words do not fit.
+fn relayed(reason: &str) -> &'static str {
+    match reason {
+        "bypass" => "Its host is on the list of those that are not decrypted.",
+        "port" => "The policy for this port is to relay what comes through it.",
+        "alpn_not_http" => {
+            "The client offered no protocol that can be inspected, and the policy is to let it through."
+        }
+        "not_http" => "It is neither TLS nor HTTP, and the policy is to let it through.",
+        "silent" => "The client waited for the server to speak first, and the policy is to let it.",
+        _ => "The policy is to relay it.",
+    }
 }
 
 fn rules(out: &mut dyn Write, colour: Colour, report: &Report) -> io::Result<()> {
@@ -153,20 +171,22 @@ fn rule(out: &mut dyn Write, colour: Colour, found: &Match) -> io::Result<()> {
     }
     writeln!(out, "          {}", colour.quiet(&about))?;
 
+    // The engine ends what it cut with dots, which are in no value.
+    let hit = found.matched.strip_suffix("...").unwrap_or(&found.matched);
     let variable = safe(&found.variable);
     let names = found.steps.iter().map(|step| safe(&step.transformation).chars().count());
     let width = names.chain([variable.chars().count(), "matched by".len()]).max().unwrap_or(0).min(40);
     let last = found.steps.len();
-    labelled(out, colour, width, &variable, &found.value, &found.matched)?;
+    labelled(out, colour, width, &variable, &found.value, hit)?;
     for (i, step) in found.steps.iter().enumerate() {
         // The match lies in the last result; in between the carets would only repeat it.
-        let matched = if i + 1 == last { found.matched.as_str() } else { "" };
+        let matched = if i + 1 == last { hit } else { "" };
         labelled(out, colour, width, &safe(&step.transformation), &step.result, matched)?;
     }
-    let in_sight = found.value.contains(&found.matched)
-        || found.steps.last().is_some_and(|step| step.result.contains(&found.matched));
-    if !in_sight {
-        labelled(out, colour, width, "matched", &found.matched, &found.matched)?;
+    let in_sight =
+        found.value.contains(hit) || found.steps.last().is_some_and(|step| step.result.contains(hit));
+    if !in_sight && !found.matched.starts_with("[redacted") {
+        labelled(out, colour, width, "matched", &found.matched, hit)?;
     }
     writeln!(out, "          {:width$}  {}", "matched by", head(&safe(&found.operator), LONGEST))
 }
@@ -218,8 +238,10 @@ fn score(out: &mut dyn Write, colour: Colour, report: &Report) -> io::Result<()>
 }
 
 fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<&Value>) -> io::Result<()> {
-    let code = record.reason.parse::<Code>().ok();
-    let Some(exclusion) = exclusion else {
+    let stopped = matches!(record.verdict, Verdict::Blocked | Verdict::Denied | Verdict::Failed);
+    let code = record.reason.parse::<Code>().ok().filter(|_| stopped);
+    let dropped = record.waf.as_ref().map_or(0, |report| report.matches_dropped);
+    let Some(file) = exclusion else {
         let Some(code) = code else { return Ok(()) };
         writeln!(out, "\n{}", colour.bold("What to do"))?;
         return writeln!(out, "  {}", code.explanation().next);
@@ -233,6 +255,9 @@ fn next(out: &mut dyn Write, colour: Colour, record: &Record, exclusion: Option<
         out,
         "  the proxy with `--rules exclusions/local.json`; a proxy that has the file already loads it anew.\n"
     )?;
-    let pretty = serde_json::to_string_pretty(exclusion).map_err(io::Error::other)?;
-    writeln!(out, "{}", visible(&pretty))
+    writeln!(out, "{}", visible(&exclusion::text(file)))?;
+    if dropped > 0 {
+        writeln!(out, "\n  It may not be enough: {dropped} more matches are not in the record.")?;
+    }
+    Ok(())
 }

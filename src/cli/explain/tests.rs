@@ -61,39 +61,72 @@ fn a_block_is_explained_from_headline_to_exclusion() {
 }
 
 #[test]
-fn the_exclusion_has_the_fewest_rules_that_suffice() {
+fn the_exclusion_has_the_fewest_rules_that_suffice_and_all_their_matches() {
     let part = |rule: u32, score: i64, variable: &str| {
         let mut one = found(variable, "x", "x");
         one.rule = rule;
         one.score = score;
+        one.message = format!("rule {rule}");
         one.exclusion = format!(r#"{{"rules":[{rule}],"variables":["{variable}"],"hosts":["shop.test"]}}"#);
         one
     };
-    let cases: [(&str, i64, Vec<crate::waf::report::Match>, Vec<u32>); 4] = [
-        ("score", 5, vec![part(1, 2, "args:a"), part(2, 3, "args:a")], vec![2]),
-        ("score", 10, vec![part(1, 5, "args:a"), part(2, 5, "args:a")], vec![1, 2]),
-        ("score", 8, vec![part(1, 3, "args:a"), part(2, 5, "args:b")], vec![2]),
-        ("blocked", 2, vec![part(120010, 0, "args:a"), part(2, 2, "args:b")], vec![120010]),
-    ];
-    for (reason, total, matches, expect) in cases {
+    let excluded = |total: i64, reason: &str, matches: Vec<crate::waf::report::Match>| {
         let mut record = blocked(1, matches);
-        record.reason = reason.into();
-        record.waf.as_mut().unwrap().ledger.inbound = total;
-        let file = exclusion::file(&record, record.waf.as_ref().unwrap()).unwrap();
-        let mut rules: Vec<u32> = file["exclusions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|entry| entry["rules"].as_array().unwrap())
-            .map(|rule| u32::try_from(rule.as_u64().unwrap()).unwrap())
-            .collect();
-        rules.sort_unstable();
-        assert_eq!(rules, expect, "{reason} {total}");
-    }
-    let mut shadow = part(120010, 5, "args:a");
+        let report = record.waf.as_mut().unwrap();
+        report.ledger.inbound = total;
+        let interruption = report.interruption.as_mut().unwrap();
+        interruption.rule = 1;
+        interruption.reason = reason.to_owned();
+        exclusion::file(report).map(|file| file["exclusions"].clone())
+    };
+    let entry = |rule: u32, variables: &[&str]| json!({ "rules": [rule], "variables": variables, "hosts": ["shop.test"], "reason": "matched legitimate traffic" });
+    let (a, b) = ("args:a", "args:b");
+    let score = "rule 1 (anomaly score)";
+    assert_eq!(excluded(5, score, vec![part(1, 2, a), part(2, 3, a)]), Some(json!([entry(2, &[a])])));
+    assert_eq!(
+        excluded(10, score, vec![part(1, 5, a), part(2, 5, b)]),
+        Some(json!([entry(1, &[a]), entry(2, &[b])]))
+    );
+    // A rule scores once, and all its matches must go for that.
+    assert_eq!(
+        excluded(8, score, vec![part(1, 3, a), part(2, 5, a), part(2, 0, b)]),
+        Some(json!([entry(2, &[a, b])]))
+    );
+    // A rule that blocks by itself, and one whose points alone would not do.
+    assert_eq!(excluded(2, "rule 1", vec![part(1, 0, a), part(2, 2, b)]), Some(json!([entry(1, &[a])])));
+    assert_eq!(
+        excluded(9, "rule 1", vec![part(1, 2, a), part(2, 2, b), part(3, 5, b)]),
+        Some(json!([entry(1, &[a]), entry(3, &[b])]))
+    );
+    let mut shadow = part(1, 5, a);
     shadow.shadow = true;
-    let record = blocked(1, vec![shadow]);
-    assert_eq!(exclusion::file(&record, record.waf.as_ref().unwrap()), None);
+    assert_eq!(excluded(5, score, vec![shadow]), None);
+}
+
+#[test]
+fn what_was_relayed_is_not_explained_as_denied() {
+    let mut record = plain(1);
+    record.verdict = Verdict::Tunnelled;
+    record.kind = crate::audit::Kind::Tunnel;
+    record.reason = "port".into();
+    let (_dir, path) = log(&[record]);
+    let text = explained(&path, 1, false, Colour::Off).1;
+    assert!(text.contains("relay what comes through it. (port)"), "{text}");
+    assert!(!text.contains("not allowed") && !text.contains("What to do"), "{text}");
+}
+
+#[test]
+fn a_cut_match_still_has_its_carets() {
+    let mut one = found("args:q", "x attack...", "attack...");
+    one.steps.clear();
+    let (_dir, path) = log(&[blocked(1, vec![one])]);
+    let text = explained(&path, 1, false, Colour::Off).1;
+    assert!(text.contains("x attack...\n                        ^^^^^^\n"), "{text}");
+}
+
+#[test]
+fn the_audit_module_and_the_catalogue_agree() {
+    assert_eq!(Code::AuditUnavailable.as_str(), crate::audit::UNAVAILABLE);
 }
 
 #[test]
