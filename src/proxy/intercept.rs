@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
@@ -131,11 +130,6 @@ impl Leaves {
         if let Ok(Err(error)) = renewed {
             tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
         }
-    }
-
-    /// The CA's certificates, which no origin may be signed by.
-    pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
-        self.ca.anchors()
     }
 }
 

@@ -171,6 +171,7 @@ fn response(stop: &Stop) -> (u16, Code) {
 
 fn rule(why: &Interruption) -> (u16, Code) {
     match &why.action {
+        Disruption::Deny { status } if why.by_score => (*status, Code::Score),
         Disruption::Deny { status } => (*status, Code::Blocked),
         Disruption::Redirect { status, .. } => (*status, Code::RuleRedirect),
         Disruption::Drop => (403, Code::RuleDrop),
