@@ -359,10 +359,11 @@ impl Builder<'_> {
             }
         };
         let targets: Vec<Target> = source.variables.iter().map(|at| at.value.clone()).collect();
-        let steps = source.transformations.iter().flatten().map(|at| at.value.0);
+        let steps: Vec<_> = source.transformations.iter().flatten().map(|at| at.value.0).collect();
         let leaf = Leaf {
             rule: self.rules.len(),
-            pipeline: self.pipelines.node(steps),
+            pipeline: self.pipelines.node(steps.iter().copied()),
+            steps,
             need: operator.need(),
             operator,
             negate: source.negate.unwrap_or(false),

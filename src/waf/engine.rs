@@ -128,12 +128,13 @@ impl Engine {
         Engine::compile_with(sources, settings, false)
     }
 
-    /// With `plain`, without prefilters: the slow path that the fast one is tested against.
-    pub(crate) fn compile_with(
-        sources: &Sources,
-        settings: &Settings,
-        plain: bool,
-    ) -> Result<Engine, Vec<LoadError>> {
+    /// Without prefilters and memory: slower by far, and the same in every outcome. The fast path
+    /// is tested against this.
+    pub fn compile_plain(sources: &Sources, settings: &Settings) -> Result<Engine, Vec<LoadError>> {
+        Engine::compile_with(sources, settings, true)
+    }
+
+    fn compile_with(sources: &Sources, settings: &Settings, plain: bool) -> Result<Engine, Vec<LoadError>> {
         let mut problems = lang::problems(sources);
         let tree = lang::read(sources, &mut problems);
         let compiled = super::compile::compile(&tree, sources, settings, plain, &mut problems);
