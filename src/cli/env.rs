@@ -1,1 +1,571 @@
-//! `portward env`.
+//! `portward env` and `portward exec`: every variable by which programs find a proxy and trust a
+//! CA, in both cases where both are read. Nothing is installed. Most CA variables replace a
+//! program's roots, so that they name a bundle of the system's roots and ours.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use time::OffsetDateTime;
+
+use super::ca::{CaArgs, refuse};
+use crate::ca::{CaError, JAVA_PASSWORD, TrustFiles};
+use crate::net::{Authority, Host, Port};
+
+#[derive(Args, Debug)]
+pub struct EnvCommand {
+    #[command(flatten)]
+    pub ca: CaArgs,
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
+    /// The syntax to print
+    #[arg(long, value_enum, default_value = "sh")]
+    pub shell: Shell,
+    /// Print what takes the variables away again
+    #[arg(long)]
+    pub unset: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExecCommand {
+    #[command(flatten)]
+    pub ca: CaArgs,
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
+    /// The command and its arguments, after --
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Which proxy, and what goes around it.
+#[derive(Args, Clone, Debug)]
+pub struct ProxyArgs {
+    /// The proxy's URL: http, https, socks5 or socks5h
+    #[arg(long, value_name = "URL", env = "PORTWARD_PROXY", default_value = "http://127.0.0.1:8443")]
+    pub proxy: String,
+    /// Hosts that are reached without the proxy
+    #[arg(long, value_name = "LIST", default_value = "localhost,127.0.0.1,::1")]
+    pub no_proxy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// export lines: eval "$(portward env)"
+    Sh,
+    /// set -gx lines: portward env --shell fish | source
+    Fish,
+    /// $env: lines
+    Powershell,
+    /// Arguments of docker run
+    Docker,
+    /// Options of the java command
+    Java,
+    /// KEY="value" lines for a .env file
+    Dotenv,
+}
+
+/// Programs that put their roots away for the file that the variable names.
+const BUNDLE: [&str; 13] = [
+    "SSL_CERT_FILE", // OpenSSL, Go, Ruby, Python's ssl, rustls-native-certs
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE", // Python requests, which looks at nothing else
+    "PIP_CERT",
+    "HTTPLIB2_CA_CERTS",
+    "GIT_SSL_CAINFO", // where git's curl is GnuTLS, this alone
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "NIX_SSL_CERT_FILE",
+    "npm_config_cafile",
+    "PERL_LWP_SSL_CA_FILE",
+];
+
+/// Programs that add the file to their roots.
+const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+
+/// A proxy as the variables name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    url: String,
+    scheme: String,
+    userinfo: Option<String>,
+    address: Authority,
+}
+
+impl Proxy {
+    pub fn parse(url: &str) -> anyhow::Result<Proxy> {
+        let wrong = || format!("--proxy {url:?} is not like http://127.0.0.1:8443");
+        let (scheme, rest) = url.split_once("://").with_context(wrong)?;
+        let scheme = scheme.to_ascii_lowercase();
+        if !["http", "https", "socks5", "socks5h"].contains(&scheme.as_str()) {
+            bail!("{}; the scheme is one of http, https, socks5, socks5h", wrong());
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (userinfo, address) = match rest.rsplit_once('@') {
+            Some((userinfo, address)) => (Some(userinfo), address),
+            None => (None, rest),
+        };
+        // What is not a URL's must not reach a shell line or a Java option.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&()*+,;=:%".contains(&b);
+        if userinfo.is_some_and(|text| !text.bytes().all(plain)) {
+            bail!("{}; the user and password need percent-encoding", wrong());
+        }
+        let default = match scheme.as_str() {
+            "http" => Port::HTTP.get(),
+            "https" => Port::HTTPS.get(),
+            _ => 1080,
+        };
+        let address = Authority::parse(address, Port::new(default)).with_context(wrong)?;
+        let mut proxy = Proxy { url: String::new(), scheme, userinfo: userinfo.map(str::to_string), address };
+        proxy.url = proxy.at(&proxy.address.host.clone());
+        Ok(proxy)
+    }
+
+    /// The same proxy seen under another host name.
+    fn at(&self, host: &Host) -> String {
+        let userinfo = self.userinfo.as_ref().map(|text| format!("{text}@")).unwrap_or_default();
+        format!("{}://{userinfo}{host}:{}", self.scheme, self.address.port)
+    }
+
+    fn is_loopback(&self) -> bool {
+        match &self.address.host {
+            Host::Ip(ip) => ip.is_loopback(),
+            Host::Name(name) => &**name == "localhost",
+        }
+    }
+}
+
+/// All variables with their values, in a stable order. `java` are the options that
+/// `JAVA_TOOL_OPTIONS` had before.
+pub fn variables(
+    proxy: &Proxy,
+    no_proxy: &str,
+    files: &TrustFiles,
+    java: Option<&str>,
+) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| out.push((name.into(), value.into()));
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        set(name, &proxy.url);
+        set(&name.to_ascii_uppercase(), &proxy.url);
+    }
+    set("no_proxy", no_proxy);
+    set("NO_PROXY", no_proxy);
+    // Node from 22.21 and 24.5 on heeds the proxy variables only when told to.
+    set("NODE_USE_ENV_PROXY", "1");
+    for name in BUNDLE {
+        set(name, &files.bundle.to_string_lossy());
+    }
+    for name in ADDED {
+        set(name, &files.anchors.to_string_lossy());
+    }
+    let ours = java_options(proxy, no_proxy, files);
+    let before = java.map(|old| without(old, &ours)).unwrap_or_default();
+    set("JAVA_TOOL_OPTIONS", format!("{before} {ours}").trim());
+    out
+}
+
+/// What Java needs on its command line: it reads no proxy variables, and has a store of its own.
+fn java_options(proxy: &Proxy, no_proxy: &str, files: &TrustFiles) -> String {
+    let mut options = Vec::new();
+    // Java speaks plain HTTP to its proxy, or SOCKS; HTTPS to the proxy it does not.
+    let (host, port) = (&proxy.address.host, proxy.address.port);
+    match proxy.scheme.as_str() {
+        "socks5" | "socks5h" => {
+            options.push(format!("-DsocksProxyHost={host}"));
+            options.push(format!("-DsocksProxyPort={port}"));
+        }
+        "http" => {
+            for scheme in ["http", "https"] {
+                options.push(format!("-D{scheme}.proxyHost={host}"));
+                options.push(format!("-D{scheme}.proxyPort={port}"));
+            }
+            let hosts: Vec<String> = no_proxy
+                .split(',')
+                .map(str::trim)
+                .filter(|host| !host.is_empty())
+                .map(|host| {
+                    if host.contains(':') {
+                        format!("[{host}]")
+                    } else {
+                        host.replacen('.', "*.", usize::from(host.starts_with('.')))
+                    }
+                })
+                .collect();
+            options.push(format!("-Dhttp.nonProxyHosts={}", hosts.join("|")));
+        }
+        _ => {}
+    }
+    options.push(format!("-Djavax.net.ssl.trustStore={}", files.java.display()));
+    options.push("-Djavax.net.ssl.trustStoreType=PKCS12".into());
+    options.push(format!("-Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}"));
+    // The launcher splits at white space outside of quotes.
+    options
+        .iter()
+        .map(|o| if o.contains(' ') { format!("\"{o}\"") } else { o.clone() })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `options` without an earlier `ours`.
+fn without(options: &str, ours: &str) -> String {
+    options.replace(ours, "").trim().to_string()
+}
+
+/// Prints the variables for a shell.
+pub fn run(command: &EnvCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let proxy = match Proxy::parse(&command.proxy.proxy) {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            eprintln!("portward: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let files = match trust_files(&command.ca, now) {
+        Ok(files) => files,
+        Err(error) => return refuse(&error, false, out),
+    };
+    let text = print(command, &proxy, &files, std::env::var("JAVA_TOOL_OPTIONS").ok().as_deref());
+    out.write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command with the variables in place of this process; returns only if it cannot.
+pub fn exec(command: &ExecCommand, now: OffsetDateTime) -> anyhow::Result<ExitCode> {
+    let proxy = match Proxy::parse(&command.proxy.proxy) {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            eprintln!("portward: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let files = match trust_files(&command.ca, now) {
+        Ok(files) => files,
+        Err(error) => return refuse(&error, false, &mut std::io::sink()),
+    };
+    if let Err(error) = reach(&proxy) {
+        eprintln!("portward: nothing answers at {} ({error})\n  fix: portward run", proxy.address);
+        return Ok(ExitCode::from(1));
+    }
+    let mut child = prepared(command, &proxy, &files, std::env::var("JAVA_TOOL_OPTIONS").ok().as_deref());
+    // Only a failure comes back; as shells do, 127 for no such command and 126 for no way to run it.
+    let error = child.exec();
+    eprintln!("portward: {}: {error}", command.command[0].to_string_lossy());
+    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+}
+
+/// The command with its variables, not yet run.
+fn prepared(command: &ExecCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> Command {
+    let mut child = Command::new(&command.command[0]);
+    child.args(&command.command[1..]).envs(variables(proxy, &command.proxy.no_proxy, files, java));
+    // wget has no variable for a bundle, but one for its settings; not over the user's own.
+    let has_own = std::env::var_os("WGETRC").is_some()
+        || std::env::home_dir().is_some_and(|home| home.join(".wgetrc").exists());
+    if !has_own {
+        child.env("WGETRC", &files.wgetrc);
+    }
+    child
+}
+
+fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<TrustFiles, CaError> {
+    let files = ca.dir().open(now)?.write_trust_files()?;
+    if !files.has_system_roots {
+        eprintln!(
+            "portward: the system has no trusted roots that can be read: the bundle holds our CA alone"
+        );
+    }
+    Ok(files)
+}
+
+/// A busy or dead port gives a command errors that do not say so; better told here.
+fn reach(proxy: &Proxy) -> std::io::Result<()> {
+    let port = proxy.address.port.get();
+    let addresses = match &proxy.address.host {
+        Host::Ip(ip) => vec![(*ip, port).into()],
+        Host::Name(name) => (&**name, port).to_socket_addrs()?.collect(),
+    };
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in addresses.iter().take(4) {
+        match TcpStream::connect_timeout(address, Duration::from_secs(2)) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn print(command: &EnvCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> String {
+    let no_proxy = &command.proxy.no_proxy;
+    match command.shell {
+        Shell::Java => return java_options(proxy, no_proxy, files) + "\n",
+        Shell::Docker => return docker(proxy, no_proxy, files),
+        _ => {}
+    }
+    let mut out = String::new();
+    for (name, value) in variables(proxy, no_proxy, files, java) {
+        // Options of others in the Java variable stay.
+        let rest = match name.as_str() {
+            "JAVA_TOOL_OPTIONS" => java.map(|old| without(old, &java_options(proxy, no_proxy, files))),
+            _ => None,
+        };
+        let value = if command.unset { rest.filter(|rest| !rest.is_empty()) } else { Some(value) };
+        out.push_str(&match (command.shell, value) {
+            (Shell::Sh, Some(value)) => format!("export {name}={}\n", sh(&value)),
+            (Shell::Sh, None) => format!("unset {name}\n"),
+            (Shell::Fish, Some(value)) => format!("set -gx {name} {}\n", fish(&value)),
+            (Shell::Fish, None) => format!("set -e {name}\n"),
+            (Shell::Powershell, Some(value)) => format!("$env:{name} = '{}'\n", value.replace('\'', "''")),
+            (Shell::Powershell, None) => format!("Remove-Item Env:{name} -ErrorAction SilentlyContinue\n"),
+            (_, Some(value)) => format!("{name}={}\n", dotenv(&value)),
+            (_, None) => format!("{name}=\n"),
+        });
+    }
+    out
+}
+
+/// Arguments for `docker run`: the files mounted where the variables say. From inside a container
+/// the host's loopback is another one, so that such a proxy is named as Docker names the host.
+fn docker(proxy: &Proxy, no_proxy: &str, files: &TrustFiles) -> String {
+    let inside = TrustFiles {
+        bundle: "/etc/portward/bundle.pem".into(),
+        anchors: "/etc/portward/anchors.pem".into(),
+        java: "/etc/portward/trust.p12".into(),
+        ..files.clone()
+    };
+    let mut lines = Vec::new();
+    let mut proxy = proxy.clone();
+    if proxy.is_loopback() {
+        lines.push("--add-host=host.docker.internal:host-gateway".to_string());
+        proxy.address.host = Host::Name("host.docker.internal".into());
+        proxy.url = proxy.at(&proxy.address.host);
+    }
+    for (here, there) in
+        [(&files.bundle, &inside.bundle), (&files.anchors, &inside.anchors), (&files.java, &inside.java)]
+    {
+        lines.push(format!("-v {}", sh(&format!("{}:{}:ro", here.display(), there.display()))));
+    }
+    for (name, value) in variables(&proxy, no_proxy, &inside, None) {
+        lines.push(format!("-e {}", sh(&format!("{name}={value}"))));
+    }
+    lines.join(" \\\n") + "\n"
+}
+
+fn sh(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) {
+        return value.to_string();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+fn fish(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+fn dotenv(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\"").replace('$', r"\$"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::ca::CaDir;
+
+    #[derive(Parser)]
+    struct EnvCli {
+        #[command(flatten)]
+        env: EnvCommand,
+    }
+
+    #[derive(Parser)]
+    struct ExecCli {
+        #[command(flatten)]
+        exec: ExecCommand,
+    }
+
+    fn files(dir: &str) -> TrustFiles {
+        let at = |name: &str| PathBuf::from(dir).join(name);
+        TrustFiles {
+            bundle: at("bundle.pem"),
+            anchors: at("anchors.pem"),
+            java: at("trust.p12"),
+            wgetrc: at("wgetrc"),
+            has_system_roots: true,
+        }
+    }
+
+    fn env(arguments: &[&str], dir: &str, java: Option<&str>) -> String {
+        let cli = EnvCli::try_parse_from(std::iter::once(&"env").chain(arguments)).unwrap();
+        print(&cli.env, &Proxy::parse(&cli.env.proxy.proxy).unwrap(), &files(dir), java)
+    }
+
+    /// What a shell has after reading our lines; `None` for a variable that is not set.
+    fn shell(script: &str, name: &str) -> Option<String> {
+        let asked = format!("{script}\nprintf '%s' \"${{{name}-(none)}}\"");
+        let output = Command::new("sh").env_clear().arg("-c").arg(asked).output().unwrap();
+        assert!(output.status.success());
+        Some(String::from_utf8(output.stdout).unwrap()).filter(|text| text != "(none)")
+    }
+
+    #[test]
+    fn a_proxy_is_a_url_that_can_be_put_anywhere() {
+        for (url, expect) in [
+            ("http://127.0.0.1:8443", "http://127.0.0.1:8443"),
+            ("HTTP://Proxy.Test:3128/", "http://proxy.test:3128"),
+            ("https://proxy.test", "https://proxy.test:443"),
+            ("socks5h://[::1]:1080", "socks5h://[::1]:1080"),
+            ("http://user:p%40ss@proxy.test:1", "http://user:p%40ss@proxy.test:1"),
+        ] {
+            assert_eq!(Proxy::parse(url).unwrap().url, expect);
+        }
+        for bad in [
+            "",
+            "127.0.0.1:8443",
+            "ftp://a.test",
+            "http://",
+            "http://a.test:0",
+            "http://a b",
+            "http://x'y@a.test",
+            "http://a.test/path",
+        ] {
+            assert!(Proxy::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn both_cases_of_proxy_variables_and_every_clients_ca_are_set() {
+        let set =
+            variables(&Proxy::parse("http://127.0.0.1:8443").unwrap(), "localhost", &files("/ca"), None);
+        let value = |name: &str| set.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            assert_eq!(value(name), Some("http://127.0.0.1:8443"), "{name}");
+        }
+        for name in ["no_proxy", "NO_PROXY"] {
+            assert_eq!(value(name), Some("localhost"));
+        }
+        for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT"] {
+            assert_eq!(value(name), Some("/ca/bundle.pem"), "{name}");
+        }
+        // These add to their roots: our certificate alone.
+        assert_eq!(value("NODE_EXTRA_CA_CERTS"), Some("/ca/anchors.pem"));
+        let names: std::collections::HashSet<_> = set.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), set.len(), "a variable is set twice");
+    }
+
+    #[test]
+    fn a_shell_reads_every_value_back_also_from_an_awkward_folder() {
+        let dir = "/tmp/it's a $HOME \"x\" \\ `id`";
+        let script = env(&[], dir, None);
+        assert_eq!(shell(&script, "SSL_CERT_FILE"), Some(format!("{dir}/bundle.pem")));
+        assert_eq!(shell(&script, "https_proxy").as_deref(), Some("http://127.0.0.1:8443"));
+        let undone = script + &env(&["--unset"], dir, None);
+        for name in ["SSL_CERT_FILE", "https_proxy", "NO_PROXY", "JAVA_TOOL_OPTIONS"] {
+            assert_eq!(shell(&undone, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn java_options_of_others_survive_setting_twice_and_unsetting() {
+        let once = env(&[], "/ca", Some("-Xmx1g"));
+        let value = shell(&once, "JAVA_TOOL_OPTIONS").unwrap();
+        assert!(value.starts_with("-Xmx1g -Dhttp.proxyHost=127.0.0.1 "), "{value}");
+        assert!(value.contains("-Djavax.net.ssl.trustStore=/ca/trust.p12"));
+        assert!(value.contains("-Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]"));
+        let twice = env(&[], "/ca", Some(&value));
+        assert_eq!(shell(&twice, "JAVA_TOOL_OPTIONS"), Some(value.clone()));
+        let undone = env(&["--unset"], "/ca", Some(&value));
+        assert_eq!(shell(&undone, "JAVA_TOOL_OPTIONS").as_deref(), Some("-Xmx1g"));
+    }
+
+    #[test]
+    fn each_shell_has_its_own_syntax() {
+        let dir = "/it's";
+        for (shell, set, unset) in [
+            ("sh", r"export SSL_CERT_FILE='/it'\''s/bundle.pem'", "unset SSL_CERT_FILE"),
+            ("fish", r"set -gx SSL_CERT_FILE '/it\'s/bundle.pem'", "set -e SSL_CERT_FILE"),
+            (
+                "powershell",
+                "$env:SSL_CERT_FILE = '/it''s/bundle.pem'",
+                "Remove-Item Env:SSL_CERT_FILE -ErrorAction SilentlyContinue",
+            ),
+            ("dotenv", "SSL_CERT_FILE=\"/it's/bundle.pem\"", "SSL_CERT_FILE="),
+        ] {
+            let text = env(&["--shell", shell], dir, None);
+            assert!(text.lines().any(|line| line == set), "{shell}: {text}");
+            let text = env(&["--shell", shell, "--unset"], dir, None);
+            assert!(text.lines().any(|line| line == unset), "{shell}: {text}");
+        }
+        let docker = env(&["--shell", "docker"], "/ca", None);
+        assert!(docker.contains("-v /ca/bundle.pem:/etc/portward/bundle.pem:ro"), "{docker}");
+        assert!(docker.contains("-e https_proxy=http://host.docker.internal:8443"), "{docker}");
+        assert!(docker.contains("-e SSL_CERT_FILE=/etc/portward/bundle.pem"), "{docker}");
+        let java = env(&["--shell", "java", "--proxy", "socks5h://[::1]:1080"], "/ca", None);
+        assert!(java.starts_with("-DsocksProxyHost=[::1] -DsocksProxyPort=1080 -Djavax"), "{java}");
+    }
+
+    #[test]
+    fn the_trust_files_hold_the_systems_roots_and_ours_and_are_renewed_by_a_rotation() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = CaDir::new(place.path().join("ca"));
+        let now = OffsetDateTime::now_utc();
+        dir.open_or_create(now).unwrap();
+        let args = CaArgs { dir: Some(dir.path().to_path_buf()) };
+        let files = trust_files(&args, now).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));
+        assert_eq!(anchors, read(&dir.path().join("root.pem")));
+        assert!(bundle.starts_with(&anchors));
+        assert!(files.has_system_roots, "this test needs the system's roots");
+        assert!(bundle.matches("BEGIN CERTIFICATE").count() > 20);
+        let written = std::fs::metadata(&files.java).unwrap().modified().unwrap();
+        trust_files(&args, now).unwrap();
+        assert_eq!(
+            std::fs::metadata(&files.java).unwrap().modified().unwrap(),
+            written,
+            "written for nothing"
+        );
+        dir.rotate(crate::ca::Rotate::Root, now).unwrap();
+        trust_files(&args, now).unwrap();
+        let renewed = read(&files.anchors);
+        assert!(renewed.ends_with(&anchors) && renewed.len() > anchors.len());
+        assert!(read(&files.bundle).starts_with(&renewed));
+    }
+
+    #[test]
+    fn a_command_runs_with_the_variables_and_keeps_its_own_status() {
+        let script = "test \"$HTTPS_PROXY\" = http://127.0.0.1:9 && test \"$SSL_CERT_FILE\" = /ca/bundle.pem && exit 37";
+        let words = ["exec", "--proxy", "http://127.0.0.1:9", "--", "sh", "-c", script];
+        let cli = ExecCli::try_parse_from(words).unwrap();
+        let proxy = Proxy::parse(&cli.exec.proxy.proxy).unwrap();
+        let status = prepared(&cli.exec, &proxy, &files("/ca"), None).status().unwrap();
+        assert_eq!(status.code(), Some(37));
+        assert!(ExecCli::try_parse_from(["exec"]).is_err(), "a command is needed");
+    }
+
+    #[test]
+    fn exec_says_when_nothing_listens_and_does_not_run_the_command() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("ca");
+        let now = OffsetDateTime::now_utc();
+        CaDir::new(&dir).open_or_create(now).unwrap();
+        // A port that was ours a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let touched = place.path().join("touched");
+        let proxy = format!("http://127.0.0.1:{port}");
+        let (dir, touched_text) = (dir.to_str().unwrap(), touched.to_str().unwrap());
+        let words = ["exec", "--ca", dir, "--proxy", &proxy, "--", "touch", touched_text];
+        let cli = ExecCli::try_parse_from(words).unwrap();
+        assert_eq!(exec(&cli.exec, now).unwrap(), ExitCode::from(1));
+        assert!(!touched.exists());
+    }
+}

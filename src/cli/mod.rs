@@ -1,6 +1,92 @@
-//! The command line.
+//! The command line: `portward run` and the commands around it. Each command is a function from
+//! its arguments to an exit code: 0 fine, 1 a finding or failure, 2 usage or configuration.
 
 pub mod ca;
 pub mod env;
 pub mod explain;
 pub mod rules;
+mod run;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use time::OffsetDateTime;
+
+use crate::config::{self, Flags, System};
+
+/// A TLS-inspecting forward proxy and web application firewall
+#[derive(Parser)]
+#[command(name = "portward", version, about, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: Flags,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the proxy (the default)
+    Run(Flags),
+    /// Run one command through the proxy, trusting its CA; nothing is installed
+    Exec(env::ExecCommand),
+    /// Load configuration and rules, and print what is in effect
+    Check(Flags),
+    /// The certificate authority: init, import, show, export, rotate, log
+    Ca(ca::CaCommand),
+    /// Print the proxy and CA variables for a shell or a tool
+    Env(env::EnvCommand),
+    /// Rule sets: check, test, list, schema
+    Rules(rules::RulesArgs),
+    /// Why a request was blocked or failed, and the narrowest exclusion
+    Explain(explain::ExplainArgs),
+}
+
+const USAGE: u8 = 2;
+
+/// Runs a command and says how it went.
+pub fn dispatch(command: Command) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let now = OffsetDateTime::now_utc();
+    let outcome = match command {
+        Command::Run(flags) => {
+            drop(out);
+            return run::run(flags).into();
+        }
+        Command::Check(flags) => return run::check(&flags, &mut out).into(),
+        Command::Exec(command) => env::exec(&command, now),
+        Command::Ca(command) => ca::run(&command, now, &mut out),
+        Command::Env(command) => env::run(&command, now, &mut out),
+        Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
+        Command::Explain(args) => explained(&args, &mut out),
+    };
+    match outcome {
+        Ok(code) => code,
+        // The reader of a pipe that has seen enough is no failure of ours.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portward: {error:#}");
+            USAGE.into()
+        }
+    }
+}
+
+fn finding(finding: rules::Finding) -> ExitCode {
+    match finding {
+        rules::Finding::Fine => ExitCode::SUCCESS,
+        rules::Finding::Failed => ExitCode::FAILURE,
+        rules::Finding::Broken => USAGE.into(),
+    }
+}
+
+/// `explain` looks where `run` with the same configuration writes.
+fn explained(args: &explain::ExplainArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let config = config::load(&Flags::default(), &System::current())?;
+    let path = config.audit.path.unwrap_or_else(|| config.state_dir.join("audit.jsonl"));
+    explain::run(args, out, &path).map(ExitCode::from)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

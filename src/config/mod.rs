@@ -1,3 +1,116 @@
-//! Configuration.
+//! Configuration, as usable values: what was written in the file, the environment and the flags
+//! becomes one [`Config`] or a list of problems, each with its place and its remedy. Nothing
+//! here acts on it; `app` hands each module its part.
 
+mod build;
 pub mod core_rules;
+mod error;
+pub mod file;
+mod flags;
+mod system;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use build::load;
+pub use error::{ConfigError, Place, Problem};
+pub use flags::Flags;
+pub use system::System;
+pub use value::Resolve;
+
+use crate::net::Limits;
+use crate::policy;
+
+/// Every setting, commented, at its default.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Everything that can be set, with defaults filled in and checked for sense together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Listeners that look at the first bytes; port 0 asks for a free one.
+    pub listen: Vec<SocketAddr>,
+    pub transparent: Vec<Transparent>,
+    pub ca_dir: PathBuf,
+    pub state_dir: PathBuf,
+    /// htpasswd file; with one, clients that can must authenticate.
+    pub auth_file: Option<PathBuf>,
+    pub rules: RulesConfig,
+    pub origin: OriginConfig,
+    pub audit: AuditConfig,
+    /// Listeners, own addresses and verification are filled in by whoever binds and builds them.
+    pub policy: policy::Config,
+    pub limits: Limits,
+    /// A `tracing` filter.
+    pub log: String,
+    /// Worker threads; `None` is one per core.
+    pub workers: Option<usize>,
+}
+
+/// A listener for redirected traffic only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transparent {
+    pub listen: SocketAddr,
+    pub mode: TransparentMode,
+}
+
+/// How redirected connections tell where they were going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransparentMode {
+    /// NAT (REDIRECT, DNAT to this machine): the kernel remembers, `SO_ORIGINAL_DST`.
+    Redirect,
+    /// TPROXY: the socket's own local address.
+    Tproxy,
+}
+
+/// Which rules are loaded, and what they do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesConfig {
+    /// The embedded sets.
+    pub core: bool,
+    /// Files, and directories of files.
+    pub paths: Vec<PathBuf>,
+    pub mode: RulesMode,
+    /// `None` leaves the rule sets' own setup in force, here and below.
+    pub paranoia_level: Option<u8>,
+    pub inbound_threshold: Option<i64>,
+    pub outbound_threshold: Option<i64>,
+}
+
+/// What a rule that matches does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum RulesMode {
+    /// Stop the exchange.
+    Block,
+    /// Let it pass and record what would have been stopped.
+    Detect,
+}
+
+/// How origins are found and verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginConfig {
+    /// PEM certificates trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Hosts with given addresses. The addresses still have to pass policy.
+    pub resolve: Vec<Resolve>,
+}
+
+/// Where audit records go. What happens when they cannot is `policy.fail.audit_full`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// `None`: no file.
+    pub path: Option<PathBuf>,
+    /// A file that grew to this is rotated...
+    pub max_bytes: u64,
+    /// ...and this many old ones are kept.
+    pub keep: usize,
+    pub stdout: bool,
+}

@@ -1,3 +1,12 @@
-//! HTTP rules.
+//! HTTP rules ("http" would shadow the crate): what a request is aimed at, what a proxy must take
+//! out of a message and put in, how hyper is set up on both legs, content codings, and every
+//! response that we author. Nothing here decides whether a message may pass.
 
+pub mod body;
+pub mod decode;
+pub mod hop;
+pub mod reason;
 pub mod reply;
+pub mod send;
+pub mod serve;
+pub mod target;

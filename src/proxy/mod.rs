@@ -1,1 +1,162 @@
-//! The flow.
+//! THE FLOW: from an accepted connection to its audit record. Every stage is a file of its own;
+//! the order of them is here, on one screen. Decisions are asked of `policy` and `waf`; this
+//! module acts on them.
+//!
+//! ```text
+//! accept -> classify -> authenticate -> connect -> intercept -> exchange -> relay -> finish
+//!                                          |           |            |
+//!                                          +-> tunnel <+            +-> upgrade
+//! ```
+
+pub mod accept;
+mod authenticate;
+mod classify;
+mod connect;
+mod exchange;
+mod finish;
+mod intercept;
+mod relay;
+mod respond;
+mod tunnel;
+mod upgrade;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::Audit;
+use crate::auth::{Identity, Store};
+use crate::message::hop::Via;
+use crate::metrics::Metrics;
+use crate::net::{ClientAddr, ConnectionId, Entry, Limits};
+use crate::origin::{Dialer, Pool};
+use crate::policy::{Answer, Policy};
+use crate::tls::BoxIo;
+use crate::waf::Engine;
+
+use classify::Opening;
+pub use intercept::Leaves;
+
+/// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
+/// its logging phase.
+pub struct Snapshot {
+    pub policy: Policy,
+    pub engine: Arc<Engine>,
+    /// Who may use the proxy; `None` asks nobody.
+    pub users: Option<Arc<Store>>,
+    /// Short id of the rules, for the audit record.
+    pub fingerprint: Cow<'static, str>,
+}
+
+/// What every connection shares.
+pub struct Gateway {
+    pub live: ArcSwap<Snapshot>,
+    pub dialer: Dialer,
+    pub pool: Arc<Pool>,
+    pub leaves: Leaves,
+    pub audit: Audit,
+    pub metrics: Arc<Metrics>,
+    pub via: Via,
+    pub limits: Limits,
+    /// Cancelled when the process drains: no new exchange is begun.
+    pub draining: CancellationToken,
+    /// Every connection's tasks; drain waits for them.
+    pub tasks: TaskTracker,
+}
+
+/// One client connection, and who is behind it.
+#[derive(Clone)]
+pub struct Client {
+    pub id: ConnectionId,
+    pub addr: ClientAddr,
+    pub entry: Entry,
+    pub identity: Option<Identity>,
+    /// The connection's place, given back when the last part of it is done.
+    _slot: Arc<accept::Slot>,
+}
+
+/// Serves one accepted connection to its end.
+async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
+    let accept::Accepted { io, client, redirected } = accepted;
+    let snapshot = gateway.live.load_full();
+    if let Err(denial) = snapshot.policy.client(client.addr.ip()) {
+        return finish::refused_connection(&gateway, &client, &denial);
+    }
+    match classify::classify(&gateway, client, io, redirected).await {
+        Ok(Opening::HttpProxy { io, client, protocol }) => {
+            connect::serve_http(&gateway, client, io, protocol).await;
+        }
+        Ok(Opening::Socks5 { io, client }) => {
+            if let Some((io, client, answer)) = connect::serve_socks(&gateway, client, io).await {
+                tunnel_or_intercept(gateway, client, io, answer).await;
+            }
+        }
+        Ok(Opening::Redirected { io, client, target }) => {
+            if snapshot.users.is_some() && !snapshot.policy.lists_clients() {
+                // It cannot be asked who it is, and nobody said that its network may come in.
+                return finish::unasked(&gateway, &client);
+            }
+            let answer = snapshot.policy.connect(&client.facts(), &target);
+            tunnel_or_intercept(gateway, client, io, answer).await;
+        }
+        Err(unclear) => finish::unclear(&gateway, &unclear),
+    }
+}
+
+/// Acts on policy's answer to a target: what CONNECT, SOCKS and redirection have in common.
+async fn tunnel_or_intercept(gateway: Arc<Gateway>, client: Client, io: BoxIo, answer: Answer) {
+    match answer {
+        Answer::Inspect(permit) => intercept::intercept(gateway, client, permit, io).await,
+        Answer::Tunnel(permit, reason) => {
+            let mut ending = finish::tunnel(&gateway, &client, &permit, &reason);
+            match tunnel::dial(&gateway, &permit, &mut ending).await {
+                Ok(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+                Err(problem) => ending.fail(&problem),
+            }
+        }
+        Answer::Deny(denial) => finish::denied(&gateway, &client, &denial),
+    }
+}
+
+impl Client {
+    fn facts(&self) -> crate::policy::ClientFacts<'_> {
+        crate::policy::ClientFacts {
+            ip: self.addr.ip(),
+            entry: self.entry,
+            identity: self.identity.as_ref().map(Identity::name),
+        }
+    }
+}
+
+/// Runs a part of a connection as a task of its own. A panic in it is counted and ends that
+/// connection alone.
+fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static) {
+    let metrics = gateway.metrics.clone();
+    gateway.tasks.spawn(std::panic::AssertUnwindSafe(flow).catch_unwind().map(move |outcome| {
+        if outcome.is_err() {
+            metrics.panics.increment();
+            tracing::error!("a connection's task panicked; the other connections go on");
+        }
+    }));
+}
+
+/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed.
+pub async fn housekeeping(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut beats = 0u32;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => gateway.pool.sweep(),
+            () = gateway.draining.cancelled() => return,
+        }
+        beats = beats.wrapping_add(1);
+        if beats.is_multiple_of(720) {
+            gateway.leaves.refresh().await;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Composition root: a [`Config`] becomes listeners, handles and tasks, and runs until it is told
+//! to stop. Port 0 is allowed everywhere, so tests pick no ports.
+
+mod banner;
+mod holder;
+mod listeners;
+mod reload;
+mod snapshot;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use time::OffsetDateTime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{Audit, Destination, WhenFull};
+use crate::ca::{CaDir, CaError};
+use crate::config::{Config, Flags};
+use crate::message::hop::Via;
+use crate::metrics::Metrics;
+use crate::net::Host;
+use crate::origin::{Dialer, Pool, Resolver};
+use crate::policy::AuditFull;
+use crate::proxy::accept::Slots;
+use crate::proxy::{self, Gateway, Leaves};
+use crate::tls::OriginTls;
+
+pub use snapshot::{SnapshotError, rules};
+
+/// Why the proxy does not start. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}\n  fix: {fix}", fix = .0.fix())]
+    Ca(#[from] CaError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("cannot listen on {addr}: {source}{}", holder.as_ref().map(|h| format!("\n  it is held by {h}; stop that, or listen elsewhere with --listen ADDR")).unwrap_or_default())]
+    Listen { addr: SocketAddr, source: std::io::Error, holder: Option<String> },
+    #[error("{0}")]
+    Transparent(String),
+    #[error(transparent)]
+    Roots(#[from] crate::tls::connect::RootsError),
+    #[error("{0}")]
+    Resolver(String),
+    #[error("{0}: {source}\n  fix: make the file writable, or give --audit-log FILE", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
+    Audit(#[from] crate::audit::AuditError),
+    #[error("the state directory {path} cannot be made: {source}")]
+    State { path: PathBuf, source: std::io::Error },
+    #[error("the TLS server cannot be set up: {0}")]
+    Tls(#[from] crate::tls::accept::LeafError),
+    #[error("the system has no random bytes: {0}")]
+    Random(String),
+    #[error("the system's signals cannot be watched: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
+/// finished, `Ok(false)` when the drain time ran out or a second signal came.
+pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
+    let limits = listeners::limits(&config.limits);
+    let metrics = Arc::new(Metrics::default());
+    let now = OffsetDateTime::now_utc();
+
+    let ca = Arc::new(CaDir::new(&config.ca_dir).open_or_create(now)?);
+    for warning in ca.warnings(now) {
+        tracing::warn!(code = warning.code, fix = warning.fix, "{}", warning.message);
+    }
+    if let Err(error) = ca.start_log() {
+        tracing::warn!(%error, "the mint log cannot be written; leaves are minted unlogged");
+    }
+    let bound = listeners::bind(&config)?;
+    let addresses = bound.addresses();
+    let snapshot = snapshot::build(&config, &addresses)?;
+    let audit = start_audit(&config, metrics.clone())?;
+    let anchors = ca.anchors();
+    let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
+        Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
+    });
+    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    let mut random = [0; 6];
+    getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let gateway = Arc::new(Gateway {
+        live: ArcSwap::from_pointee(snapshot),
+        dialer: Dialer {
+            resolver: resolver.map_err(StartError::Resolver)?,
+            tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?),
+            limits: limits.clone(),
+        },
+        pool: Pool::new(&limits),
+        leaves: Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?,
+        audit: audit.clone(),
+        metrics,
+        via: Via::new(random),
+        limits: limits.clone(),
+        draining: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    let mut signals = Signals::watch().map_err(StartError::Signals)?;
+    banner::print(&config, &gateway, &ca.status(now), &addresses);
+
+    let slots = Slots::new(&limits);
+    let accepting = TaskTracker::new();
+    for (listener, arrival) in bound.into_tokio()? {
+        accepting.spawn(proxy::accept::listen(gateway.clone(), listener, arrival, slots.clone()));
+    }
+    accepting.close();
+    let keeper = tokio::spawn(proxy::housekeeping(gateway.clone()));
+    let reloads = tokio::spawn(reload::watch(gateway.clone(), config, flags, addresses, signals.hangup));
+
+    signals.stop.recv().await;
+    tracing::info!("stopping: no new connections, {:?} for what is under way", limits.drain_time);
+    gateway.draining.cancel();
+    accepting.wait().await;
+    reloads.abort();
+    keeper.abort();
+    let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
+    drop(gateway);
+    let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
+    if let Ok(Err(error)) = flushed.await {
+        tracing::warn!(%error, "the audit log is not complete");
+    }
+    Ok(finished)
+}
+
+async fn drain(tasks: &TaskTracker, limit: Duration, stop: &mut Stop) -> bool {
+    tasks.close();
+    tokio::select! {
+        () = tasks.wait() => true,
+        () = tokio::time::sleep(limit) => {
+            tracing::warn!(left = tasks.len(), "the drain time is over; what is left is cut off");
+            false
+        }
+        () = stop.recv() => {
+            tracing::warn!(left = tasks.len(), "told to stop again; what is left is cut off");
+            false
+        }
+    }
+}
+
+struct Signals {
+    stop: Stop,
+    hangup: tokio::signal::unix::Signal,
+}
+
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            stop: Stop {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Stop {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn start_audit(config: &Config, metrics: Arc<Metrics>) -> Result<Audit, StartError> {
+    let destination = match &config.audit.path {
+        Some(path) => {
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                std::fs::create_dir_all(parent)
+                    .map_err(|source| StartError::State { path: parent.to_owned(), source })?;
+            }
+            let file = crate::audit::FileConfig {
+                path: path.clone(),
+                max_bytes: config.audit.max_bytes,
+                keep: u32::try_from(config.audit.keep).unwrap_or(u32::MAX),
+            };
+            if config.audit.stdout { Destination::FileAndStdout(file) } else { Destination::File(file) }
+        }
+        None if config.audit.stdout => Destination::Stdout,
+        None => Destination::Nowhere,
+    };
+    let mut settings = crate::audit::AuditConfig::new(destination);
+    settings.when_full = match config.policy.fail.audit_full {
+        AuditFull::Drop => WhenFull::Drop,
+        AuditFull::Block => WhenFull::Block,
+    };
+    Ok(Audit::start(&settings, metrics)?)
+}

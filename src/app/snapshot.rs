@@ -1,0 +1,90 @@
+//! What a reload replaces: policy, rules and users, built whole or not at all.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::auth::Store;
+use crate::config::{Config, RulesMode, core_rules};
+use crate::policy::Policy;
+use crate::proxy::Snapshot;
+use crate::waf::{Engine, LoadError, Mode, Settings, Sources};
+
+/// Why there is no new snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("the rule file {path} cannot be read: {source}")]
+    RulesFile { path: PathBuf, source: std::io::Error },
+    #[error("the rules do not load:\n{}", Lines(.0))]
+    Rules(Vec<LoadError>),
+    #[error("the users file {path} cannot be read: {source}")]
+    UsersFile { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Users(#[from] crate::auth::AuthError),
+}
+
+struct Lines<'a>(&'a [LoadError]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if at > 0 { "\n" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads and compiles what the configuration names.
+pub fn build(config: &Config, listeners: &[SocketAddr]) -> Result<Snapshot, SnapshotError> {
+    let engine = rules(config)?;
+    let users = match &config.auth_file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| SnapshotError::UsersFile { path: path.clone(), source })?;
+            Some(Arc::new(Store::load(&text, &path.display().to_string())?))
+        }
+    };
+    let mut policy = config.policy.clone();
+    policy.own_listeners = listeners.to_vec();
+    policy.own_addresses = own_addresses();
+    Ok(Snapshot {
+        policy: Policy::new(&policy),
+        fingerprint: engine.fingerprint().to_owned().into(),
+        engine: Arc::new(engine),
+        users,
+    })
+}
+
+/// Compiles the rule sets that the configuration asks for.
+pub fn rules(config: &Config) -> Result<Engine, SnapshotError> {
+    let mut sources = if config.rules.core { core_rules::core() } else { Sources::default() };
+    for path in &config.rules.paths {
+        let more = core_rules::load_path(path)
+            .map_err(|source| SnapshotError::RulesFile { path: path.clone(), source })?;
+        sources.extend(more);
+    }
+    let settings = Settings {
+        mode: match config.rules.mode {
+            RulesMode::Block => Mode::Block,
+            RulesMode::Detect => Mode::Detect,
+        },
+        paranoia_level: config.rules.paranoia_level,
+        inbound_threshold: config.rules.inbound_threshold,
+        outbound_threshold: config.rules.outbound_threshold,
+    };
+    Engine::compile(&sources, &settings).map_err(SnapshotError::Rules)
+}
+
+/// This machine's addresses: a listener on the unspecified address is reachable at each of them.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    interfaces
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|sin| IpAddr::V4(sin.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|sin6| IpAddr::V6(sin6.ip())))
+        })
+        .collect()
+}

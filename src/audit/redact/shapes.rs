@@ -1,0 +1,93 @@
+//! Secrets that show themselves by their look: tokens, keys and payment card numbers.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Texts that are keys or tokens by their look.
+pub(super) fn shapes(text: &str, hidden: &mut Vec<Range<usize>>) {
+    static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
+        // A JSON web token; credentials behind their scheme's name; keys with the prefixes that
+        // their issuers document; a PEM private key.
+        Regex::new(concat!(
+            r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*",
+            r"|(?i:\b(?:bearer|basic|negotiate)(?:\s|\+|%20)+)[A-Za-z0-9._~+/=-]{6,}",
+            r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+            r"|\bgh[pousr]_[A-Za-z0-9]{20,}",
+            r"|\bgithub_pat_[A-Za-z0-9_]{20,}",
+            r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
+            r"|\bAIza[A-Za-z0-9_-]{30,}",
+            r"|\bsk-[A-Za-z0-9_-]{20,}",
+            r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
+        ))
+        .expect("a constant pattern")
+    });
+    hidden.extend(SHAPES.find_iter(text).map(|found| found.range()));
+}
+
+/// Payment card numbers: 13 to 19 digits that begin as issuers number them, with a right check
+/// digit (ISO/IEC 7812-1, Luhn), in groups or not. A blank may be written `+` or `%20`.
+pub(super) fn cards(text: &str, hidden: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let group = bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+        if group == 0 {
+            at += 1;
+        } else if let Some(end) = card_end(bytes, at) {
+            hidden.push(at..end);
+            at = end;
+        } else {
+            // A card number can still begin at the next group.
+            at += group;
+        }
+    }
+}
+
+/// Where the longest card number that begins at `at` ends; it takes whole groups of digits.
+fn card_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut digits = [0u8; 19];
+    let mut count = 0;
+    let mut next = at;
+    let mut best = None;
+    while count < digits.len() && bytes.get(next).is_some_and(u8::is_ascii_digit) {
+        digits[count] = bytes[next] - b'0';
+        count += 1;
+        next += 1;
+        if !bytes.get(next).is_some_and(u8::is_ascii_digit) {
+            if count >= 13 && is_card(&digits[..count]) {
+                best = Some(next);
+            }
+            next += separator(&bytes[next..]);
+        }
+    }
+    best
+}
+
+fn separator(rest: &[u8]) -> usize {
+    let length = match rest.first() {
+        Some(b' ' | b'-' | b'+' | b'.') => 1,
+        Some(b'%') if rest.starts_with(b"%20") || rest.starts_with(b"%2D") || rest.starts_with(b"%2d") => 3,
+        _ => 0,
+    };
+    if rest.get(length).is_some_and(u8::is_ascii_digit) { length } else { 0 }
+}
+
+fn is_card(digits: &[u8]) -> bool {
+    let issuer = matches!(digits[0], 3..=6) || (digits[0] == 2 && matches!(digits[1], 2..=7));
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, &digit)| {
+            let digit = u32::from(digit);
+            match i % 2 {
+                0 => digit,
+                _ if digit > 4 => digit * 2 - 9,
+                _ => digit * 2,
+            }
+        })
+        .sum();
+    issuer && sum.is_multiple_of(10) && digits.iter().any(|&digit| digit != digits[0])
+}

@@ -1,0 +1,196 @@
+//! Name constraints of CA certificates (RFC 5280 section 4.2.1.10): what a CA may not issue for
+//! is not minted, rather than minted and then refused by the client.
+
+use std::net::IpAddr;
+
+use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
+
+use super::leaf::LeafName;
+use crate::net::Host;
+
+/// The names one CA certificate may issue for. The default permits all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Constraints {
+    permitted_dns: Vec<String>,
+    excluded_dns: Vec<String>,
+    permitted_ip: Vec<Network>,
+    excluded_ip: Vec<Network>,
+}
+
+impl Constraints {
+    pub fn from_extension(extension: &NameConstraints<'_>) -> Result<Constraints, &'static str> {
+        let mut out = Constraints::default();
+        let mut take = |subtrees: &[GeneralSubtree<'_>], permitted: bool| {
+            for subtree in subtrees {
+                match &subtree.base {
+                    GeneralName::DNSName(name) => {
+                        let name = name.to_ascii_lowercase();
+                        if permitted { &mut out.permitted_dns } else { &mut out.excluded_dns }.push(name);
+                    }
+                    GeneralName::IPAddress(octets) => {
+                        let network = Network::from_octets(octets).ok_or("have a malformed IP range")?;
+                        if permitted { &mut out.permitted_ip } else { &mut out.excluded_ip }.push(network);
+                    }
+                    // Verifiers disagree on these; webpki's refuses every leaf below one.
+                    GeneralName::DirectoryName(_) => {
+                        return Err("limit directory names, which some TLS clients do not accept");
+                    }
+                    GeneralName::Invalid(..) => return Err("have a name that cannot be read"),
+                    // Mail, URI and other names do not occur in a server's leaf.
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        take(extension.permitted_subtrees.as_deref().unwrap_or_default(), true)?;
+        take(extension.excluded_subtrees.as_deref().unwrap_or_default(), false)?;
+        Ok(out)
+    }
+
+    pub fn is_none(&self) -> bool {
+        *self == Constraints::default()
+    }
+
+    /// Why the CA may not issue for this name.
+    pub fn refuse(&self, name: &LeafName) -> Option<String> {
+        let (permitted, excluded) = match name {
+            LeafName::Host(Host::Ip(ip)) => {
+                let inside = |network: &&Network| network.contains(*ip);
+                (
+                    self.permitted_ip.is_empty() || self.permitted_ip.iter().any(|n| inside(&n)),
+                    self.excluded_ip.iter().find(inside).map(|n| n.text()),
+                )
+            }
+            LeafName::Host(Host::Name(host)) => (
+                self.permitted_dns.is_empty() || self.permitted_dns.iter().any(|c| within(host, c)),
+                self.excluded_dns.iter().find(|c| within(host, c)).cloned(),
+            ),
+            // Every name that the wildcard stands for must be permitted, and none excluded.
+            LeafName::Wildcard(base) => (
+                self.permitted_dns.is_empty() || self.permitted_dns.iter().any(|c| within_all(base, c)),
+                self.excluded_dns
+                    .iter()
+                    .find(|c| within_all(base, c) || within(c.trim_start_matches('.'), base))
+                    .cloned(),
+            ),
+        };
+        if let Some(excluded) = excluded {
+            return Some(format!("its certificate excludes {excluded}"));
+        }
+        (!permitted).then(|| format!("its certificate permits only {}", self.permitted_text(name)))
+    }
+
+    fn permitted_text(&self, name: &LeafName) -> String {
+        match name {
+            LeafName::Host(Host::Ip(_)) => {
+                self.permitted_ip.iter().map(Network::text).collect::<Vec<_>>().join(", ")
+            }
+            _ => self.permitted_dns.join(", "),
+        }
+    }
+}
+
+/// `name` is `constraint` or below it; with a leading dot (not in RFC 5280, but in use) below it.
+fn within(name: &str, constraint: &str) -> bool {
+    if constraint.is_empty() {
+        return true;
+    }
+    match name.strip_suffix(constraint) {
+        Some("") => !constraint.starts_with('.'),
+        Some(rest) => constraint.starts_with('.') || rest.ends_with('.'),
+        None => false,
+    }
+}
+
+/// `*.base` lies wholly inside the constraint.
+fn within_all(base: &str, constraint: &str) -> bool {
+    within(base, constraint) || constraint.strip_prefix('.').is_some_and(|c| within(base, c))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Network {
+    address: Vec<u8>,
+    mask: Vec<u8>,
+}
+
+impl Network {
+    /// Address and mask, four octets each, or sixteen.
+    fn from_octets(octets: &[u8]) -> Option<Network> {
+        let half = octets.len() / 2;
+        if octets.len() != 8 && octets.len() != 32 {
+            return None;
+        }
+        Some(Network { address: octets[..half].to_vec(), mask: octets[half..].to_vec() })
+    }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        let compare = |octets: &[u8]| {
+            octets.len() == self.address.len()
+                && octets.iter().zip(&self.address).zip(&self.mask).all(|((a, b), m)| a & m == b & m)
+        };
+        match ip {
+            IpAddr::V4(ip) => compare(&ip.octets()),
+            IpAddr::V6(ip) => compare(&ip.octets()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let bits: u32 = self.mask.iter().map(|b| b.count_ones()).sum();
+        let address = match <[u8; 4]>::try_from(&*self.address) {
+            Ok(octets) => IpAddr::from(octets),
+            Err(_) => <[u8; 16]>::try_from(&*self.address).map_or(IpAddr::from([0; 4]), IpAddr::from),
+        };
+        format!("{address}/{bits}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dns(permitted: &[&str], excluded: &[&str]) -> Constraints {
+        let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+        Constraints { permitted_dns: list(permitted), excluded_dns: list(excluded), ..Default::default() }
+    }
+
+    #[test]
+    fn a_name_must_be_permitted_and_not_excluded() {
+        let cases = [
+            (dns(&[], &[]), "a.test", true),
+            (dns(&["corp.test"], &[]), "corp.test", true),
+            (dns(&["corp.test"], &[]), "a.b.corp.test", true),
+            (dns(&["corp.test"], &[]), "notcorp.test", false),
+            (dns(&["corp.test"], &[]), "corp.test.evil.test", false),
+            (dns(&["corp.test", "b.test"], &[]), "a.b.test", true),
+            (dns(&[".corp.test"], &[]), "corp.test", false),
+            (dns(&[".corp.test"], &[]), "a.corp.test", true),
+            (dns(&["corp.test"], &["x.corp.test"]), "x.corp.test", false),
+            (dns(&["corp.test"], &["x.corp.test"]), "a.x.corp.test", false),
+            (dns(&["corp.test"], &["x.corp.test"]), "xx.corp.test", true),
+            (dns(&[], &[""]), "any.test", false),
+            (dns(&["corp.test"], &[]), "*.corp.test", true),
+            (dns(&[".corp.test"], &[]), "*.corp.test", true),
+            (dns(&["a.corp.test"], &[]), "*.corp.test", false),
+            (dns(&["corp.test"], &["x.corp.test"]), "*.corp.test", false),
+            (dns(&["corp.test"], &["x.corp.test"]), "*.y.corp.test", true),
+            (dns(&["corp.test"], &[".x.corp.test"]), "*.x.corp.test", false),
+            // A constraint on one kind of name says nothing of another kind.
+            (dns(&["corp.test"], &[]), "10.0.0.1", true),
+        ];
+        for (constraints, name, allowed) in cases {
+            let refused = constraints.refuse(&name.parse().unwrap());
+            assert_eq!(refused.is_none(), allowed, "{name} under {constraints:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_compared_under_the_mask_of_their_own_family() {
+        let ten = Network::from_octets(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap();
+        let constraints = Constraints { permitted_ip: vec![ten], ..Default::default() };
+        for (name, allowed) in [("10.200.3.4", true), ("11.0.0.1", false), ("[a00::1]", false)] {
+            let refused = constraints.refuse(&name.parse().unwrap());
+            assert_eq!(refused.is_none(), allowed, "{name}: {refused:?}");
+        }
+        assert_eq!(Network::from_octets(&[10, 0, 0, 0]), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! A response before the rules: its head, then its body through a window when it is text that
+//! rules look at. Everything else, event streams included, flows at once.
+
+use http::Response;
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::request::{UNKNOWN, coding, extent, protocol};
+use super::window::{Fill, Patience, Window};
+use super::{Case, Cleared, Seen, Stop, fields};
+use crate::message::body::{Streamed, Timed};
+use crate::net::Limits;
+use crate::policy::{FailModes, Oversize, Undecoded};
+use crate::waf::HeaderEdit;
+use crate::waf::input::{Body, Extent, ResponseHead};
+
+/// Runs the response phases. `bodiless` responses (to HEAD, 204, 304) have none to look at.
+pub async fn response(
+    case: &Case,
+    response: Response<Incoming>,
+    limits: &Limits,
+    fail: &FailModes,
+) -> Result<(Cleared<Response<Streamed>>, Seen), Stop> {
+    let (mut parts, body) = response.into_parts();
+    case.decide(|tx| {
+        tx.response_headers(&ResponseHead {
+            status: parts.status.as_u16(),
+            protocol: protocol(parts.version),
+            fields: &fields(&parts.headers),
+        })
+    })?;
+    case.edits(|edit| {
+        if let HeaderEdit::StripResponse(name) = edit {
+            parts.headers.remove(&**name);
+        }
+    })?;
+    if body.is_end_stream() || !case.step(|transaction| transaction.wants_response_body())? {
+        let (body, seen) = if body.is_end_stream() {
+            (Streamed::empty(), Seen::Whole)
+        } else {
+            let rest = Box::new(Timed::new(body, limits.body_idle));
+            (Streamed::held(Default::default(), None, Some(rest)), Seen::Nothing("no rule looks at it"))
+        };
+        return Ok((Cleared(Response::from_parts(parts, body)), seen));
+    }
+    let coding = coding(&parts.headers, limits, limits.response_window, fail)?;
+    let mut window = Window::new(
+        Timed::new(body, limits.body_idle),
+        coding,
+        Patience::Pause(limits.window_pause),
+        limits.response_window,
+    );
+    let fill = window.fill().await?;
+    if let Some(problem) = window.coding_error()
+        && fail.undecodable_response == Undecoded::Deny
+        && !problem.starts_with(UNKNOWN)
+    {
+        return Err(Stop::Undecodable(problem.to_owned()));
+    }
+    if fill == Fill::Full && fail.oversize_response_body == Oversize::Deny {
+        return Err(Stop::Oversize { limit: limits.response_window });
+    }
+    judge(case, window.text(), extent(fill), window.coding_error())?;
+    let seen = match fill {
+        Fill::Whole => Seen::Whole,
+        Fill::Full => Seen::Partial("the body is larger than the window"),
+        Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
+    };
+    let body = window.release(fill, case, Box::new(judge));
+    Ok((Cleared(Response::from_parts(parts, body)), seen))
+}
+
+fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
+    case.decide(|tx| tx.response_body(&Body { bytes: text, extent, coding_error: problem }))
+}

@@ -1,0 +1,169 @@
+//! A body on its way: first the bytes that were held for inspection, then what still streams in.
+//! Back-pressure is the consumer's: nothing is read that was not asked for.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+/// Why a body broke off. The peer that was reading it sees a reset, never a complete message
+/// (RFC 9112 section 8).
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body broke off: {0}")]
+    Peer(#[from] hyper::Error),
+    #[error("nothing came for {0:?} in the middle of the body")]
+    Stalled(Duration),
+    #[error("a rule stopped the rest of the body")]
+    Stopped,
+}
+
+/// The source of what was not held.
+pub trait Source: Body<Data = Bytes, Error = BodyError> + Send + Unpin {}
+impl<T: Body<Data = Bytes, Error = BodyError> + Send + Unpin> Source for T {}
+
+/// Held chunks, then a streaming rest.
+#[derive(Default)]
+pub struct Streamed {
+    held: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Option<Box<dyn Source>>,
+    /// Something that lives as long as the body.
+    tied: Option<Box<dyn std::any::Any + Send>>,
+}
+
+impl Streamed {
+    pub fn empty() -> Streamed {
+        Streamed::default()
+    }
+
+    pub fn whole(bytes: Bytes) -> Streamed {
+        let held = if bytes.is_empty() { VecDeque::new() } else { VecDeque::from([bytes]) };
+        Streamed { held, ..Streamed::default() }
+    }
+
+    pub fn held(
+        held: VecDeque<Bytes>,
+        trailers: Option<HeaderMap>,
+        rest: Option<Box<dyn Source>>,
+    ) -> Streamed {
+        Streamed { held, trailers, rest, tied: None }
+    }
+
+    /// Keeps `tied` until the body is dropped.
+    pub fn until_dropped(mut self, tied: Box<dyn std::any::Any + Send>) -> Streamed {
+        self.tied = Some(tied);
+        self
+    }
+
+    /// The size of a body that is held to its end.
+    pub fn held_whole(&self) -> Option<u64> {
+        self.rest.is_none().then(|| self.held.iter().map(|chunk| chunk.len() as u64).sum())
+    }
+}
+
+impl std::fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streamed")
+            .field("held", &self.held.len())
+            .field("rest", &self.rest.is_some())
+            .finish()
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(chunk) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some(rest) = &mut this.rest {
+            return Pin::new(rest.as_mut()).poll_frame(cx);
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held: u64 = self.held.iter().map(|chunk| chunk.len() as u64).sum();
+        let rest = match &self.rest {
+            // Trailers need a framing that has room for them, so the size stays unsaid.
+            None if self.trailers.is_some() => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+            Some(rest) => rest.size_hint(),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(held.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(held.saturating_add(upper));
+        }
+        hint
+    }
+}
+
+/// A peer's body with a bound on its silence.
+pub struct Timed {
+    inner: Incoming,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When the peer began to keep us waiting; `None` while it does not (a slow consumer is not the
+    /// peer's silence). The timer is only re-armed when it fires early.
+    waiting: Option<Instant>,
+}
+
+impl Timed {
+    pub fn new(inner: Incoming, idle: Duration) -> Timed {
+        Timed { inner, idle, timer: None, waiting: None }
+    }
+}
+
+impl Body for Timed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            this.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Peer)));
+        }
+        let idle = this.idle;
+        let due = *this.waiting.get_or_insert_with(Instant::now) + idle;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if due <= Instant::now() {
+                return Poll::Ready(Some(Err(BodyError::Stalled(idle))));
+            }
+            timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

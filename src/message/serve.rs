@@ -1,0 +1,344 @@
+//! The client's leg of HTTP: hyper's settings as a server, and a stream wrapper that gives the
+//! waits a bound that hyper has no knob for, and words to the refusals that hyper writes alone.
+//!
+//! hyper answers a malformed head itself, with an empty body, before any of our code runs. The
+//! wrapper recognises such an answer (nothing of ours lacks Via or Portward-Receipt), puts the
+//! explained page in its place, and tells the observer, so that it is audited like any other.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use memchr::memmem;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::body::Streamed;
+use crate::net::{Alpn, Limits};
+
+/// Serves one client connection to its end. When `shutdown` resolves, the exchange under way is
+/// finished and no further one begun (GOAWAY on HTTP/2).
+///
+/// hyper's settings stand here; a number that differs from hyper's default comes from [`Limits`].
+pub async fn serve<T, S>(
+    io: Guarded<T>,
+    limits: &Limits,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+) -> hyper::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<Streamed>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut shutdown = pin!(shutdown);
+    macro_rules! drive {
+        ($connection:expr) => {{
+            let mut connection = pin!($connection);
+            tokio::select! {
+                outcome = connection.as_mut() => return outcome,
+                () = shutdown.as_mut() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }};
+    }
+    match io.protocol {
+        Alpn::Http11 => drive!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                // The bounds on waiting are `Guarded`'s.
+                .header_read_timeout(None)
+                .preserve_header_case(true)
+                .half_close(true)
+                .auto_date_header(false)
+                .max_headers(limits.head_fields)
+                .max_buf_size(limits.head_bytes.max(8192))
+                .serve_connection(TokioIo::new(io), service)
+                .with_upgrades()
+        ),
+        Alpn::H2 => drive!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .max_concurrent_streams(limits.h2_streams)
+                .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+                .initial_stream_window_size(256 * 1024)
+                .initial_connection_window_size(1024 * 1024)
+                .max_send_buf_size(256 * 1024)
+                .keep_alive_interval(Some(Duration::from_secs(30)))
+                .keep_alive_timeout(limits.write_stall)
+                .serve_connection(TokioIo::new(io), service)
+        ),
+    }
+}
+
+/// What a connection is doing, told by the flow to the wrapper around its stream.
+#[derive(Default)]
+pub struct Pulse {
+    /// Exchanges begun and not ended.
+    open: AtomicU32,
+    /// Exchanges ended; a change re-arms the idle timer.
+    done: AtomicU64,
+    /// The connection is no longer HTTP: a tunnel or an upgrade has bounds of its own.
+    detached: AtomicBool,
+}
+
+impl Pulse {
+    /// An exchange begins; it ends when the answer is dropped.
+    pub fn begin(self: &Arc<Pulse>) -> Beat {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Beat(self.clone())
+    }
+
+    /// The connection leaves HTTP: from here on the wrapper only passes bytes.
+    pub fn detach(&self) {
+        self.detached.store(true, Ordering::Relaxed);
+    }
+
+    fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
+    }
+}
+
+/// One open exchange.
+pub struct Beat(Arc<Pulse>);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.done.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What was refused before any exchange began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// hyper refused the head with this status.
+    Head(u16),
+    /// The head was not whole in time.
+    HeaderTimeout,
+}
+
+/// Which budget of a waiting connection ran out.
+enum Expired {
+    Head,
+    Idle,
+}
+
+/// Writes the answer to a refusal: a whole HTTP/1.1 message with `Connection: close`.
+pub type OnRejected = Box<dyn Fn(Rejected) -> Bytes + Send>;
+
+/// A client's stream under its time budgets.
+pub struct Guarded<T> {
+    inner: T,
+    pulse: Arc<Pulse>,
+    protocol: Alpn,
+    header_time: Duration,
+    keep_alive: Duration,
+    write_stall: Duration,
+    /// First byte of a head that is not yet an exchange.
+    head_since: Option<Instant>,
+    idle_since: Instant,
+    seen_done: u64,
+    timer: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    on_rejected: OnRejected,
+    /// Our own words on their way, in place of what hyper wrote.
+    instead: Option<Bytes>,
+}
+
+impl<T> Guarded<T> {
+    pub fn new(
+        inner: T,
+        pulse: Arc<Pulse>,
+        protocol: Alpn,
+        limits: &Limits,
+        on_rejected: OnRejected,
+    ) -> Self {
+        Guarded {
+            inner,
+            pulse,
+            protocol,
+            header_time: limits.header_time,
+            keep_alive: limits.keep_alive_idle,
+            write_stall: limits.write_stall,
+            head_since: None,
+            idle_since: Instant::now(),
+            seen_done: 0,
+            timer: None,
+            stalled: None,
+            on_rejected,
+            instead: None,
+        }
+    }
+
+    fn idle(&mut self) -> bool {
+        if self.pulse.open.load(Ordering::Relaxed) > 0 {
+            self.head_since = None;
+            return false;
+        }
+        let done = self.pulse.done.load(Ordering::Relaxed);
+        if done != self.seen_done {
+            self.seen_done = done;
+            self.idle_since = Instant::now();
+            self.head_since = None;
+        }
+        true
+    }
+
+    /// Polls the timer while nothing arrives; `Some` when a budget ran out.
+    fn expired(&mut self, cx: &mut Context<'_>) -> Option<Expired> {
+        if self.pulse.is_detached() || !self.idle() {
+            // Tunnels and bodies have budgets of their own.
+            return None;
+        }
+        loop {
+            let (due, head) = match self.head_since {
+                Some(since) => (since + self.header_time, true),
+                None => (self.idle_since + self.keep_alive, false),
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            if due <= Instant::now() {
+                return Some(if head { Expired::Head } else { Expired::Idle });
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+}
+
+/// An answer of hyper's own: a 4xx head that carries none of the fields that every answer of ours
+/// and every forwarded answer has.
+fn is_unexplained(bytes: &[u8]) -> Option<u16> {
+    let rest = bytes.strip_prefix(b"HTTP/1.1 4").or_else(|| bytes.strip_prefix(b"HTTP/1.0 4"))?;
+    let digits = rest.get(..2)?;
+    let status: u16 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let head = bytes.get(..512).unwrap_or(bytes).to_ascii_lowercase();
+    let ours =
+        memmem::find(&head, b"\r\nvia:").is_some() || memmem::find(&head, b"\r\nportward-receipt:").is_some();
+    (!ours && memmem::find(&head, b"\r\ncontent-length: 0\r\n").is_some()).then_some(400 + status)
+}
+
+impl<T: AsyncWrite + Unpin> Guarded<T> {
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(bytes) = &mut self.instead {
+            if bytes.is_empty() {
+                self.instead = None;
+                break;
+            }
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, bytes)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => bytes.advance(written),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A write that makes no progress ends the connection after `write_stall`.
+    fn bound<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if outcome.is_ready() || self.pulse.is_detached() {
+            self.stalled = None;
+            return outcome;
+        }
+        let stall = self.write_stall;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
+    }
+
+    /// Puts the explained answer in the place of hyper's bare one.
+    fn explains(&mut self, first: &[u8]) -> bool {
+        let unexplained = self.protocol == Alpn::Http11
+            && first.starts_with(b"HTTP/1.")
+            && !self.pulse.is_detached()
+            && self.pulse.open.load(Ordering::Relaxed) == 0;
+        if let Some(status) = unexplained.then(|| is_unexplained(first)).flatten() {
+            self.instead = Some((self.on_rejected)(Rejected::Head(status)));
+            return true;
+        }
+        false
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
+        if outcome.is_ready() {
+            if buf.filled().len() > before && this.protocol == Alpn::Http11 && this.idle() {
+                this.head_since.get_or_insert_with(Instant::now);
+            }
+            return outcome;
+        }
+        let Some(expired) = this.expired(cx) else { return Poll::Pending };
+        if let Expired::Head = expired {
+            let answer = (this.on_rejected)(Rejected::HeaderTimeout);
+            // One attempt: a peer that stalls does not get to hold us longer.
+            let _ = Pin::new(&mut this.inner).poll_write(cx, &answer);
+            let _ = Pin::new(&mut this.inner).poll_flush(cx);
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        if this.explains(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.bound(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        if bufs.first().is_some_and(|first| this.explains(first)) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.bound(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        let outcome = Pin::new(&mut this.inner).poll_flush(cx);
+        this.bound(cx, outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.bound(cx, outcome)
+    }
+}

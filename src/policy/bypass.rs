@@ -1,0 +1,25 @@
+//! The do-not-decrypt list: hosts whose connections are relayed unread, each with a reason
+//! that reaches the audit record. A bypass never overrides a denial.
+
+use std::sync::Arc;
+
+use super::matching::{Matcher, Rule, Who};
+use super::verdict::Reason;
+use crate::net::Host;
+
+#[derive(Debug)]
+pub(super) struct BypassList(Vec<Matcher>);
+
+impl BypassList {
+    pub(super) fn new(rules: &[Rule]) -> BypassList {
+        BypassList(rules.iter().map(Matcher::new).collect())
+    }
+
+    /// The first rule that takes this host out of inspection.
+    pub(super) fn find(&self, host: &Host, who: Who<'_>) -> Option<Reason> {
+        self.0
+            .iter()
+            .find(|rule| rule.matches(host, who))
+            .map(|rule| Reason::Bypass { rule: Arc::clone(&rule.name), note: rule.note.clone() })
+    }
+}

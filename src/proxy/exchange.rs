@@ -1,0 +1,386 @@
+//! One request and its response: policy, rules, the origin, rules again. Each step either goes on
+//! or ends in a [`Problem`], which is answered in one place.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+
+use super::finish::Ending;
+use super::relay::{self, Delivery};
+use super::respond::{Explained, Problem};
+use super::{Client, Gateway, Snapshot, connect, upgrade};
+use crate::audit::record::{Inspection, TlsFacts};
+use crate::audit::{Kind, Stage};
+use crate::auth::Identity;
+use crate::inspect::{self, Aim, Case, Seen};
+use crate::message::body::Streamed;
+use crate::message::hop;
+use crate::message::reason::Code;
+use crate::message::reply::{self, About, Block, Format, Reply, Side};
+use crate::message::send::wire;
+use crate::message::serve::{self, Guarded, Pulse, Rejected};
+use crate::message::target::{self, Scheme, Target};
+use crate::net::{Alpn, Authority, Host};
+use crate::policy::{Permit, RequestAnswer};
+use crate::tls::BoxIo;
+use crate::waf::input::ConnectionFacts;
+use crate::waf::report::Disruption;
+
+/// What all exchanges of one client connection have in common.
+pub struct Way {
+    pub gateway: Arc<Gateway>,
+    pub client: Client,
+    leg: Leg,
+    pub pulse: Arc<Pulse>,
+}
+
+/// What the exchanges come through.
+#[derive(Clone)]
+pub enum Leg {
+    /// Requests in absolute form to us as a proxy.
+    Proxy,
+    /// A tunnel that we look into.
+    Tunnel {
+        permit: Permit,
+        scheme: Scheme,
+        sni: Option<Host>,
+        tls: Option<TlsFacts>,
+        /// The origin was refused when the tunnel was made: every request is told so.
+        refused: Option<(bool, Explained)>,
+    },
+}
+
+impl Leg {
+    /// A tunnel that carries plain HTTP.
+    pub fn plain(permit: Permit) -> Leg {
+        Leg::Tunnel { permit, scheme: Scheme::Http, sni: None, tls: None, refused: None }
+    }
+}
+
+impl Way {
+    pub fn new(gateway: Arc<Gateway>, client: Client, leg: Leg) -> Arc<Way> {
+        Arc::new(Way { gateway, client, leg, pulse: Arc::default() })
+    }
+
+    /// The same for a client that said who it is.
+    pub fn identified(&self, identity: Identity) -> Way {
+        let client = Client { identity: Some(identity), ..self.client.clone() };
+        Way { gateway: self.gateway.clone(), client, leg: self.leg.clone(), pulse: self.pulse.clone() }
+    }
+}
+
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("a rule closed the connection")]
+pub struct Dropped;
+
+/// Serves HTTP on a client connection until it ends or the process drains.
+pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
+    let gateway = way.gateway.clone();
+    let explain = way.clone();
+    let on_rejected = Box::new(move |rejected| reject(&explain, rejected));
+    let guarded = Guarded::new(io, way.pulse.clone(), protocol, &gateway.limits, on_rejected);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let way = way.clone();
+        async move {
+            let beat = way.pulse.begin();
+            let response = match way.leg {
+                Leg::Proxy => connect::proxied(&way, request).await,
+                Leg::Tunnel { .. } => exchange(&way, request).await,
+            };
+            response.map(|response| relay::with_beat(response, beat))
+        }
+    });
+    if let Err(error) = serve::serve(guarded, &gateway.limits, service, gateway.draining.cancelled()).await {
+        tracing::debug!(%error, "client connection ended");
+    }
+}
+
+/// Words and a record for what hyper refuses before an exchange begins.
+fn reject(way: &Arc<Way>, rejected: Rejected) -> bytes::Bytes {
+    let (status, code) = match rejected {
+        Rejected::HeaderTimeout => (408, Code::HeaderTimeout),
+        Rejected::Head(414) => (414, Code::UriTooLong),
+        Rejected::Head(431) => (431, Code::HeadTooLarge),
+        Rejected::Head(status) => (status, Code::Malformed),
+    };
+    let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Exchange);
+    ending.stage(Stage::Request);
+    ending.broke(code, code.explanation().sentence.to_owned());
+    ending.note(|record| record.status = Some(status));
+    let about = About { format: Format::Text, receipt: ending.id(), host: None };
+    let reply = reply::error(&about, status, code, "");
+    let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
+    wire(status, reason, &reply.fields, &reply.body)
+}
+
+/// Runs one exchange to the head of its response.
+pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Response<Streamed>, Dropped> {
+    way.gateway.metrics.exchanges.increment();
+    let snapshot = way.gateway.live.load_full();
+    let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Exchange);
+    let accept = request.headers().get(ACCEPT).cloned();
+    let (method, version) = (request.method().clone(), request.version());
+    ending.note(|record| {
+        record.stage = Stage::Request;
+        record.method = method_text(&method);
+        record.client_leg.protocol = protocol(version).into();
+        if let Leg::Tunnel { permit, sni, tls, .. } = &way.leg {
+            record.target = Some(permit.target().clone());
+            record.sni = sni.clone();
+            record.client_leg.tls = tls.clone();
+        }
+    });
+    let host = std::sync::OnceLock::new();
+    match run(way, &snapshot, request, &mut ending, &host).await {
+        Ok(Outcome::Deliver(delivery)) => Ok(delivery.response(ending)),
+        Ok(Outcome::Upgrade { response, client, origin }) => {
+            ending.note(|record| record.status = Some(101));
+            way.pulse.detach();
+            upgrade::join(&way.gateway, client, origin, ending);
+            Ok(response)
+        }
+        Err(problem) => {
+            let host: Option<&Host> = host.get();
+            say(&problem, accept.as_ref(), host.map(Host::to_string).as_deref(), method == "HEAD", ending)
+        }
+    }
+}
+
+enum Outcome {
+    Deliver(Delivery),
+    Upgrade {
+        response: Response<Streamed>,
+        client: hyper::upgrade::OnUpgrade,
+        origin: hyper::upgrade::OnUpgrade,
+    },
+}
+
+async fn run(
+    way: &Arc<Way>,
+    snapshot: &Snapshot,
+    mut request: Request<Incoming>,
+    ending: &mut Ending,
+    known_host: &std::sync::OnceLock<Host>,
+) -> Result<Outcome, Problem> {
+    let gateway = &way.gateway;
+    if !gateway.audit.accepting() {
+        return Err(Problem::AuditUnavailable);
+    }
+    // Where it goes, and whether it may.
+    let (target, authority, permit) = admit(way, snapshot, &request, ending, known_host)?;
+    let scheme = target.scheme;
+
+    // What the rules say of it.
+    let case = open_case(way, snapshot, &permit, &authority, ending);
+    let client_version = request.version();
+    let on_client = hop::asks_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    ending.stage(Stage::RequestBody);
+    let aim = Aim { scheme, authority: &authority, path: target.path.as_str() };
+    let fail = snapshot.policy.fail();
+    let (cleared, seen) =
+        inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
+    ending.note(|record| record.request_inspection = Some(inspection(seen)));
+
+    // To the origin.
+    ending.stage(Stage::Send);
+    let (cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
+    let sent = relay::send(gateway, &permit, scheme, client_version, asked, cleared, ending).await?;
+    let (mut response, back) = (sent.response, sent.back);
+
+    // Back to the client.
+    ending.stage(Stage::Response);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(client) = on_client.filter(|_| asked.websocket) else { return Err(Problem::NoUpgrade) };
+        let origin = hyper::upgrade::on(&mut response);
+        let response = relay::switching(gateway, &response);
+        return Ok(Outcome::Upgrade { response, client, origin });
+    }
+    let origin_version = response.version();
+    let (cleared, seen) =
+        inspect::response(&case, response, &gateway.limits, fail).await.map_err(Problem::Response)?;
+    ending.note(|record| {
+        record.response_inspection = Some(inspection(seen));
+        record.origin_leg.protocol = protocol(origin_version).into();
+        record.stage = Stage::Relay;
+    });
+    Ok(Outcome::Deliver(relay::inbound(gateway, cleared, origin_version, client_version, back)))
+}
+
+/// Target, loop, policy and length: everything before the rules.
+fn admit(
+    way: &Way,
+    snapshot: &Snapshot,
+    request: &Request<Incoming>,
+    ending: &mut Ending,
+    known_host: &std::sync::OnceLock<Host>,
+) -> Result<(Target, Authority, Permit), Problem> {
+    let (method, uri, headers, version) =
+        (request.method(), request.uri(), request.headers(), request.version());
+    let target = match &way.leg {
+        Leg::Proxy => target::proxy_form(method, uri, headers, version)?,
+        Leg::Tunnel { scheme, .. } => target::origin_form(method, uri, headers, version, *scheme)?,
+    };
+    let authority = match (&target.authority, &way.leg) {
+        (Some(authority), _) => authority.clone(),
+        (None, Leg::Tunnel { permit, .. }) => {
+            Authority::new(permit.server_name().clone(), permit.target().port)
+        }
+        (None, Leg::Proxy) => return Err(target::TargetError::NoHost.into()),
+    };
+    let _ = known_host.set(authority.host.clone());
+    let path = target.path.as_str();
+    ending.note(|record| {
+        let host = authority.host_field(target.scheme.default_port());
+        record.url = format!("{}://{host}{path}", target.scheme.name());
+        if record.target.is_none() {
+            record.target = Some(authority.clone());
+        }
+    });
+    if let Leg::Tunnel { refused: Some((denied, explained)), .. } = &way.leg {
+        return Err(Problem::Refused { denied: *denied, explained: explained.clone() });
+    }
+    if way.gateway.via.loops(headers) {
+        return Err(Problem::Loop);
+    }
+    let limit = way.gateway.limits.uri_bytes;
+    if path.len() > limit {
+        return Err(Problem::UriTooLong { limit });
+    }
+    let answer = match &way.leg {
+        Leg::Proxy if target.scheme == Scheme::Https => {
+            return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
+        }
+        Leg::Proxy => snapshot.policy.forward(&way.client.facts(), &authority),
+        Leg::Tunnel { permit, .. } => snapshot.policy.request(permit, &authority),
+    };
+    match answer {
+        RequestAnswer::Proceed(permit) => Ok((target, authority, permit)),
+        RequestAnswer::Deny(denial) => Err(denial.into()),
+    }
+}
+
+fn open_case(
+    way: &Way,
+    snapshot: &Snapshot,
+    permit: &Permit,
+    authority: &Authority,
+    ending: &mut Ending,
+) -> Case {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let sni = match &way.leg {
+        Leg::Tunnel { sni: Some(host), .. } => Some(host.to_string()),
+        _ => None,
+    };
+    let case = Case::open(snapshot.engine.begin(&ConnectionFacts {
+        client_ip: way.client.addr.ip(),
+        client_port: way.client.addr.port(),
+        server_ip: permit.dial().host.ip(),
+        server_port: authority.port.get(),
+        sni: sni.as_deref(),
+        identity: way.client.identity.as_ref().map(Identity::name),
+        unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        unique_id: &ending.id().to_string(),
+    }));
+    ending.case(case.clone());
+    ending.note(|record| record.rules = snapshot.fingerprint.clone());
+    case
+}
+
+/// Answers a problem for a request whose exchange was not begun.
+pub fn answer(
+    problem: &Problem,
+    request: &Request<Incoming>,
+    mut ending: Ending,
+) -> Result<Response<Streamed>, Dropped> {
+    ending.note(|record| {
+        record.method = method_text(request.method());
+        record.client_leg.protocol = protocol(request.version()).into();
+        if request.method() != http::Method::CONNECT {
+            record.url = request.uri().to_string();
+        }
+    });
+    let host = request.uri().host().map(str::to_owned);
+    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, ending)
+}
+
+/// The page for a problem, and the record of it.
+fn say(
+    problem: &Problem,
+    accept: Option<&HeaderValue>,
+    host: Option<&str>,
+    head_only: bool,
+    mut ending: Ending,
+) -> Result<Response<Streamed>, Dropped> {
+    ending.problem(problem);
+    let explained = problem.explain();
+    let accept = accept.and_then(|value| value.to_str().ok());
+    let about = About { format: Format::from_accept(accept), receipt: ending.id(), host };
+    let reply = match problem.interruption() {
+        Some(why) => match &why.action {
+            Disruption::Drop => return Err(Dropped),
+            Disruption::Redirect { status, location } => reply::redirect(&about, *status, location),
+            Disruption::Deny { status } => {
+                let side =
+                    if matches!(problem, Problem::Response(_)) { Side::Response } else { Side::Request };
+                let page = Block {
+                    status: *status,
+                    code: explained.code,
+                    side,
+                    message: &why.reason,
+                    rule: Some(why.rule),
+                };
+                reply::block(&about, &page)
+            }
+        },
+        None if explained.code == Code::AuthRequired => reply::authenticate(&about, "Portward"),
+        None => reply::error(&about, explained.status, explained.code, &explained.sentence),
+    };
+    ending.note(|record| {
+        record.status = Some(reply.status);
+        record.bytes_to_client = if head_only { 0 } else { reply.body.len() as u64 };
+    });
+    Ok(response(reply))
+}
+
+fn response(reply: Reply) -> Response<Streamed> {
+    let mut response = Response::new(Streamed::whole(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let fields: &mut HeaderMap = response.headers_mut();
+    for (name, value) in reply.fields {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            fields.append(name, value);
+        }
+    }
+    response
+}
+
+fn inspection(seen: Seen) -> Inspection {
+    match seen {
+        Seen::Whole => Inspection::WHOLE,
+        Seen::Partial(why) => Inspection::partial(why),
+        Seen::Nothing(why) => Inspection::none(why),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        _ => "HTTP/1.0",
+    }
+}
+
+fn method_text(method: &http::Method) -> std::borrow::Cow<'static, str> {
+    match method.as_str() {
+        "GET" => "GET".into(),
+        "POST" => "POST".into(),
+        "HEAD" => "HEAD".into(),
+        "CONNECT" => "CONNECT".into(),
+        other => other.to_owned().into(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Outcome to audit record, exactly once: an [`Ending`] is opened when something begins and
+//! written when it is dropped, whatever happened in between. It names the stage reached.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::classify::Unclear;
+use super::respond::{self, Problem};
+use super::{Client, Gateway};
+use crate::audit::record::{CertificateFacts, OriginLeg};
+use crate::audit::{Kind, Record, Stage, Submitted, Verdict};
+use crate::inspect::Case;
+use crate::message::reason::Code;
+use crate::net::{ClientAddr, ConnectionId, ReceiptId};
+use crate::origin::dial::OriginFacts;
+use crate::policy::{Denial, Permit, Reason};
+
+/// The open end of an exchange, a tunnel or a connection.
+pub struct Ending {
+    gateway: Arc<Gateway>,
+    record: Option<Box<Record>>,
+    started: Instant,
+    case: Option<Case>,
+}
+
+/// An unguessable id, from random bytes that are fetched for many at a time.
+fn receipt() -> ReceiptId {
+    const BATCH: usize = 64;
+    thread_local! {
+        static BYTES: RefCell<(usize, [u8; 10 * BATCH])> = const { RefCell::new((BATCH, [0; 10 * BATCH])) };
+    }
+    BYTES.with_borrow_mut(|(used, bytes)| {
+        if *used == BATCH {
+            // Without a source of randomness ids repeat; that is visible, and nothing else hangs on it.
+            if getrandom::fill(bytes).is_err() {
+                tracing::error!("the system has no random bytes; receipt ids are not unique");
+            }
+            *used = 0;
+        }
+        let mut id = [0; 10];
+        id.copy_from_slice(&bytes[*used * 10..][..10]);
+        *used += 1;
+        ReceiptId::from_random(id)
+    })
+}
+
+impl Ending {
+    pub fn begin(gateway: &Arc<Gateway>, client: &Client, kind: Kind) -> Ending {
+        let mut ending = Ending::anonymous(gateway, client.id, client.addr, kind);
+        if let Some(record) = &mut ending.record {
+            record.entry = Some(client.entry);
+            record.identity = client.identity.as_ref().map(|identity| identity.name().to_owned());
+        }
+        ending
+    }
+
+    fn anonymous(gateway: &Arc<Gateway>, id: ConnectionId, addr: ClientAddr, kind: Kind) -> Ending {
+        let record = Record::new(receipt(), SystemTime::now(), kind, id, addr);
+        Ending {
+            gateway: gateway.clone(),
+            record: Some(Box::new(record)),
+            started: Instant::now(),
+            case: None,
+        }
+    }
+
+    pub fn id(&self) -> ReceiptId {
+        self.record.as_ref().map_or(ReceiptId::from_random([0; 10]), |record| record.id)
+    }
+
+    pub fn stage(&mut self, stage: Stage) {
+        self.note(|record| record.stage = stage);
+    }
+
+    /// Writes into the record.
+    pub fn note(&mut self, write: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            write(record);
+        }
+    }
+
+    /// The rules' transaction ends with this record.
+    pub fn case(&mut self, case: Case) {
+        self.case = Some(case);
+    }
+
+    pub fn origin(&mut self, facts: &OriginFacts, pooled: bool) {
+        self.note(|record| {
+            record.origin_leg = OriginLeg {
+                address: Some(facts.addr),
+                tls: facts.tls.as_ref().map(super::intercept::facts),
+                certificate: facts.certificate.as_ref().map(|info| CertificateFacts {
+                    sha256: info.fingerprint.clone(),
+                    issuer: info.issuer.clone(),
+                }),
+                pooled,
+                ..OriginLeg::default()
+            };
+        });
+    }
+
+    /// It went all the way.
+    pub fn passed(&mut self, verdict: Verdict) {
+        self.note(|record| {
+            record.verdict = verdict;
+            record.stage = Stage::Done;
+        });
+    }
+
+    /// It broke off, after the head of the answer was on its way or where there is no answer.
+    pub fn broke(&mut self, code: Code, sentence: String) {
+        self.note(|record| {
+            record.verdict = Verdict::Failed;
+            record.reason = code.as_str().into();
+            record.sentence = sentence.into();
+        });
+    }
+
+    /// It was refused or failed.
+    pub fn problem(&mut self, problem: &Problem) {
+        let explained = problem.explain();
+        let verdict = match problem {
+            Problem::Request(stop) | Problem::Response(stop) => match stop {
+                crate::inspect::Stop::Body(_) | crate::inspect::Stop::Engine => Verdict::Failed,
+                _ => Verdict::Blocked,
+            },
+            denied if denied.is_denial() => Verdict::Denied,
+            _ => Verdict::Failed,
+        };
+        match verdict {
+            Verdict::Blocked => self.gateway.metrics.blocked.increment(),
+            Verdict::Denied => self.gateway.metrics.denied.increment(),
+            _ if matches!(problem, Problem::Origin(_) | Problem::FirstByte { .. } | Problem::Exchange(_)) => {
+                self.gateway.metrics.origin_errors.increment();
+            }
+            _ => {}
+        }
+        self.note(|record| {
+            record.verdict = verdict;
+            record.reason = explained.code.as_str().into();
+            record.sentence = explained.sentence.into();
+        });
+    }
+
+    /// Nothing to tell after all: what follows has records of its own.
+    pub fn forget(mut self) {
+        self.record = None;
+    }
+
+    /// A problem that has no answer to carry it.
+    pub fn fail(mut self, problem: &Problem) {
+        self.problem(problem);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        record.duration = self.started.elapsed();
+        if let Some(report) = self.case.take().and_then(|case| case.finish()) {
+            if record.verdict == Verdict::Passed && report.interruption.is_some() {
+                record.verdict = Verdict::WouldBlock;
+                self.gateway.metrics.would_block.increment();
+            }
+            if !report.matches.is_empty() || report.interruption.is_some() {
+                record.waf = Some(Box::new(report));
+            }
+        }
+        if record.verdict == Verdict::Failed && record.reason.is_empty() {
+            record.reason = Code::ClientGone.as_str().into();
+        }
+        tracing::debug!(receipt = %record.id, verdict = ?record.verdict, reason = %record.reason, "done");
+        if self.gateway.audit.submit(record) == Submitted::Dropped {
+            tracing::debug!("the audit queue is full; a record was lost and counted");
+        }
+    }
+}
+
+/// A client that policy does not serve.
+pub fn refused_connection(gateway: &Arc<Gateway>, client: &Client, denial: &Denial) {
+    gateway.metrics.denied.increment();
+    let (_, code) = respond::denial(denial);
+    let mut ending = Ending::begin(gateway, client, Kind::Connection);
+    ending.note(|record| {
+        record.verdict = Verdict::Denied;
+        record.reason = code.as_str().into();
+        record.sentence = denial.to_string().into();
+    });
+}
+
+/// A redirected client where every client must say who it is.
+pub fn unasked(gateway: &Arc<Gateway>, client: &Client) {
+    let mut ending = Ending::begin(gateway, client, Kind::Connection);
+    ending.problem(&Problem::AuthRequired);
+}
+
+/// A client with too many connections.
+pub fn over_limit(gateway: &Arc<Gateway>, addr: ClientAddr) {
+    let mut ending = Ending::anonymous(gateway, ConnectionId::next(), addr, Kind::Connection);
+    ending.note(|record| {
+        record.verdict = Verdict::Denied;
+        record.reason = Code::Overloaded.as_str().into();
+        record.sentence = "the client has as many connections as one client may".into();
+    });
+}
+
+/// A connection that could not be classified. One that was opened and closed unused (a port
+/// check, a browser's spare) is no event.
+pub fn unclear(gateway: &Arc<Gateway>, unclear: &Unclear) {
+    if unclear.code == Code::ClientGone {
+        tracing::debug!(client = %unclear.client.addr, "{}", unclear.sentence);
+        return;
+    }
+    let mut ending = Ending::begin(gateway, &unclear.client, Kind::Connection);
+    ending.stage(Stage::Classify);
+    ending.broke(unclear.code, unclear.sentence.clone());
+}
+
+/// A target that policy denies, on a way that has no answer to say so.
+pub fn denied(gateway: &Arc<Gateway>, client: &Client, denial: &Denial) {
+    let mut ending = Ending::begin(gateway, client, Kind::Connect);
+    ending.stage(Stage::Connect);
+    ending.problem(&Problem::Denied(denial.clone()));
+}
+
+/// An opaque tunnel begins.
+pub fn tunnel(gateway: &Arc<Gateway>, client: &Client, permit: &Permit, reason: &Reason) -> Ending {
+    let mut ending = Ending::begin(gateway, client, Kind::Tunnel);
+    ending.note(|record| {
+        record.target = Some(permit.target().clone());
+        record.reason = reason.code().into();
+        record.sentence = reason.to_string().into();
+        record.stage = Stage::Dial;
+    });
+    ending
+}
+
+/// The verdict of a tunnel that was relayed.
+pub fn tunnel_verdict(reason: &str) -> Verdict {
+    if reason == "bypass" { Verdict::Bypassed } else { Verdict::Tunnelled }
+}

@@ -1,0 +1,381 @@
+//! Moves cleared messages: to an origin over a pooled or fresh connection, and back to the client
+//! as a stream. Takes [`Cleared`] messages only, so nothing passes that rules did not see or
+//! policy did not wave through.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{COOKIE, HOST};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::Gateway;
+use super::finish::Ending;
+use super::respond::Problem;
+use crate::audit::{Stage, Verdict};
+use crate::inspect::Cleared;
+use crate::message::body::{BodyError, Streamed};
+use crate::message::hop::{self, Asked};
+use crate::message::reason::Code;
+use crate::message::send::{SendError, Sender};
+use crate::message::serve::Beat;
+use crate::message::target::{Scheme, Target};
+use crate::net::{Alpn, Authority};
+use crate::origin::dial::OriginFacts;
+use crate::origin::{Lease, Pool, PoolKey};
+use crate::policy::Permit;
+use crate::tls::connect::Offer;
+
+/// A cleared request on its way out, whose head fits the origin's leg.
+pub struct Outbound {
+    request: Request<Streamed>,
+    authority: Uri,
+}
+
+/// Makes a cleared request fit the origin's leg: hop-by-hop fields out, Via in, Host and target in
+/// agreement.
+pub fn outbound(
+    gateway: &Gateway,
+    cleared: Cleared<Request<Streamed>>,
+    target: &Target,
+    authority: &Authority,
+    version: Version,
+) -> (Outbound, Asked) {
+    let mut request = cleared.into_inner();
+    let method = request.method().clone();
+    let headers = request.headers_mut();
+    let asked = hop::strip_request(&method, version, headers);
+    gateway.via.add(version, headers);
+    if version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    let field = authority.host_field(target.scheme.default_port());
+    // What the client wrote stays as it wrote it, unless its target said otherwise.
+    if target.authority.is_some() && request.uri().authority().is_some()
+        || !request.headers().contains_key(HOST)
+    {
+        let value = HeaderValue::try_from(&field).unwrap_or(HeaderValue::from_static(""));
+        request.headers_mut().insert(HOST, value);
+    }
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(target.path.clone());
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    let authority = Uri::builder()
+        .scheme(target.scheme.name())
+        .authority(field)
+        .path_and_query(target.path.clone())
+        .build()
+        .unwrap_or_default();
+    (Outbound { request, authority }, asked)
+}
+
+/// RFC 9113 section 8.2.3: crumbs are one field again before they leave HTTP/2.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// A response head, and what brings its connection back to the pool.
+pub struct Sent {
+    pub response: Response<Incoming>,
+    pub back: Back,
+}
+
+/// Where a connection returns to when its exchange has ended well.
+pub struct Back {
+    pool: Arc<Pool>,
+    key: PoolKey,
+    sender: Sender,
+    facts: Arc<OriginFacts>,
+}
+
+/// Sends a request and waits for the head of its response. A pooled connection that turns out to
+/// be closed is replaced; nothing is sent twice.
+pub async fn send(
+    gateway: &Gateway,
+    permit: &Permit,
+    scheme: Scheme,
+    version: Version,
+    asked: Asked,
+    outbound: Outbound,
+    ending: &mut Ending,
+) -> Result<Sent, Problem> {
+    let h2_wanted = version == Version::HTTP_2 && !asked.websocket && scheme == Scheme::Https;
+    let offer = if h2_wanted { Offer::H2ThenHttp11 } else { Offer::Http11Only };
+    let key = PoolKey::new(permit, scheme, offer);
+    let (mut request, progress) = watched(outbound.request);
+    loop {
+        let mut lease = lease(gateway, permit, scheme, offer, &key, ending).await?;
+        ending.origin(&lease.facts, lease.used);
+        ending.stage(Stage::Send);
+        match lease.sender.protocol() {
+            Alpn::H2 if asked.websocket => return Err(Problem::NoUpgrade),
+            Alpn::H2 => {
+                *request.uri_mut() = outbound.authority.clone();
+                request.headers_mut().remove(HOST);
+            }
+            Alpn::Http11 => {}
+        }
+        match answer(gateway, &mut lease.sender, request, &progress, ending).await? {
+            Ok(response) => {
+                let back = Back { pool: gateway.pool.clone(), key, sender: lease.sender, facts: lease.facts };
+                return Ok(Sent { response, back });
+            }
+            Err(SendError::Unsent(again)) if lease.used => request = *again,
+            Err(SendError::Unsent(_)) => return Err(Problem::Unsent),
+            Err(SendError::Failed(error)) => return Err(Problem::Exchange(error)),
+        }
+    }
+}
+
+/// Waits for the head of the response. The clock runs from the last byte of the request's body.
+async fn answer(
+    gateway: &Gateway,
+    sender: &mut Sender,
+    request: Request<Streamed>,
+    progress: &Progress,
+    ending: &mut Ending,
+) -> Result<Result<Response<Incoming>, SendError>, Problem> {
+    let limit = gateway.limits.first_byte_time;
+    let mut sending = std::pin::pin!(sender.send(request));
+    let mut before = progress.moved.load(Ordering::Relaxed);
+    let outcome = loop {
+        match tokio::time::timeout(limit, sending.as_mut()).await {
+            Ok(outcome) => break outcome,
+            Err(_) => {
+                let now = progress.moved.load(Ordering::Relaxed);
+                if now == before {
+                    return Err(Problem::FirstByte { limit });
+                }
+                before = now;
+            }
+        }
+    };
+    ending.note(|record| record.bytes_from_client = progress.moved.load(Ordering::Relaxed));
+    Ok(outcome)
+}
+
+async fn lease(
+    gateway: &Gateway,
+    permit: &Permit,
+    scheme: Scheme,
+    offer: Offer,
+    key: &PoolKey,
+    ending: &mut Ending,
+) -> Result<Lease, Problem> {
+    while let Some(mut lease) = gateway.pool.take(key) {
+        if lease.sender.ready().await.is_ok() {
+            gateway.metrics.pool_hits.increment();
+            return Ok(lease);
+        }
+    }
+    gateway.metrics.pool_misses.increment();
+    ending.stage(Stage::Dial);
+    let (sender, facts) = match scheme {
+        Scheme::Http => gateway.dialer.start_plain(permit).await?,
+        Scheme::Https => {
+            let secured = gateway.dialer.secure(permit, offer).await?;
+            gateway.dialer.start(permit, secured).await?
+        }
+    };
+    let mut lease = Lease::fresh(sender, facts);
+    lease.sender.ready().await.map_err(Problem::Exchange)?;
+    Ok(lease)
+}
+
+/// How much of a request's body has been passed on.
+#[derive(Clone, Default)]
+struct Progress {
+    moved: Arc<AtomicU64>,
+}
+
+/// Lets the body tell its progress.
+fn watched(request: Request<Streamed>) -> (Request<Streamed>, Progress) {
+    let progress = Progress::default();
+    if request.body().is_end_stream() {
+        return (request, progress);
+    }
+    let moved = progress.moved.clone();
+    let request = request.map(|body| {
+        if let Some(size) = body.held_whole() {
+            moved.store(size, Ordering::Relaxed);
+            return body;
+        }
+        let counted = Counted { inner: body, moved };
+        Streamed::held(Default::default(), None, Some(Box::new(counted)))
+    });
+    (request, progress)
+}
+
+struct Counted {
+    inner: Streamed,
+    moved: Arc<AtomicU64>,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.moved.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The answer to a WebSocket upgrade, which keeps the fields of the connection itself.
+pub fn switching(gateway: &Gateway, response: &Response<Incoming>) -> Response<Streamed> {
+    let mut answer = Response::new(Streamed::empty());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = response.headers().clone();
+    hop::strip_response(answer.headers_mut());
+    gateway.via.add(response.version(), answer.headers_mut());
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer
+}
+
+/// A cleared response that fits the client's leg.
+pub struct Delivery {
+    response: Response<Streamed>,
+    back: Back,
+}
+
+/// Makes a cleared response fit the client's leg.
+pub fn inbound(
+    gateway: &Gateway,
+    cleared: Cleared<Response<Streamed>>,
+    origin: Version,
+    client: Version,
+    back: Back,
+) -> Delivery {
+    let mut response = cleared.into_inner();
+    hop::strip_response(response.headers_mut());
+    gateway.via.add(origin, response.headers_mut());
+    *response.version_mut() = client;
+    Delivery { response, back }
+}
+
+impl Delivery {
+    /// The response whose body, when it ends or is dropped, ends the exchange.
+    pub fn response(self, mut ending: Ending) -> Response<Streamed> {
+        let status = self.response.status().as_u16();
+        ending.note(|record| record.status = Some(status));
+        let back = self.back;
+        self.response.map(|inner| {
+            let delivered =
+                Delivered { inner, ending: Some(ending), back: Some(back), moved: 0, broke: None };
+            Streamed::held(Default::default(), None, Some(Box::new(delivered)))
+        })
+    }
+}
+
+/// A response's body on its way to the client.
+struct Delivered {
+    inner: Streamed,
+    ending: Option<Ending>,
+    back: Option<Back>,
+    moved: u64,
+    broke: Option<BodyError>,
+}
+
+impl Delivered {
+    fn end(&mut self, complete: bool) {
+        let Some(mut ending) = self.ending.take() else { return };
+        let moved = self.moved;
+        ending.note(|record| record.bytes_to_client = moved);
+        match self.broke.take() {
+            Some(BodyError::Stalled(limit)) => {
+                ending.broke(Code::OriginStalled, format!("the origin sent nothing for {limit:?}"));
+            }
+            Some(BodyError::Stopped) => ending.note(|record| {
+                record.verdict = Verdict::Blocked;
+                record.reason = Code::Blocked.as_str().into();
+                record.sentence = "a rule stopped the rest of the response".into();
+            }),
+            Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
+            None if complete => ending.passed(Verdict::Passed),
+            None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),
+        }
+        if complete && let Some(back) = self.back.take() {
+            back.pool.put(back.key, back.sender, back.facts);
+        }
+    }
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        let complete = self.broke.is_none() && self.inner.is_end_stream();
+        self.end(complete);
+    }
+}
+
+impl Body for Delivered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.moved += data.len() as u64;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                let shown = match &error {
+                    BodyError::Stalled(limit) => BodyError::Stalled(*limit),
+                    BodyError::Stopped | BodyError::Peer(_) => BodyError::Stopped,
+                };
+                this.broke = Some(error);
+                Poll::Ready(Some(Err(shown)))
+            }
+            None => {
+                this.end(true);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Ties an exchange's beat to the end of its answer.
+pub fn with_beat(response: Response<Streamed>, beat: Beat) -> Response<Streamed> {
+    response.map(|body| body.until_dropped(Box::new(beat)))
+}

@@ -1,0 +1,21 @@
+//! Portward's promises, tested on the real binary between real clients and real origins. One module per promise;
+//! each asserts both ends: what the client got, and what the origin must not have got.
+
+mod support;
+
+mod audit;
+mod auth;
+mod cli;
+mod connect;
+mod drain;
+mod http1;
+mod http2;
+mod intercept;
+mod limits;
+mod origin;
+mod peers;
+mod policy;
+mod reload;
+mod tunnel;
+mod waf;
+mod websocket;

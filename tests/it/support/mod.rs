@@ -1,0 +1,76 @@
+//! What the tests are made of: a lab authority, origins that record, the real binary, and clients that come in by
+//! every entry.
+
+pub mod attack;
+pub mod client;
+pub mod dns;
+pub mod netns;
+pub mod origin;
+pub mod peer;
+pub mod pki;
+pub mod proxy;
+pub mod split;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// No step of a test waits longer.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// HTTP's version on one leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    H1,
+    H2,
+}
+
+impl Http {
+    pub const BOTH: [Http; 2] = [Http::H1, Http::H2];
+
+    pub fn alpn(self) -> &'static str {
+        match self {
+            Http::H1 => "http/1.1",
+            Http::H2 => "h2",
+        }
+    }
+}
+
+/// TLS's version on one leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    V12,
+    V13,
+}
+
+impl Tls {
+    pub const BOTH: [Tls; 2] = [Tls::V12, Tls::V13];
+
+    pub fn version(self) -> &'static rustls::SupportedProtocolVersion {
+        match self {
+            Tls::V12 => &rustls::version::TLS12,
+            Tls::V13 => &rustls::version::TLS13,
+        }
+    }
+}
+
+/// Waits for `future`, and says what was waited for when it takes too long.
+pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: nothing after {PATIENCE:?}"),
+    }
+}
+
+/// Looks again until `found` has something, and says what was looked for when it never has.
+pub async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    within(what, async {
+        let mut again = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            again.tick().await;
+            if let Some(value) = found() {
+                return value;
+            }
+        }
+    })
+    .await
+}

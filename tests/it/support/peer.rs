@@ -1,0 +1,73 @@
+//! Other people's programs: found by name, run with a bound, their output kept.
+
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A peer may take this long: a browser's first start is slow on a busy machine.
+const BOUND: Duration = Duration::from_secs(90);
+
+/// What a peer printed.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The output of a peer that must have succeeded.
+    pub fn ok(self) -> Said {
+        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        self
+    }
+}
+
+/// A command without this machine's proxy settings.
+pub fn command(program: &str) -> Command {
+    bare(Command::new(program))
+}
+
+/// Takes this machine's proxy settings from a command.
+pub fn bare(mut command: Command) -> Command {
+    for name in
+        ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+    {
+        command.env_remove(name);
+    }
+    for name in
+        ["NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_OPTIONS"]
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a peer to its end without holding up the runtime the origin is on.
+pub async fn run(mut command: Command) -> Said {
+    let program = format!("{command:?}");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| {
+        panic!("{program} did not start: {error} (tests/run installs what is missing)");
+    });
+    let pid = Pid::from_raw(child.id() as i32);
+    let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output: Output = match tokio::time::timeout(BOUND, waiting).await {
+        Ok(done) => done.unwrap().unwrap(),
+        Err(_) => {
+            let _ = kill(pid, Signal::SIGKILL);
+            panic!("{program} took more than {BOUND:?}");
+        }
+    };
+    Said {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

@@ -1,0 +1,146 @@
+//! A certificate authority for one run of the tests: a root, an intermediate, and leaves both good and bad.
+
+use std::sync::OnceLock;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+/// What a TLS server presents.
+#[derive(Debug)]
+pub struct Chain {
+    pub certs: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
+    pem: String,
+    key_pem: String,
+}
+
+impl Chain {
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.clone()).into()
+    }
+
+    /// The chain as a PEM file (for nginx).
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+}
+
+/// The CA of this run.
+pub struct Lab {
+    root: CertifiedIssuer<'static, KeyPair>,
+    issuing: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// What is wrong with a leaf, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    Good,
+    Expired,
+    NotYetValid,
+    OtherName,
+    CommonNameOnly,
+    SelfSigned,
+    UnknownIssuer,
+    IntermediateMissing,
+    ClientAuthOnly,
+    IsACa,
+}
+
+/// The run's authority.
+pub fn lab() -> &'static Lab {
+    static LAB: OnceLock<Lab> = OnceLock::new();
+    LAB.get_or_init(|| Lab::new("Portward test lab"))
+}
+
+impl Lab {
+    /// An authority of its own, that nobody trusts unless told to.
+    pub fn new(name: &str) -> Lab {
+        let root = CertifiedIssuer::self_signed(
+            authority(&format!("{name} root"), None),
+            KeyPair::generate().unwrap(),
+        )
+        .unwrap();
+        let issuing = CertifiedIssuer::signed_by(
+            authority(&format!("{name} issuing"), Some(0)),
+            KeyPair::generate().unwrap(),
+            &root,
+        )
+        .unwrap();
+        Lab { root, issuing }
+    }
+
+    pub fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    pub fn root_der(&self) -> CertificateDer<'static> {
+        self.root.der().clone()
+    }
+
+    /// A leaf for `names` (DNS names or addresses), with the flaw asked for.
+    pub fn leaf(&self, names: &[&str], flaw: Leaf) -> Chain {
+        let key = KeyPair::generate().unwrap();
+        let now = OffsetDateTime::now_utc();
+        let names: Vec<String> = match flaw {
+            Leaf::OtherName => vec!["elsewhere.test".into()],
+            Leaf::CommonNameOnly => Vec::new(),
+            _ => names.iter().map(|name| name.to_string()).collect(),
+        };
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        let common_name = names.first().map_or("origin.test", String::as_str);
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        (params.not_before, params.not_after) = match flaw {
+            Leaf::Expired => (now - Duration::days(30), now - Duration::days(1)),
+            Leaf::NotYetValid => (now + Duration::days(5), now + Duration::days(30)),
+            _ => (now - Duration::hours(1), now + Duration::days(7)),
+        };
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match flaw {
+            Leaf::ClientAuthOnly => ExtendedKeyUsagePurpose::ClientAuth,
+            _ => ExtendedKeyUsagePurpose::ServerAuth,
+        }];
+        if flaw == Leaf::IsACa {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params.use_authority_key_identifier_extension = flaw != Leaf::SelfSigned;
+        let stranger;
+        let (cert, above) = match flaw {
+            Leaf::SelfSigned => (params.self_signed(&key).unwrap(), Vec::new()),
+            Leaf::UnknownIssuer => {
+                stranger = Lab::new("A stranger");
+                (params.signed_by(&key, &stranger.issuing).unwrap(), vec![stranger.issuing.as_ref()])
+            }
+            Leaf::IntermediateMissing => (params.signed_by(&key, &self.issuing).unwrap(), Vec::new()),
+            _ => (params.signed_by(&key, &self.issuing).unwrap(), vec![self.issuing.as_ref()]),
+        };
+        let mut certs = vec![cert.der().clone()];
+        let mut pem = cert.pem();
+        for ca in above {
+            certs.push(ca.der().clone());
+            pem.push_str(&ca.pem());
+        }
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem() }
+    }
+
+    pub fn good(&self, names: &[&str]) -> Chain {
+        self.leaf(names, Leaf::Good)
+    }
+}
+
+fn authority(name: &str, path_len: Option<u8>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(path_len.map_or(BasicConstraints::Unconstrained, BasicConstraints::Constrained));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let now = OffsetDateTime::now_utc();
+    (params.not_before, params.not_after) = (now - Duration::days(1), now + Duration::days(90));
+    params
+}

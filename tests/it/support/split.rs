@@ -1,0 +1,83 @@
+//! Writing bytes in two pieces at every place, and one by one: what is classified in a loop must not care.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How the first bytes of a stream are cut.
+#[derive(Clone, Copy, Debug)]
+pub enum Cut {
+    /// One write ends at this byte.
+    At(usize),
+    /// Each of the first so many bytes is a write of its own.
+    Every(usize),
+}
+
+/// A stream whose writes are cut; each piece is on its way before the next is written (TCP_NODELAY and a yield to
+/// the runtime between them).
+pub struct Split<S> {
+    inner: S,
+    cut: Cut,
+    written: usize,
+    /// Turns given to the other end since the last piece.
+    pause: u32,
+}
+
+impl<S> Split<S> {
+    pub fn new(inner: S, cut: Cut) -> Split<S> {
+        Split { inner, cut, written: 0, pause: 0 }
+    }
+
+    fn allowed(&self, len: usize) -> usize {
+        match self.cut {
+            Cut::At(at) if self.written < at => len.min(at - self.written),
+            Cut::Every(first) if self.written < first => 1,
+            _ => len,
+        }
+    }
+
+    fn at_edge(&self) -> bool {
+        match self.cut {
+            Cut::At(at) => self.written == at && at > 0,
+            Cut::Every(first) => self.written > 0 && self.written <= first,
+        }
+    }
+}
+
+/// Turns of the runtime between two pieces.
+const TURNS: u32 = 20;
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Split<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.at_edge() && self.pause < TURNS {
+            self.pause += 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let len = self.allowed(buf.len());
+        let n = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..len]))?;
+        self.written += n;
+        self.pause = 0;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Split<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}

@@ -1,0 +1,112 @@
+//! What is not decrypted is relayed byte for byte, for a stated reason, and only when policy says so.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::client::{Client, Connection, Entry, get, rest};
+use crate::support::origin::{HELLO, Raw, Spec};
+use crate::support::proxy::Setup;
+use crate::support::{Http, pki, within};
+
+const BYPASS: &str =
+    "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bypassed_host_shows_the_client_its_own_certificate() {
+    let chain = pki::lab().good(&["origin.test"]);
+    let expected = chain.certs.clone();
+    let origin = Spec::chain(chain).start().await;
+    let proxy = Setup::new().config(BYPASS).origin(&origin).start().await;
+    for entry in Entry::EXPLICIT {
+        let client =
+            Client::new(entry, &proxy).trusting([pki::lab().root_der()].into_iter().chain(proxy.ca()));
+        for http in Http::BOTH {
+            let stream = client.tls("origin.test", 443, &[http]).await.unwrap();
+            let shown = stream.get_ref().1.peer_certificates().unwrap().to_vec();
+            assert_eq!(shown, expected, "{entry:?} {http:?}: byte for byte");
+            let answer = Connection::over(stream, http).await.send(get("https://origin.test/opaque")).await;
+            assert_eq!(answer.text(), HELLO);
+        }
+    }
+    assert_eq!(origin.seen().len(), 6);
+    let record = proxy.record("the bypass", |r| r["verdict"] == "bypassed").await;
+    assert_eq!(record["kind"], "tunnel", "{record}");
+    assert!(record["sentence"].to_string().contains("pinned"), "the record names the rule: {record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_hosts_are_still_inspected_beside_a_bypassed_one() {
+    let origin = Spec::tls(&["origin.test", "second.test"]).start().await;
+    let proxy = Setup::new().config(BYPASS).route("second.test", 443, origin.addr).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    let attack = "https://second.test/item?id=1%20UNION%20SELECT%20password%20FROM%20users--";
+    assert_eq!(client.get(Http::H1, attack).await.status, 403);
+    assert_eq!(origin.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protocol_that_cannot_be_inspected_is_refused_by_default_and_relayed_when_policy_says_so() {
+    let origin = Raw::plain(|mut wire, _| async move {
+        if let Some(first) = wire.read().await {
+            wire.write([b"echo ".as_slice(), &first].concat()).await;
+        }
+        wire.drained().await;
+    })
+    .await;
+    for (config, relayed) in [("", false), ("[policy.fail]\nnot_http = \"tunnel\"", true)] {
+        let proxy = Setup::new().config(config).raw(&origin).start().await;
+        let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
+        tunnel.write_all(b"\x00\x01binary protocol\n").await.unwrap();
+        if relayed {
+            let mut answer = [0; 23];
+            within("the origin's answer", tunnel.read_exact(&mut answer)).await.unwrap();
+            assert_eq!(&answer, b"echo \x00\x01binary protocol\n");
+            drop(tunnel);
+            let record = proxy.record("the tunnel", |r| r["verdict"] == "tunnelled").await;
+            assert_eq!(record["reason"], "not_http", "{record}");
+            assert_eq!(record["bytes_from_client"], 18, "{record}");
+        } else {
+            let answer = rest(&mut tunnel).await;
+            assert!(!answer.starts_with(b"echo"), "{answer:?}");
+            assert_eq!(origin.connections(), 0, "refused before the origin was asked");
+            let record = proxy.record("the denial", |r| r["verdict"] == "denied").await;
+            assert_eq!(record["reason"], "not_http", "{record}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_tunnel_is_ended_by_its_own_time_limit() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let proxy = Setup::new().config("[limits]\ntunnel_first_byte = \"300ms\"").origin(&origin).start().await;
+    let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
+    assert_eq!(rest(&mut tunnel).await, b"", "closed without a byte");
+    let record = proxy.record("the silence", |r| r["reason"] == "silent").await;
+    assert_eq!(record["stage"], "sniff", "{record}");
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnels_client_may_close_its_half_and_still_get_everything() {
+    let origin = Raw::plain(|mut wire, _| async move {
+        wire.drained().await;
+        wire.write(b"all of the answer, after the end of the question").await;
+        wire.shutdown().await;
+    })
+    .await;
+    let proxy = Setup::new().config("[policy.fail]\nnot_http = \"tunnel\"").raw(&origin).start().await;
+    let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
+    tunnel.write_all(b"\x00question").await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    assert_eq!(rest(&mut tunnel).await, b"all of the answer, after the end of the question");
+    assert_eq!(origin.received(), [b"\x00question"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_end_behind_a_bypass_is_told_before_the_tunnel_is_promised() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Setup::new().config(BYPASS).route("origin.test", 443, closed).start().await;
+    let refused = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.err().unwrap();
+    assert_eq!(refused.status(), 502, "{}", refused.text());
+    let record = proxy.record("the dead end", |r| r["reason"] == "origin_refused").await;
+    assert_eq!(record["status"], 502, "{record}");
+}
