@@ -25,6 +25,11 @@ pub const PORTWARD: &str = env!("CARGO_BIN_EXE_portward");
 /// What precedes a listener's address on standard error.
 const LISTENING: &str = "portward: listening on ";
 
+/// The address of a line that says where the proxy listens, and nothing else.
+fn listener(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix(LISTENING)?.trim().parse().ok()
+}
+
 /// How to start it.
 pub struct Setup {
     args: Vec<String>,
@@ -207,7 +212,7 @@ impl Setup {
                 .stderr
                 .all()
                 .iter()
-                .filter_map(|line| line.strip_prefix(LISTENING)?.split_whitespace().next()?.parse().ok())
+                .filter_map(|line| listener(line))
                 .collect();
             (found.len() >= listeners).then_some(found)
         })
@@ -226,7 +231,7 @@ impl Setup {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| line.starts_with(LISTENING)) {
+            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| listener(line).is_some()) {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("this start must be refused, but it runs:\n{}", stderr.text());
