@@ -20,8 +20,9 @@ pub fn print(config: &Config, gateway: &Gateway, ca: &CaStatus, listeners: &[Soc
         RulesMode::Detect => "detect only",
     };
     let audit = match &config.audit.path {
-        Some(path) if !config.audit.stdout => path.display().to_string(),
-        _ => "standard output".to_owned(),
+        Some(path) => path.display().to_string(),
+        None if config.audit.stdout => "standard output".to_owned(),
+        None => "not kept".to_owned(),
     };
     let proxy = listeners.first().map_or_else(|| "127.0.0.1:8443".to_owned(), |addr| reachable(*addr));
     let pem = config.ca_dir.join("root.pem");

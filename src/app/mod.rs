@@ -175,18 +175,20 @@ impl Stop {
 
 fn start_audit(config: &Config, metrics: Arc<Metrics>) -> Result<Audit, StartError> {
     let destination = match &config.audit.path {
-        Some(path) if !config.audit.stdout => {
+        Some(path) => {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 std::fs::create_dir_all(parent)
                     .map_err(|source| StartError::State { path: parent.to_owned(), source })?;
             }
-            Destination::File(crate::audit::FileConfig {
+            let file = crate::audit::FileConfig {
                 path: path.clone(),
                 max_bytes: config.audit.max_bytes,
                 keep: u32::try_from(config.audit.keep).unwrap_or(u32::MAX),
-            })
+            };
+            if config.audit.stdout { Destination::FileAndStdout(file) } else { Destination::File(file) }
         }
-        _ => Destination::Stdout,
+        None if config.audit.stdout => Destination::Stdout,
+        None => Destination::Nowhere,
     };
     let mut settings = crate::audit::AuditConfig::new(destination);
     settings.when_full = match config.policy.fail.audit_full {

@@ -314,9 +314,10 @@ mod tests {
     #[test]
     fn resolve_reads_as_curl_users_write_it() {
         let entry = |host: &str, port: Option<u16>, ip: &str| Resolve {
-            host: Host::parse(host).unwrap(),
+            host: Some(crate::net::Host::parse(host).unwrap()),
             port: port.and_then(Port::new),
-            ip: ip.parse().unwrap(),
+            addr: ip.parse().unwrap(),
+            dial_port: None,
         };
         reads(&[
             ("app.test:192.0.2.7", entry("app.test", None, "192.0.2.7"), "app.test:192.0.2.7"),

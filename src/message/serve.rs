@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub struct Pulse {
     open: AtomicU32,
     /// Exchanges ended; a change re-arms the idle timer.
     done: AtomicU64,
+    /// The connection is no longer HTTP: a tunnel or an upgrade has bounds of its own.
+    detached: AtomicBool,
 }
 
 impl Pulse {
@@ -97,6 +99,15 @@ impl Pulse {
     pub fn begin(self: &Arc<Pulse>) -> Beat {
         self.open.fetch_add(1, Ordering::Relaxed);
         Beat(self.clone())
+    }
+
+    /// The connection leaves HTTP: from here on the wrapper only passes bytes.
+    pub fn detach(&self) {
+        self.detached.store(true, Ordering::Relaxed);
+    }
+
+    fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
     }
 }
 
@@ -188,8 +199,8 @@ impl<T> Guarded<T> {
 
     /// Polls the timer while nothing arrives; `Some` when a budget ran out.
     fn expired(&mut self, cx: &mut Context<'_>) -> Option<Expired> {
-        if !self.idle() {
-            // Bodies have budgets of their own.
+        if self.pulse.is_detached() || !self.idle() {
+            // Tunnels and bodies have budgets of their own.
             return None;
         }
         loop {
@@ -242,7 +253,7 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
 
     /// A write that makes no progress ends the connection after `write_stall`.
     fn bound<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if outcome.is_ready() {
+        if outcome.is_ready() || self.pulse.is_detached() {
             self.stalled = None;
             return outcome;
         }
@@ -256,6 +267,7 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
     fn explains(&mut self, first: &[u8]) -> bool {
         let unexplained = self.protocol == Alpn::Http11
             && first.starts_with(b"HTTP/1.")
+            && !self.pulse.is_detached()
             && self.pulse.open.load(Ordering::Relaxed) == 0;
         if let Some(status) = unexplained.then(|| is_unexplained(first)).flatten() {
             self.instead = Some((self.on_rejected)(Rejected::Head(status)));

@@ -132,7 +132,7 @@ fn read(
         None if method == Method::OPTIONS && uri.scheme().is_some() => PathAndQuery::from_static("*"),
         None if uri.scheme().is_some() => PathAndQuery::from_static("/"),
         Some(path) if path.as_str().starts_with('?') => {
-            PathAndQuery::try_from(format!("/{path}")).map_err(|_| TargetError::NoPath)?
+            PathAndQuery::try_from(format!("/{}", path.as_str())).map_err(|_| TargetError::NoPath)?
         }
         _ => return Err(TargetError::NoPath),
     };

@@ -19,7 +19,7 @@ const ADDRESSES: usize = 16;
 /// A fixed answer, as `curl --resolve` takes it, with an optional port that is dialled instead.
 ///
 /// `HOST:ADDR`, `HOST:PORT:ADDR` or `HOST:PORT:ADDR:DIALPORT`; HOST may be `*`; an IPv6 ADDR
-/// stands in brackets.
+/// may stand in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// `None` is every host.
@@ -49,35 +49,34 @@ impl FromStr for Override {
 
     fn from_str(text: &str) -> Result<Override, String> {
         let usage = || format!("`{text}` is not HOST:ADDR, HOST:PORT:ADDR or HOST:PORT:ADDR:DIALPORT");
+        let port = |text: &str| text.parse().ok().and_then(Port::new).ok_or_else(usage);
         let (host, rest) = text.split_once(':').ok_or_else(usage)?;
         let host = match host {
             "*" => None,
             host => Some(Host::parse(host).map_err(|error| format!("`{host}`: {error}"))?),
         };
-        let port = |text: &str| text.parse().ok().and_then(Port::new).ok_or_else(usage);
-        let (port_text, rest) = match rest.split_once(':') {
-            Some((first, rest)) if !first.starts_with('[') && first.bytes().all(|b| b.is_ascii_digit()) => {
-                (Some(first), rest)
+        if host.as_ref().is_some_and(|host| host.ip().is_some()) {
+            return Err("the host is an address already".to_owned());
+        }
+        if let Some(addr) = address(rest) {
+            return Ok(Override { host, port: None, addr, dial_port: None });
+        }
+        let (first, rest) = rest.split_once(':').ok_or_else(usage)?;
+        let (addr, dial_port) = match address(rest) {
+            Some(addr) => (addr, None),
+            None => {
+                let (addr, dial) = rest.rsplit_once(':').ok_or_else(usage)?;
+                (address(addr).ok_or_else(usage)?, Some(port(dial)?))
             }
-            _ => (None, rest),
         };
-        let (addr, dial_port) = match rest.strip_prefix('[') {
-            Some(inner) => {
-                let (addr, tail) = inner.split_once(']').ok_or_else(usage)?;
-                (addr, tail.strip_prefix(':'))
-            }
-            None => match rest.split_once(':') {
-                Some((addr, tail)) => (addr, Some(tail)),
-                None => (rest, None),
-            },
-        };
-        Ok(Override {
-            host,
-            port: port_text.map(port).transpose()?,
-            addr: addr.parse().map(unmap).map_err(|_| usage())?,
-            dial_port: dial_port.map(port).transpose()?,
-        })
+        Ok(Override { host, port: Some(port(first)?), addr, dial_port })
     }
+}
+
+/// An address, an IPv6 one with or without its brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    inner.parse().ok().map(unmap)
 }
 
 /// Why a name has no address.

@@ -102,6 +102,9 @@ fn connect_target(request: &Request<Incoming>) -> Result<Authority, Problem> {
 /// Answers 200 and goes on with the connection when hyper has let go of it.
 fn established(way: &Arc<Way>, request: Request<Incoming>, next: Next, ending: Ending) -> Response<Streamed> {
     let way = way.clone();
+    if request.version() != http::Version::HTTP_2 {
+        way.pulse.detach();
+    }
     spawn(&way.gateway.clone(), async move {
         let upgraded = match hyper::upgrade::on(request).await {
             Ok(upgraded) => upgraded,

@@ -35,7 +35,7 @@ pub struct Way {
     pub gateway: Arc<Gateway>,
     pub client: Client,
     leg: Leg,
-    pulse: Arc<Pulse>,
+    pub pulse: Arc<Pulse>,
 }
 
 /// What the exchanges come through.
@@ -140,6 +140,7 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
         Ok(Outcome::Deliver(delivery)) => Ok(delivery.response(ending)),
         Ok(Outcome::Upgrade { response, client, origin }) => {
             ending.note(|record| record.status = Some(101));
+            way.pulse.detach();
             upgrade::join(&way.gateway, client, origin, ending);
             Ok(response)
         }

@@ -36,6 +36,11 @@ impl ByteSet {
     /// The bytes which occur in a value. The engine computes this once per value and tests all
     /// masks against it.
     pub fn present_in(value: &[u8]) -> ByteSet {
+        /// Setting up the table costs about as much as this many bytes one by one.
+        const SHORT: usize = 128;
+        if value.len() <= SHORT {
+            return ByteSet::of(value);
+        }
         let mut seen = [false; 256];
         for &byte in value {
             seen[usize::from(byte)] = true;
@@ -47,6 +52,14 @@ impl ByteSet {
             }
         }
         set
+    }
+
+    /// The bytes that are present once a value with these is in lower case.
+    pub const fn lowercased(self) -> ByteSet {
+        /// `A` to `Z` in the second word; `a` to `z` lie 32 bits higher in the same.
+        const UPPER: u64 = 0x07ff_fffe;
+        let upper = self.0[1] & UPPER;
+        ByteSet([self.0[0], self.0[1] ^ upper | upper << 32, self.0[2], self.0[3]])
     }
 
     pub const fn contains(&self, byte: u8) -> bool {
@@ -146,6 +159,18 @@ mod tests {
             assert_eq!(present.contains(byte), value.contains(&byte), "{byte}");
             assert_eq!(present.intersects(&ByteSet::of(&[byte])), value.contains(&byte), "{byte}");
             assert_eq!(ByteSet::of(&[byte]).find(value), value.iter().position(|&b| b == byte), "{byte}");
+        }
+        let long = value.repeat(20);
+        assert_eq!(ByteSet::present_in(&long), ByteSet::of(&long));
+    }
+
+    #[test]
+    fn lower_case_bytes_are_those_of_the_lower_case_value() {
+        for value in
+            [&b"Hello, World 42"[..], b"", b"abc", b"ABC", b"\xc3\x84Z@[`{", &(0..=255).collect::<Vec<u8>>()]
+        {
+            let lower = value.to_ascii_lowercase();
+            assert_eq!(ByteSet::present_in(value).lowercased(), ByteSet::present_in(&lower));
         }
     }
 }

@@ -94,13 +94,7 @@ pub(crate) fn compile<'a>(
         .flat_map(|set| &set.exclusions)
         .map(|exclusion| select.exclusion(exclusion, problems))
         .collect();
-    pipelines.assign(
-        leaves.len(),
-        leaves
-            .iter()
-            .enumerate()
-            .map(|(index, leaf)| (index, if leaf.multi_match { 0 } else { leaf.pipeline })),
-    );
+    pipelines.assign(&leaves);
     let mut leaves = leaves;
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
@@ -190,9 +184,12 @@ fn gates(rules: &[Rule], leaves: &mut [Leaf], plain: bool) -> Bits {
 fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize>> {
     match condition {
         Condition::Leaf(leaf) => (!leaves[*leaf].live).then(|| vec![*leaf]),
-        // All must hold, so any one of them is a gate: take the one that opens least.
+        // All must hold, so any one of them is a gate: take the one that opens least. But a
+        // capture is kept even when a later condition fails, so none may come before its gate.
         Condition::All(inner) => {
-            inner.iter().filter_map(|inner| gate(inner, leaves, plain)).min_by_key(|gate| {
+            let first_capture = inner.iter().position(|inner| captures(inner, leaves)).unwrap_or(inner.len());
+            let gates = inner.iter().take(first_capture + 1).filter_map(|inner| gate(inner, leaves, plain));
+            gates.min_by_key(|gate| {
                 let weakest = gate.iter().map(|leaf| match prefilter::guard(&leaves[*leaf], plain) {
                     Guard::Literals => 0,
                     Guard::Bytes => 1,
@@ -207,6 +204,14 @@ fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize
             .collect::<Option<Vec<_>>>()
             .map(|gates| gates.concat()),
         Condition::Not(_) => None,
+    }
+}
+
+fn captures(condition: &Condition, leaves: &[Leaf]) -> bool {
+    match condition {
+        Condition::Leaf(leaf) => leaves[*leaf].capture,
+        Condition::All(inner) | Condition::Any(inner) => inner.iter().any(|inner| captures(inner, leaves)),
+        Condition::Not(inner) => captures(inner, leaves),
     }
 }
 

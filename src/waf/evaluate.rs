@@ -64,11 +64,7 @@ impl Evaluation<'_> {
                 let name = evaluation.spell(leaf, candidate.value);
                 Named { name, raw: value.value, excludable: true }
             };
-            if leaf.multi_match {
-                self.each_step(index, value.value, named);
-            } else {
-                self.test(index, candidate.span, named);
-            }
+            self.test(index, candidate.span, named);
         }
         if leaf.live {
             self.live(index);
@@ -117,7 +113,7 @@ impl Evaluation<'_> {
         });
     }
 
-    /// `multi_match`: the value as it is and after each transformation that changed it.
+    /// `multi_match` of a live value: as it is and after each transformation that changed it.
     fn each_step(&mut self, index: usize, raw: Span, named: impl Fn(&mut Evaluation) -> Named) {
         self.test(index, raw, &named);
         let mut span = raw;

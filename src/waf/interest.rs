@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use regex::bytes::Regex;
 use smallvec::SmallVec;
 
 use super::bits::Bits;
@@ -10,83 +11,110 @@ use super::rule::Leaf;
 use super::variable::Collection;
 use super::variable::target::{Role, Selector, Target};
 
-/// The leaves that look at one collection.
+/// The leaves that look at one collection. A leaf takes a value when a target takes it in and
+/// none takes it out, so each target adds its leaf to one of these sets and a value's leaves
+/// are a sum less a sum.
 #[derive(Debug)]
 pub(crate) struct Interest {
-    /// Leaves that look at every key, apart from the exceptions in `keyed`.
+    /// Leaves with a target that takes every key.
     all: Bits,
-    /// By key in lower case: leaves that look at this key only, and leaves that leave it out.
-    keyed: HashMap<Box<[u8]>, Keyed, BuildHasherDefault<Fnv>>,
-    /// Leaves that have to be asked, for their targets have patterns.
-    asked: Vec<usize>,
-    /// All of them.
+    /// By key in lower case.
+    keyed: HashMap<Box<[u8]>, Change, BuildHasherDefault<Fnv>>,
+    /// By pattern, each of them once.
+    patterns: Vec<(Regex, Change)>,
+    /// All leaves that may look at some value.
     pub any: Bits,
 }
 
 #[derive(Debug)]
-struct Keyed {
+struct Change {
     add: Bits,
     remove: Bits,
+}
+
+impl Change {
+    fn none(leaves: usize) -> Change {
+        Change { add: Bits::none(leaves), remove: Bits::none(leaves) }
+    }
 }
 
 impl Interest {
     pub fn build(collection: Collection, leaves: &[Leaf]) -> Interest {
         let none = || Bits::none(leaves.len());
         let mut interest =
-            Interest { all: none(), keyed: HashMap::default(), asked: Vec::new(), any: none() };
+            Interest { all: none(), keyed: HashMap::default(), patterns: Vec::new(), any: none() };
         for (index, leaf) in leaves.iter().enumerate() {
-            let of = |role: Role| {
-                move |target: &&Target| target.role == role && target.collections().contains(&collection)
-            };
-            if !leaf.targets.iter().any(|target| of(Role::Include)(&target)) {
+            let targets: Vec<&Target> = leaf
+                .targets
+                .iter()
+                .filter(|target| target.role != Role::Count && target.collections().contains(&collection))
+                .collect();
+            let taken_out = targets.iter().any(|target| target.role == Role::Exclude && whole(target));
+            if taken_out || targets.iter().all(|target| target.role == Role::Exclude) {
                 continue;
             }
             interest.any.insert(index);
-            let mut relevant = leaf.targets.iter().filter(|t| of(Role::Include)(t) || of(Role::Exclude)(t));
-            let whole_out = |t: &Target| t.role == Role::Exclude && whole(t);
-            if relevant.clone().any(whole_out) {
-                continue;
-            }
-            if relevant.any(|target| matches!(target.selector, Selector::Pattern(_))) {
-                interest.asked.push(index);
-                continue;
-            }
-            if leaf.targets.iter().filter(of(Role::Include)).any(whole) {
-                interest.all.insert(index);
-            }
-            for target in leaf.targets.iter().filter(|t| of(Role::Include)(t) || of(Role::Exclude)(t)) {
-                if let Selector::Key(key) = &target.selector
-                    && !whole(target)
-                {
-                    let keyed = interest
+            for target in targets {
+                let change = match &target.selector {
+                    _ if whole(target) => {
+                        interest.all.insert(index);
+                        continue;
+                    }
+                    Selector::All => continue,
+                    Selector::Key(key) => interest
                         .keyed
                         .entry(key.as_slice().into())
-                        .or_insert_with(|| Keyed { add: none(), remove: none() });
-                    if target.role == Role::Include { &mut keyed.add } else { &mut keyed.remove }
-                        .insert(index);
-                }
+                        .or_insert_with(|| Change::none(leaves.len())),
+                    Selector::Pattern(regex) => interest.pattern(regex, leaves.len()),
+                };
+                if target.role == Role::Include { &mut change.add } else { &mut change.remove }.insert(index);
             }
         }
         interest
     }
 
+    fn pattern(&mut self, regex: &Regex, leaves: usize) -> &mut Change {
+        let at = match self.patterns.iter().position(|(known, _)| known.as_str() == regex.as_str()) {
+            Some(at) => at,
+            None => {
+                self.patterns.push((regex.clone(), Change::none(leaves)));
+                self.patterns.len() - 1
+            }
+        };
+        &mut self.patterns[at].1
+    }
+
     /// Writes the leaves that look at the value under this key.
-    pub fn leaves(&self, all: &[Leaf], collection: Collection, key: &[u8], out: &mut Vec<u64>) {
+    pub fn leaves(&self, key: &[u8], out: &mut Vec<u64>, removed: &mut Vec<u64>) {
         out.clear();
         out.extend_from_slice(&self.all.words);
-        if !self.keyed.is_empty() && !key.is_empty() {
+        if self.keyed.is_empty() && self.patterns.is_empty() {
+            return;
+        }
+        removed.clear();
+        removed.resize(out.len(), 0);
+        let mut apply = |change: &Change| {
+            for (word, add) in out.iter_mut().zip(&change.add.words) {
+                *word |= add;
+            }
+            for (word, remove) in removed.iter_mut().zip(&change.remove.words) {
+                *word |= remove;
+            }
+        };
+        if !self.keyed.is_empty() {
             let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(key);
             lower.make_ascii_lowercase();
-            if let Some(keyed) = self.keyed.get(&lower[..]) {
-                for ((word, add), remove) in out.iter_mut().zip(&keyed.add.words).zip(&keyed.remove.words) {
-                    *word = (*word | add) & !remove;
-                }
+            if let Some(change) = self.keyed.get(&lower[..]) {
+                apply(change);
             }
         }
-        for &index in &self.asked {
-            if takes(&all[index].targets, collection, key) {
-                super::bits::insert(out, index);
+        for (regex, change) in &self.patterns {
+            if regex.is_match(key) {
+                apply(change);
             }
+        }
+        for (word, removed) in out.iter_mut().zip(removed) {
+            *word &= !*removed;
         }
     }
 }

@@ -2,6 +2,8 @@
 //! without the last. Rules that begin alike share the work.
 
 use super::bits::Bits;
+use super::bytes::ByteSet;
+use super::rule::Leaf;
 use super::transformation::Transformation;
 
 #[derive(Debug)]
@@ -15,9 +17,14 @@ pub(crate) struct Node {
     pub parent: usize,
     pub step: Option<Step>,
     pub children: Vec<usize>,
-    /// Leaves that look at this node's values, and those at or below it.
+    /// Leaves that look at this node's values.
     pub leaves: Bits,
+    /// Multi-match leaves that look at this node's values on their way to their own node.
+    pub passing: Bits,
+    /// Leaves of either kind at this node or below it.
     pub subtree: Bits,
+    /// A value without any of these bytes stays as it is below this node, but for its case.
+    pub triggers: ByteSet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,20 +73,36 @@ impl Pipelines {
         steps
     }
 
-    /// Tells each node which leaves it serves: `leaves` are (leaf, node).
-    pub fn assign(&mut self, count: usize, leaves: impl Iterator<Item = (usize, usize)>) {
-        for node in &mut self.nodes {
-            node.leaves = Bits::none(count);
-            node.subtree = Bits::none(count);
+    /// Tells each node which leaves it serves, and what can change below it.
+    pub fn assign(&mut self, leaves: &[Leaf]) {
+        // Children come after their parents.
+        for index in (1..self.nodes.len()).rev() {
+            let node = &self.nodes[index];
+            let own =
+                node.step.filter(|step| !step.folds).map_or(ByteSet::EMPTY, |s| s.transformation.triggers);
+            let (triggers, parent) = (node.triggers.union(own), node.parent);
+            self.nodes[parent].triggers = self.nodes[parent].triggers.union(triggers);
         }
-        for (leaf, mut at) in leaves {
-            self.nodes[at].leaves.insert(leaf);
+        for node in &mut self.nodes {
+            node.leaves = Bits::none(leaves.len());
+            node.passing = Bits::none(leaves.len());
+            node.subtree = Bits::none(leaves.len());
+        }
+        for (index, leaf) in leaves.iter().enumerate() {
+            let mut at = leaf.pipeline;
+            if !leaf.multi_match {
+                self.nodes[at].leaves.insert(index);
+            }
             loop {
-                self.nodes[at].subtree.insert(leaf);
+                let node = &mut self.nodes[at];
+                node.subtree.insert(index);
+                if leaf.multi_match {
+                    node.passing.insert(index);
+                }
                 if at == 0 {
                     break;
                 }
-                at = self.nodes[at].parent;
+                at = node.parent;
             }
         }
     }
@@ -87,6 +110,15 @@ impl Pipelines {
 
 impl Node {
     fn new(parent: usize, step: Option<Step>) -> Node {
-        Node { parent, step, children: Vec::new(), leaves: Bits::default(), subtree: Bits::default() }
+        let none = Bits::default();
+        Node {
+            parent,
+            step,
+            children: Vec::new(),
+            leaves: none.clone(),
+            passing: none.clone(),
+            subtree: none,
+            triggers: ByteSet::EMPTY,
+        }
     }
 }

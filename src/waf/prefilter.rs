@@ -22,6 +22,9 @@ pub(crate) struct Prefilter {
     by_byte: Vec<Bits>,
     /// Bytes with such leaves.
     telling: ByteSet,
+    telling_bytes: Vec<u8>,
+    /// The shortest literal.
+    shortest: usize,
 }
 
 /// A full table costs about 60 entries of 4 bytes per state, so this bounds a DFA to a few MiB;
@@ -40,9 +43,8 @@ pub(crate) enum Guard {
 const WEAK_MASK: u32 = 200;
 
 pub(crate) fn guard(leaf: &Leaf, plain: bool) -> Guard {
-    // A negated operator matches what its need is not met by, and a multi-match looks at values
-    // that the transformation tree does not have in one place.
-    if plain || leaf.negate || leaf.multi_match {
+    // A negated operator matches what its need is not met by.
+    if plain || leaf.negate {
         return Guard::Nothing;
     }
     match &leaf.need.literals {
@@ -62,6 +64,8 @@ impl Prefilter {
             always: Bits::none(leaves.len()),
             by_byte: vec![Bits::none(leaves.len()); 256],
             telling: ByteSet::EMPTY,
+            telling_bytes: Vec::new(),
+            shortest: 0,
         };
         let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = Default::default();
         for (index, leaf) in leaves.iter().enumerate().filter(|(index, _)| members.contains(*index)) {
@@ -85,6 +89,8 @@ impl Prefilter {
                 }
             }
         }
+        filter.telling_bytes = filter.telling.iter().collect();
+        filter.shortest = literals.keys().map(Vec::len).min().unwrap_or(0);
         if !literals.is_empty() {
             let bytes: usize = literals.keys().map(Vec::len).sum();
             let kind = if bytes <= DFA_LITERAL_BYTES {
@@ -104,24 +110,25 @@ impl Prefilter {
         Ok(filter)
     }
 
-    /// Adds the leaves one of whose literals occurs in the value, whatever its case.
-    pub fn literals(&self, value: &[u8], hits: &mut [u64]) {
-        let Some(automaton) = &self.automaton else { return };
-        for found in automaton.find_overlapping_iter(value) {
-            for leaf in &self.wanted_by[found.pattern().as_usize()] {
-                bits::insert(hits, *leaf as usize);
+    /// Writes the leaves that may match the value, in its own case or in lower case. What a leaf
+    /// needs beside its first need is left to [`Need::admits`](super::operator::Need::admits).
+    pub fn hits(&self, value: &[u8], present: &ByteSet, wanted: &[u64], hits: &mut Vec<u64>) {
+        hits.clear();
+        hits.extend_from_slice(&self.always.words);
+        if let Some(automaton) = &self.automaton
+            && value.len() >= self.shortest
+            && bits::intersects(&self.literal.words, wanted)
+        {
+            for found in automaton.find_overlapping_iter(value) {
+                for leaf in &self.wanted_by[found.pattern().as_usize()] {
+                    bits::insert(hits, *leaf as usize);
+                }
             }
         }
-    }
-
-    /// Adds the leaves that want one of these bytes.
-    pub fn bytes(&self, present: &ByteSet, hits: &mut [u64]) {
-        if !self.telling.intersects(present) {
-            return;
-        }
-        for byte in 0..=255u8 {
-            if self.telling.contains(byte) && present.contains(byte) {
-                for (word, wanted) in hits.iter_mut().zip(&self.by_byte[usize::from(byte)].words) {
+        let both = present.union(present.lowercased());
+        if self.telling.intersects(&both) {
+            for byte in self.telling_bytes.iter().filter(|byte| both.contains(**byte)) {
+                for (word, wanted) in hits.iter_mut().zip(&self.by_byte[usize::from(*byte)].words) {
                     *word |= wanted;
                 }
             }

@@ -8,6 +8,7 @@
 use super::bits;
 use super::bytes::ByteSet;
 use super::engine::Program;
+use super::prefilter::Prefilter;
 use super::scratch::{Buffer, Candidate, Scratch};
 
 /// Scans the values from number `from` on for the leaves from `first_leaf` on: those of phases
@@ -20,7 +21,7 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
             continue;
         }
         let key = scratch.store.get(value.key);
-        interest.leaves(&program.leaves, value.collection, key, &mut scratch.applicable);
+        interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
         drop_below(&mut scratch.applicable, first_leaf);
         if scratch.applicable.iter().all(|word| *word == 0) {
             continue;
@@ -28,13 +29,11 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         if scratch.buffers.is_empty() {
             scratch.buffers.push(Buffer::default());
         }
-        let present = ByteSet::present_in(scratch.store.get(value.value));
-        let root = &mut scratch.buffers[0];
-        root.start(present, program.leaves.len());
-        root.original = Some(value.value);
-        let side = usize::from(value.collection.is_response());
-        Walk { program, scratch, side, value: number as u32, used: 1 }
-            .node(0, At { buffer: 0, folded: false });
+        scratch.buffers[0].original = Some(value.value);
+        let filter = &program.prefilters[usize::from(value.collection.is_response())];
+        let mut walk = Walk { program, filter, scratch, value: number as u32, used: 1 };
+        walk.start(0);
+        walk.node(0, At { buffer: 0, folded: false });
     }
 }
 
@@ -45,7 +44,7 @@ fn drop_below(words: &mut [u64], bit: usize) {
 }
 
 /// Where the value of a node lies: in a buffer, and perhaps its lower case is meant.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct At {
     buffer: usize,
     folded: bool,
@@ -53,8 +52,8 @@ struct At {
 
 struct Walk<'a> {
     program: &'a Program,
+    filter: &'a Prefilter,
     scratch: &'a mut Scratch,
-    side: usize,
     value: u32,
     /// Buffers in use; a node's buffers are free again when its subtree is done.
     used: usize,
@@ -80,8 +79,18 @@ impl Walk<'_> {
                 }
             }
         };
-        if bits::intersects(&node.leaves.words, &self.scratch.applicable) {
-            self.wake(&node.leaves.words, at);
+        // Below, the value changes no more but for its case, and no leaf there has a hit on it.
+        let present = self.scratch.buffers[at.buffer].present;
+        if !node.triggers.is_full()
+            && !node.triggers.intersects(&present.union(present.lowercased()))
+            && !self.hits(&node.subtree.words, at.buffer)
+        {
+            self.used = used;
+            return;
+        }
+        self.wake(&node.leaves.words, at);
+        if index == 0 || at != above {
+            self.wake(&node.passing.words, at);
         }
         for &child in &node.children {
             self.node(child, at);
@@ -89,9 +98,29 @@ impl Walk<'_> {
         self.used = used;
     }
 
+    /// Fills in what is known of the value in a buffer.
+    fn start(&mut self, index: usize) {
+        let Scratch { buffers, store, applicable, .. } = &mut *self.scratch;
+        let Buffer { bytes, original, present, hits, kept } = &mut buffers[index];
+        let value = original.map_or(&bytes[..], |span| store.get(span));
+        *present = ByteSet::present_in(value);
+        self.filter.hits(value, present, applicable, hits);
+        *kept = [None, None];
+    }
+
+    /// True when one of these leaves may match the buffer's value.
+    fn hits(&self, leaves: &[u64], buffer: usize) -> bool {
+        let hits = &self.scratch.buffers[buffer].hits;
+        leaves
+            .iter()
+            .zip(&self.scratch.applicable)
+            .zip(hits)
+            .any(|((one, two), three)| one & two & three != 0)
+    }
+
     fn present(&self, at: At) -> ByteSet {
         let present = self.scratch.buffers[at.buffer].present;
-        if at.folded { fold(present) } else { present }
+        if at.folded { present.lowercased() } else { present }
     }
 
     /// The transformed value in a new buffer, or the old one when nothing changed.
@@ -113,11 +142,11 @@ impl Walk<'_> {
         };
         let buffer = &mut self.scratch.buffers[self.used];
         buffer.bytes = out;
+        buffer.original = None;
         if !changed {
             return above;
         }
-        let present = ByteSet::present_in(&buffer.bytes);
-        buffer.start(present, self.program.leaves.len());
+        self.start(self.used);
         self.used += 1;
         At { buffer: self.used - 1, folded: false }
     }
@@ -130,55 +159,28 @@ impl Walk<'_> {
         }
     }
 
-    /// Makes candidates for the leaves of a node that the prefilter lets through.
+    /// Makes candidates for those of the leaves that the prefilter lets through.
     fn wake(&mut self, leaves: &[u64], at: At) {
-        let program = self.program;
-        let filter = &program.prefilters[self.side];
-        let present = self.present(at);
-        let side = usize::from(at.folded);
-        if !self.scratch.buffers[at.buffer].literals_known
-            && leaves
-                .iter()
-                .zip(&filter.literal.words)
-                .zip(&self.scratch.applicable)
-                .any(|((a, b), c)| a & b & c != 0)
-        {
-            let mut hits = std::mem::take(&mut self.scratch.buffers[at.buffer].literal_hits);
-            filter.literals(self.bytes(at.buffer), &mut hits);
-            let buffer = &mut self.scratch.buffers[at.buffer];
-            buffer.literal_hits = hits;
-            buffer.literals_known = true;
-        }
-        let buffer = &mut self.scratch.buffers[at.buffer];
-        if !buffer.sides[side].known {
-            filter.bytes(&present, &mut buffer.sides[side].byte_hits);
-            buffer.sides[side].known = true;
-        }
         for (index, leaves) in leaves.iter().enumerate() {
-            let buffer = &self.scratch.buffers[at.buffer];
-            let mut fired = leaves
-                & self.scratch.applicable[index]
-                & (filter.always.words[index]
-                    | buffer.literal_hits[index]
-                    | buffer.sides[side].byte_hits[index]);
+            let mut fired =
+                leaves & self.scratch.applicable[index] & self.scratch.buffers[at.buffer].hits[index];
             while fired != 0 {
                 let leaf = index * 64 + fired.trailing_zeros() as usize;
                 fired &= fired - 1;
-                self.candidate(leaf, at, &present);
+                self.candidate(leaf, at);
             }
         }
     }
 
-    fn candidate(&mut self, leaf: usize, at: At, present: &ByteSet) {
-        let program = self.program;
-        let plain = &program.leaves[leaf];
+    fn candidate(&mut self, leaf: usize, at: At) {
+        let plain = &self.program.leaves[leaf];
         let side = usize::from(at.folded);
-        let filtered = !program.prefilters[self.side].always.contains(leaf);
-        if filtered && !plain.need.admits(self.bytes(at.buffer).len(), present) {
+        let filtered = !self.filter.always.contains(leaf);
+        if filtered && !plain.need.admits(self.bytes(at.buffer).len(), &self.present(at)) {
             return;
         }
         let buffer = &mut self.scratch.buffers[at.buffer];
-        let span = match (buffer.sides[side].kept, buffer.original) {
+        let span = match (buffer.kept[side], buffer.original) {
             (Some(kept), _) => kept,
             (None, Some(original)) if !at.folded => original,
             (None, original) => {
@@ -194,7 +196,7 @@ impl Walk<'_> {
                 super::variable::store::Span { start, end: store.bytes.len() }
             }
         };
-        self.scratch.buffers[at.buffer].sides[side].kept = Some(span);
+        self.scratch.buffers[at.buffer].kept[side] = Some(span);
         self.scratch.candidates.push(Candidate { leaf: leaf as u32, value: self.value, span });
         if plain.wakes {
             bits::insert(&mut self.scratch.awake, plain.rule);
@@ -202,52 +204,9 @@ impl Walk<'_> {
     }
 }
 
-impl Buffer {
-    fn start(&mut self, present: ByteSet, leaves: usize) {
-        let words = leaves.div_ceil(64);
-        let reset = |hits: &mut Vec<u64>| {
-            hits.clear();
-            hits.resize(words, 0);
-        };
-        self.original = None;
-        self.present = present;
-        reset(&mut self.literal_hits);
-        self.literals_known = false;
-        for side in &mut self.sides {
-            reset(&mut side.byte_hits);
-            side.known = false;
-            side.kept = None;
-        }
-    }
-}
-
-const UPPER: ByteSet = ByteSet::range(b'A', b'Z');
-
-/// The bytes that are present once a value is in lower case.
-fn fold(present: ByteSet) -> ByteSet {
-    if !present.intersects(&UPPER) {
-        return present;
-    }
-    let mut folded = present.complement().union(UPPER).complement();
-    for upper in b'A'..=b'Z' {
-        if present.contains(upper) {
-            folded.insert(upper.to_ascii_lowercase());
-        }
-    }
-    folded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folding_a_set_is_the_set_of_the_folded_value() {
-        for value in [&b"Hello, World 42"[..], b"", b"abc", b"ABC", b"\xc3\x84Z"] {
-            let lower = value.to_ascii_lowercase();
-            assert_eq!(fold(ByteSet::present_in(value)), ByteSet::present_in(&lower));
-        }
-    }
 
     #[test]
     fn leaves_of_earlier_phases_are_dropped() {

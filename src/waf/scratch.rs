@@ -27,6 +27,7 @@ pub(crate) struct Scratch {
     pub report: Vec<Match>,
     pub buffers: Vec<Buffer>,
     pub applicable: Vec<u64>,
+    pub removed: Vec<u64>,
     pub temporary: [Vec<u8>; 2],
 }
 
@@ -36,6 +37,14 @@ pub(crate) struct Candidate {
     pub leaf: u32,
     pub value: u32,
     pub span: Span,
+}
+
+impl Candidate {
+    /// By leaf, then by value; the several candidates of a multi-match lie in the buffer in the
+    /// order of its transformations.
+    pub fn order(&self) -> (u32, u32, usize, usize) {
+        (self.leaf, self.value, self.span.start, self.span.end)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -66,17 +75,10 @@ pub(crate) struct Buffer {
     /// Where the value lies when it is the one that came in.
     pub original: Option<Span>,
     pub present: ByteSet,
-    pub literal_hits: Vec<u64>,
-    pub literals_known: bool,
-    /// As it is, and in lower case.
-    pub sides: [BufferSide; 2],
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct BufferSide {
-    pub byte_hits: Vec<u64>,
-    pub known: bool,
-    pub kept: Option<Span>,
+    /// Leaves that may match it, in its own case or in lower case.
+    pub hits: Vec<u64>,
+    /// Where the store has it, as it is and in lower case, once a candidate asked.
+    pub kept: [Option<Span>; 2],
 }
 
 impl Scratch {
@@ -104,6 +106,7 @@ impl Scratch {
 }
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "transactions hold them boxed, to be small themselves")]
     static POOL: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -10,7 +10,7 @@ use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
-use super::scratch::{self, Scratch};
+use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes};
 use super::{bits, scan};
@@ -155,6 +155,12 @@ impl Transaction {
         }
     }
 
+    /// How many times a prefilter let a value through.
+    #[cfg(test)]
+    pub(super) fn candidates(&self) -> usize {
+        self.scratch.as_ref().map_or(0, |scratch| scratch.candidates.len())
+    }
+
     /// False once a rule allowed or stopped the exchange.
     fn is_watching(&self) -> bool {
         !self.state.allowed && self.decision() == Decision::Continue
@@ -176,7 +182,7 @@ impl Transaction {
         let phase = &program.phases[name as usize];
         scan::scan(program, scratch, state.scanned, phase.first_leaf);
         state.scanned = scratch.store.values.len();
-        scratch.candidates.sort_unstable_by_key(|candidate| (candidate.leaf, candidate.value));
+        scratch.candidates.sort_unstable_by_key(Candidate::order);
         let mut from = phase.rules.start;
         while let Some(index) = bits::next(&scratch.awake, from).filter(|index| *index < phase.rules.end) {
             from = index + 1;
