@@ -257,6 +257,11 @@ fn admit(
     if path.len() > limit {
         return Err(Problem::UriTooLong { limit });
     }
+    // hyper counts fields of HTTP/1.1 alone; in HTTP/2 a small head may unpack to many.
+    let limit = way.gateway.limits.head_fields;
+    if headers.len() > limit {
+        return Err(Problem::TooManyFields { limit });
+    }
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
             return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
