@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bits::Bits;
 use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
@@ -29,6 +30,9 @@ const PHASES: [PhaseName; 5] = [
 const PARANOIA_LEVEL: u8 = 1;
 const INBOUND_THRESHOLD: i64 = 5;
 const OUTBOUND_THRESHOLD: i64 = 4;
+
+/// Programs compiled by this process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) fn compile<'a>(
     tree: &ast::Program,
@@ -108,6 +112,8 @@ pub(crate) fn compile<'a>(
         collections().any(|collection| wanted(collection) && mentioned[collection as usize])
     };
     let program = Program {
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        recalls: !plain,
         phases,
         mentioned,
         looks_at_request_body: looks_at(Collection::is_request_body),

@@ -85,6 +85,10 @@ pub struct Engine {
 /// Everything a transaction reads.
 #[derive(Debug)]
 pub(crate) struct Program {
+    /// No two programs of a process have the same.
+    pub number: u64,
+    /// Harmless values are remembered; not in the plain program that this one is tested against.
+    pub recalls: bool,
     pub rules: Vec<Rule>,
     pub leaves: Vec<Leaf>,
     /// By phase: its rules, and its first leaf.

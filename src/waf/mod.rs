@@ -18,6 +18,7 @@ pub mod lang;
 pub mod operator;
 mod pipeline;
 mod prefilter;
+mod recall;
 pub mod report;
 mod rule;
 mod scan;

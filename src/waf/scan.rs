@@ -9,6 +9,7 @@ use super::bits;
 use super::bytes::ByteSet;
 use super::engine::Program;
 use super::prefilter::Prefilter;
+use super::recall;
 use super::scratch::{Buffer, Candidate, Scratch};
 
 /// Scans the values from number `from` on for the leaves from `first_leaf` on: those of phases
@@ -16,11 +17,24 @@ use super::scratch::{Buffer, Candidate, Scratch};
 pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_leaf: usize) {
     for number in from..scratch.store.values.len() {
         let value = scratch.store.values[number];
+        let collection = value.collection;
         let interest = &program.interests[value.collection as usize];
         if interest.any.is_empty() {
             continue;
         }
         let key = scratch.store.get(value.key);
+        let question = recall::Question {
+            program: program.number,
+            collection,
+            first_leaf,
+            key,
+            value: scratch.store.get(value.value),
+        };
+        let slot = question.slot().filter(|_| program.recalls);
+        if slot.is_some_and(|slot| question.is_known_harmless(slot)) {
+            continue;
+        }
+        let before = scratch.candidates.len();
         interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
         drop_below(&mut scratch.applicable, first_leaf);
         if scratch.applicable.iter().all(|word| *word == 0) {
@@ -34,7 +48,27 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         let mut walk = Walk { program, filter, scratch, value: number as u32, used: 1 };
         walk.start(0);
         walk.node(0, At { buffer: 0, folded: false });
+        if let Some(slot) = slot {
+            keep_matches(program, scratch, before);
+            if scratch.candidates.len() == before {
+                let (key, value) = (scratch.store.get(value.key), scratch.store.get(value.value));
+                recall::Question { program: program.number, collection, first_leaf, key, value }
+                    .is_harmless(slot);
+            }
+        }
     }
+}
+
+/// Drops the candidates from number `before` on that their operators do not match, so that what is
+/// remembered of a value is final.
+fn keep_matches(program: &Program, scratch: &mut Scratch, before: usize) {
+    let Scratch { candidates, store, .. } = scratch;
+    let mut at = 0;
+    candidates.retain(|candidate| {
+        at += 1;
+        let leaf = &program.leaves[candidate.leaf as usize];
+        at <= before || leaf.operator.evaluate(store.get(candidate.span)).is_some() != leaf.negate
+    });
 }
 
 fn drop_below(words: &mut [u64], bit: usize) {
