@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::clean::Clean;
 use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
 use super::interest::Interest;
@@ -117,6 +118,7 @@ pub(crate) fn compile<'a>(
         prefilters,
         unconditional: unconditional.words,
         exclusions,
+        clean: (!plain).then(Clean::default),
         mode: settings.mode,
         paranoia_level,
         inbound_threshold: settings
@@ -357,10 +359,11 @@ impl Builder<'_> {
             }
         };
         let targets: Vec<Target> = source.variables.iter().map(|at| at.value.clone()).collect();
-        let steps = source.transformations.iter().flatten().map(|at| at.value.0);
+        let steps: Vec<_> = source.transformations.iter().flatten().map(|at| at.value.0).collect();
         let leaf = Leaf {
             rule: self.rules.len(),
-            pipeline: self.pipelines.node(steps),
+            pipeline: self.pipelines.node(steps.iter().copied()),
+            steps,
             need: operator.need(),
             operator,
             negate: source.negate.unwrap_or(false),

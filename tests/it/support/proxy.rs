@@ -25,6 +25,11 @@ pub const PORTWARD: &str = env!("CARGO_BIN_EXE_portward");
 /// What precedes a listener's address on standard error.
 const LISTENING: &str = "portward: listening on ";
 
+/// The address of a line that says where the proxy listens, and nothing else.
+fn listener(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix(LISTENING)?.trim().parse().ok()
+}
+
 /// How to start it.
 pub struct Setup {
     args: Vec<String>,
@@ -196,19 +201,23 @@ impl Setup {
         let stdout = Lines::collect(child.stdout.take().unwrap());
         let stderr = Lines::collect(child.stderr.take().unwrap());
         let (ca, audit) = (self.ca_dir(), self.audit_file());
-        let mut proxy =
-            Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, audit, read: Mutex::default() };
+        let mut proxy = Proxy {
+            child,
+            stdout,
+            stderr,
+            addrs: Vec::new(),
+            dir: self.dir,
+            ca,
+            audit,
+            read: Mutex::default(),
+        };
         let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 proxy.stderr.ended();
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
             }
-            let found: Vec<SocketAddr> = proxy
-                .stderr
-                .all()
-                .iter()
-                .filter_map(|line| line.strip_prefix(LISTENING)?.split_whitespace().next()?.parse().ok())
-                .collect();
+            let found: Vec<SocketAddr> =
+                proxy.stderr.all().iter().filter_map(|line| listener(line)).collect();
             (found.len() >= listeners).then_some(found)
         })
         .await;
@@ -226,7 +235,7 @@ impl Setup {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| line.starts_with(LISTENING)) {
+            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| listener(line).is_some()) {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("this start must be refused, but it runs:\n{}", stderr.text());
@@ -310,12 +319,16 @@ impl Proxy {
         let _one_reader = self.read.lock().unwrap();
         let text = fs::read_to_string(self.audit_path()).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in: {line}"))).collect()
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in: {line}")))
+            .collect()
     }
 
     /// Waits for a record that `is` says is the one.
     pub async fn record(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        until(&format!("an audit record: {what}"), || self.audit().into_iter().find(|record| is(record))).await
+        until(&format!("an audit record: {what}"), || self.audit().into_iter().find(|record| is(record)))
+            .await
     }
 
     pub fn signal(&self, signal: Signal) {
