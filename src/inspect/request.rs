@@ -57,7 +57,12 @@ pub async fn request(
     } else {
         Patience::Pause(limits.window_pause)
     };
-    let mut window = Window::new(Timed::new(body, limits.body_idle), coding, patience, limits.request_window);
+    let mut source = Timed::new(body, limits.body_idle);
+    if patience == Patience::UntilWhole {
+        // A form is sent at once; half of a conversation may rest for as long as `body_idle`.
+        source = source.at_pace(limits.body_rate, limits.body_grace);
+    }
+    let mut window = Window::new(source, coding, patience, limits.request_window);
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && fail.undecodable_request == Undecoded::Deny
@@ -86,7 +91,14 @@ pub(super) fn extent(fill: Fill) -> Extent {
 }
 
 fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
-    case.decide(|tx| tx.request_body(&Body { bytes: text, extent, coding_error: problem }))
+    aside(text, || case.decide(|tx| tx.request_body(&Body { bytes: text, extent, coding_error: problem })))
+}
+
+/// Rules take tens of milliseconds for a megabyte; other connections of this worker do not wait
+/// for them.
+pub(super) fn aside<R>(text: &[u8], run: impl FnOnce() -> R) -> R {
+    const LARGE: usize = 128 * 1024;
+    if text.len() > LARGE { tokio::task::block_in_place(run) } else { run() }
 }
 
 fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &HeaderMap) -> Result<(), Stop> {

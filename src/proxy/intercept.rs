@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::exchange::{Leg, Way};
+use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
 use super::respond::Problem;
 use super::{Client, Gateway, exchange, tunnel};
@@ -244,13 +244,14 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Err(_) => return failed(format!("the TLS handshake was not done within {limit:?}")),
     };
     let protocol = if negotiated.alpn.as_deref() == Some("h2") { Alpn::H2 } else { Alpn::Http11 };
-    let leg = Leg::Tunnel {
+    let inside = Inside {
         permit,
         scheme: Scheme::Https,
         sni,
         tls: Some(facts(&negotiated)),
         refused: verified.err().map(|problem| (problem.is_denial(), problem.explain())),
     };
+    let leg = Leg::Tunnel(Arc::new(inside));
     exchange::serve(Way::new(gateway.clone(), client.clone(), leg), Box::new(stream), protocol).await;
 }
 

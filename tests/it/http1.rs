@@ -82,7 +82,7 @@ async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
         let answer = raw(&proxy, bytes.as_bytes()).await;
         let complete = origin.seen().into_iter().filter(|seen| seen.complete).count();
         // A chunk that breaks in the middle may end an answer that had begun; nothing may look like success.
-        let rejected = statuses(&answer).iter().all(|code| matches!(code, 400 | 413 | 431 | 501));
+        let rejected = statuses(&answer).iter().all(|code| matches!(code, 400 | 403 | 413 | 431 | 501));
         if !rejected || complete > before {
             passed.push(format!(
                 "{case}: {} whole requests arrived, {:?}",

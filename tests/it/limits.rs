@@ -224,10 +224,16 @@ async fn silence_at_any_stage_ends_with_its_own_limit() {
 async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
-    let long_target = format!("GET /{} HTTP/1.1\r\nHost: origin.test\r\n\r\n", "a".repeat(20 << 10));
-    let long_field =
-        format!("GET / HTTP/1.1\r\nHost: origin.test\r\nX-Long: {}\r\n\r\n", "a".repeat(80 << 10));
-    let many_fields = format!("GET / HTTP/1.1\r\nHost: origin.test\r\n{}\r\n", "X-Many: 1\r\n".repeat(150));
+    let long_target =
+        format!("GET /{} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n", "a".repeat(20 << 10));
+    let long_field = format!(
+        "GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\nX-Long: {}\r\n\r\n",
+        "a".repeat(80 << 10)
+    );
+    let many_fields = format!(
+        "GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{}\r\n",
+        "X-Many: 1\r\n".repeat(150)
+    );
     for (name, bytes, status) in
         [("target", long_target, "414"), ("field", long_field, "431"), ("fields", many_fields, "431")]
     {

@@ -25,6 +25,11 @@ pub const PORTWARD: &str = env!("CARGO_BIN_EXE_portward");
 /// What precedes a listener's address on standard error.
 const LISTENING: &str = "portward: listening on ";
 
+/// The address of a line that says where the proxy listens, and nothing else.
+fn listener(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix(LISTENING)?.trim().parse().ok()
+}
+
 /// How to start it.
 pub struct Setup {
     args: Vec<String>,
@@ -211,12 +216,8 @@ impl Setup {
                 proxy.stderr.ended();
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
             }
-            let found: Vec<SocketAddr> = proxy
-                .stderr
-                .all()
-                .iter()
-                .filter_map(|line| line.strip_prefix(LISTENING)?.split_whitespace().next()?.parse().ok())
-                .collect();
+            let found: Vec<SocketAddr> =
+                proxy.stderr.all().iter().filter_map(|line| listener(line)).collect();
             (found.len() >= listeners).then_some(found)
         })
         .await;
@@ -234,7 +235,7 @@ impl Setup {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| line.starts_with(LISTENING)) {
+            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| listener(line).is_some()) {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("this start must be refused, but it runs:\n{}", stderr.text());
