@@ -14,6 +14,10 @@ use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literal
 /// public rule sets (12 KB of text) needs.
 const SIZE_LIMIT: usize = 10 * 1024 * 1024;
 
+/// The lazy automaton of one expression in one thread; some 200 expressions on every thread would
+/// take 2 MiB each otherwise.
+const DFA_CACHE: usize = 256 * 1024;
+
 /// Groups kept: `tx.0` is the whole match, `tx.1` to `tx.9` the groups.
 const GROUPS: usize = 9;
 
@@ -36,6 +40,7 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
         .unicode(false)
         .dot_matches_new_line(true)
         .size_limit(SIZE_LIMIT)
+        .dfa_size_limit(DFA_CACHE)
         .build()
         .map_err(|error| refusal(pattern, &error))?;
     Ok(Box::new(Rx { need: literals::need(pattern), regex }))
