@@ -63,16 +63,25 @@ pub enum Stop {
 
 /// One exchange's transaction, shared between the flow and the windows that outlive it.
 #[derive(Clone)]
-pub struct Case(Arc<Mutex<Option<Transaction>>>);
+pub struct Case(Option<Arc<Mutex<Option<Transaction>>>>);
 
 impl Case {
     pub fn open(transaction: Transaction) -> Case {
-        Case(Arc::new(Mutex::new(Some(transaction))))
+        Case(Some(Arc::new(Mutex::new(Some(transaction)))))
+    }
+
+    /// No rules are loaded: everything is cleared unseen, and marked so.
+    pub fn without_rules() -> Case {
+        Case(None)
+    }
+
+    fn has_rules(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Runs one step of the engine. A panic in it is this exchange's failure and no other's.
     fn step<R>(&self, run: impl FnOnce(&mut Transaction) -> R) -> Result<R, Stop> {
-        let mut slot = self.0.lock().map_err(|_| Stop::Engine)?;
+        let mut slot = self.0.as_ref().ok_or(Stop::Engine)?.lock().map_err(|_| Stop::Engine)?;
         let Some(transaction) = slot.as_mut() else { return Err(Stop::Engine) };
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(transaction))) {
             Ok(answer) => Ok(answer),
@@ -97,7 +106,7 @@ impl Case {
 
     /// Ends the transaction with its logging phase; later calls find nothing.
     pub fn finish(&self) -> Option<Report> {
-        let transaction = self.0.lock().ok()?.take()?;
+        let transaction = self.0.as_ref()?.lock().ok()?.take()?;
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| transaction.finish())).ok()
     }
 }

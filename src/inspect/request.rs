@@ -1,5 +1,7 @@
 //! A request before the rules: its head, then its body through a window.
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request, Version};
 use http_body::Body as _;
@@ -34,6 +36,10 @@ pub async fn request(
     fail: &FailModes,
 ) -> Result<(Cleared<Request<Streamed>>, Seen), Stop> {
     let (mut parts, body) = request.into_parts();
+    if !case.has_rules() {
+        let body = streaming(body, limits);
+        return Ok((Cleared(Request::from_parts(parts, body)), Seen::Nothing("no rules are loaded")));
+    }
     head(case, aim, parts.method.as_str(), parts.version, &parts.headers)?;
     case.edits(|edit| {
         if let HeaderEdit::StripRequest(name) = edit {
@@ -44,12 +50,7 @@ pub async fn request(
     if !wanted || body.is_end_stream() {
         case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         let seen = if wanted { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
-        let body = if body.is_end_stream() {
-            Streamed::empty()
-        } else {
-            Streamed::held(Default::default(), None, Some(Box::new(Timed::new(body, limits.body_idle))))
-        };
-        return Ok((Cleared(Request::from_parts(parts, body)), seen));
+        return Ok((Cleared(Request::from_parts(parts, streaming(body, limits))), seen));
     }
     let coding = coding(&parts.headers, limits, limits.request_window, fail)?;
     let patience = if is_structured(&parts.headers) {
@@ -84,6 +85,14 @@ pub async fn request(
     Ok((Cleared(Request::from_parts(parts, body)), seen))
 }
 
+/// A body that is not held.
+pub(super) fn streaming(body: Incoming, limits: &Limits) -> Streamed {
+    if body.is_end_stream() {
+        return Streamed::empty();
+    }
+    Streamed::held(Default::default(), None, Some(Box::new(Timed::new(body, limits.body_idle))))
+}
+
 pub(super) const UNKNOWN: &str = "unknown content coding";
 
 pub(super) fn extent(fill: Fill) -> Extent {
@@ -102,10 +111,14 @@ pub(super) fn aside<R>(text: &[u8], run: impl FnOnce() -> R) -> R {
 }
 
 fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &HeaderMap) -> Result<(), Stop> {
-    let host = aim.authority.host.to_string();
-    let field = aim.authority.host_field(aim.scheme.default_port());
+    let host = match aim.authority.host.name() {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(aim.authority.host.to_string()),
+    };
+    let missing = !headers.contains_key(http::header::HOST);
+    let field = missing.then(|| aim.authority.host_field(aim.scheme.default_port()));
     let mut list = fields(headers);
-    if !headers.contains_key(http::header::HOST) {
+    if let Some(field) = &field {
         list.push(Field { name: b"host", value: field.as_bytes() });
     }
     case.decide(|tx| {

@@ -5,7 +5,7 @@ use http::Response;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::request::{UNKNOWN, aside, coding, extent, protocol};
+use super::request::{UNKNOWN, aside, coding, extent, protocol, streaming};
 use super::window::{Fill, Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
@@ -22,6 +22,10 @@ pub async fn response(
     fail: &FailModes,
 ) -> Result<(Cleared<Response<Streamed>>, Seen), Stop> {
     let (mut parts, body) = response.into_parts();
+    if !case.has_rules() {
+        let body = streaming(body, limits);
+        return Ok((Cleared(Response::from_parts(parts, body)), Seen::Nothing("no rules are loaded")));
+    }
     case.decide(|tx| {
         tx.response_headers(&ResponseHead {
             status: parts.status.as_u16(),
@@ -35,13 +39,8 @@ pub async fn response(
         }
     })?;
     if body.is_end_stream() || !case.step(|transaction| transaction.wants_response_body())? {
-        let (body, seen) = if body.is_end_stream() {
-            (Streamed::empty(), Seen::Whole)
-        } else {
-            let rest = Box::new(Timed::new(body, limits.body_idle));
-            (Streamed::held(Default::default(), None, Some(rest)), Seen::Nothing("no rule looks at it"))
-        };
-        return Ok((Cleared(Response::from_parts(parts, body)), seen));
+        let seen = if body.is_end_stream() { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
+        return Ok((Cleared(Response::from_parts(parts, streaming(body, limits))), seen));
     }
     let coding = coding(&parts.headers, limits, limits.response_window, fail)?;
     let mut window = Window::new(

@@ -7,5 +7,5 @@ pub mod pool;
 pub mod resolve;
 
 pub use dial::{Dialer, OriginError, Secured};
-pub use pool::{Lease, Pool, PoolKey};
+pub use pool::{Idle, Keep, Lease, Pool, PoolKey};
 pub use resolve::{Override, Resolver};

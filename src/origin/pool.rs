@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use tokio::time::Instant;
@@ -43,10 +43,90 @@ impl PoolKey {
     }
 }
 
-struct Idle {
+/// A connection between two exchanges.
+pub struct Idle {
+    key: PoolKey,
     sender: Sender,
     facts: Arc<OriginFacts>,
     since: Instant,
+    served: bool,
+}
+
+impl Idle {
+    /// A connection that has carried nothing yet.
+    pub fn fresh(key: PoolKey, sender: Sender, facts: OriginFacts) -> Idle {
+        Idle { key, sender, facts: Arc::new(facts), since: Instant::now(), served: false }
+    }
+
+    /// What is left of a lease whose exchange has ended with its body read to the end.
+    pub fn after(key: PoolKey, lease: Lease) -> Idle {
+        Idle { key, sender: lease.sender, facts: lease.facts, since: Instant::now(), served: true }
+    }
+
+    pub fn is_for(&self, key: &PoolKey) -> bool {
+        self.key == *key
+    }
+
+    fn is_good(&self, now: Instant, limits: &Limits) -> bool {
+        !self.sender.is_closed() && now - self.since <= limits.pool_idle
+    }
+
+    /// The lease of it; an HTTP/2 connection is shared and stays where it is.
+    fn lease(self) -> (Lease, Option<Idle>) {
+        let lease = |sender| Lease { sender, facts: self.facts.clone(), kept: true, served: self.served };
+        match self.sender.share() {
+            Some(shared) => (lease(shared), Some(Idle { since: Instant::now(), served: true, ..self })),
+            None => (lease(self.sender), None),
+        }
+    }
+}
+
+/// The connection that a client connection keeps for itself, so that the usual case (one tunnel,
+/// one origin) looks nowhere else.
+#[derive(Default)]
+pub struct Keep(Mutex<Option<Idle>>);
+
+impl Keep {
+    pub fn holding(idle: Option<Idle>) -> Keep {
+        Keep(Mutex::new(idle))
+    }
+
+    /// Takes the kept connection if it is for this key; one for another key goes to the pool.
+    pub fn take(&self, key: &PoolKey, pool: &Pool) -> Option<Lease> {
+        let idle = self.slot().take()?;
+        if !idle.is_for(key) {
+            pool.put(idle);
+            return None;
+        }
+        if !idle.is_good(Instant::now(), &pool.limits) {
+            return None;
+        }
+        let (lease, shared) = idle.lease();
+        *self.slot() = shared;
+        Some(lease)
+    }
+
+    /// Keeps a connection; when there is one already, this one goes to the pool.
+    pub fn put(&self, idle: Idle, pool: &Pool) {
+        let mut slot = self.slot();
+        if slot.is_none() {
+            *slot = Some(idle);
+        } else {
+            drop(slot);
+            pool.put(idle);
+        }
+    }
+
+    /// The client is gone: what it kept is for its next connection.
+    pub fn release(&self, pool: &Pool) {
+        if let Some(idle) = self.slot().take() {
+            pool.put(idle);
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Idle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The pool of one process.
@@ -60,13 +140,15 @@ pub struct Pool {
 pub struct Lease {
     pub sender: Sender,
     pub facts: Arc<OriginFacts>,
-    /// It has carried an exchange before, so its origin may have closed it meanwhile.
-    pub used: bool,
+    /// It was at rest before, so its origin may have closed it meanwhile.
+    pub kept: bool,
+    /// It has carried an exchange before.
+    pub served: bool,
 }
 
 impl Lease {
     pub fn fresh(sender: Sender, facts: OriginFacts) -> Lease {
-        Lease { sender, facts: Arc::new(facts), used: false }
+        Lease { sender, facts: Arc::new(facts), kept: false, served: false }
     }
 }
 
@@ -79,31 +161,32 @@ impl Pool {
     pub fn take(&self, key: &PoolKey) -> Option<Lease> {
         let mut list = self.idle.get_mut(key)?;
         let now = Instant::now();
-        while let Some(mut found) = list.pop_back() {
-            if found.sender.is_closed() || now - found.since > self.limits.pool_idle {
-                self.count.fetch_sub(1, Ordering::Relaxed);
+        while let Some(found) = list.pop_back() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            if !found.is_good(now, &self.limits) {
                 continue;
             }
-            let facts = found.facts.clone();
-            if let Some(shared) = found.sender.share() {
-                found.since = now;
-                list.push_back(found);
-                return Some(Lease { sender: shared, facts, used: true });
+            let (lease, shared) = found.lease();
+            if let Some(shared) = shared {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                list.push_back(shared);
             }
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return Some(Lease { sender: found.sender, facts, used: true });
+            return Some(lease);
         }
         None
     }
 
-    /// Gives a connection back whose exchange has ended with its body read to the end. Over the
-    /// bounds the connection is closed by being dropped.
-    pub fn put(&self, key: PoolKey, sender: Sender, facts: Arc<OriginFacts>) {
-        if sender.is_closed() || self.count.load(Ordering::Relaxed) >= self.limits.pool_total {
+    /// Takes a connection in. At a bound another one, older where that is cheap to tell, is closed
+    /// for it by being dropped.
+    pub fn put(&self, idle: Idle) {
+        if idle.sender.is_closed() {
             return;
         }
-        let mut list = self.idle.entry(key).or_default();
-        if sender.share().is_some() && !list.is_empty() {
+        if self.count.load(Ordering::Relaxed) >= self.limits.pool_total {
+            self.evict();
+        }
+        let mut list = self.idle.entry(idle.key.clone()).or_default();
+        if idle.sender.share().is_some() && !list.is_empty() {
             // HTTP/2: the shared one is in the pool already.
             return;
         }
@@ -112,7 +195,24 @@ impl Pool {
         } else {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
-        list.push_back(Idle { sender, facts, since: Instant::now() });
+        list.push_back(idle);
+    }
+
+    /// Closes the oldest connection of whichever key comes first.
+    fn evict(&self) {
+        let Some(key) = self.idle.iter().find(|entry| !entry.is_empty()).map(|entry| entry.key().clone())
+        else {
+            return;
+        };
+        let emptied = self.idle.get_mut(&key).is_some_and(|mut list| {
+            if list.pop_front().is_some() {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            list.is_empty()
+        });
+        if emptied {
+            self.idle.remove_if(&key, |_, list| list.is_empty());
+        }
     }
 
     /// Drops connections that were idle for too long, and keys without any.
@@ -120,7 +220,7 @@ impl Pool {
         let now = Instant::now();
         self.idle.retain(|_, list| {
             let before = list.len();
-            list.retain(|idle| !idle.sender.is_closed() && now - idle.since <= self.limits.pool_idle);
+            list.retain(|idle| idle.is_good(now, &self.limits));
             self.count.fetch_sub(before - list.len(), Ordering::Relaxed);
             !list.is_empty()
         });

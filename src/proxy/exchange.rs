@@ -25,6 +25,7 @@ use crate::message::send::wire;
 use crate::message::serve::{self, Guarded, Pulse, Rejected};
 use crate::message::target::{self, Scheme, Target};
 use crate::net::{Alpn, Authority, Host};
+use crate::origin::{Idle, Keep};
 use crate::policy::{Permit, RequestAnswer};
 use crate::tls::BoxIo;
 use crate::waf::input::ConnectionFacts;
@@ -36,6 +37,8 @@ pub struct Way {
     pub client: Client,
     leg: Leg,
     pub pulse: Arc<Pulse>,
+    /// The origin connection that this client connection keeps.
+    pub keep: Keep,
 }
 
 /// What the exchanges come through.
@@ -67,13 +70,30 @@ impl Leg {
 
 impl Way {
     pub fn new(gateway: Arc<Gateway>, client: Client, leg: Leg) -> Arc<Way> {
-        Arc::new(Way { gateway, client, leg, pulse: Arc::default() })
+        Way::with(gateway, client, leg, None)
+    }
+
+    /// With an origin connection that waits for the first request.
+    pub fn with(gateway: Arc<Gateway>, client: Client, leg: Leg, idle: Option<Idle>) -> Arc<Way> {
+        Arc::new(Way { gateway, client, leg, pulse: Arc::default(), keep: Keep::holding(idle) })
     }
 
     /// The same for a client that said who it is.
     pub fn identified(&self, identity: Identity) -> Way {
         let client = Client { identity: Some(identity), ..self.client.clone() };
-        Way { gateway: self.gateway.clone(), client, leg: self.leg.clone(), pulse: self.pulse.clone() }
+        Way {
+            gateway: self.gateway.clone(),
+            client,
+            leg: self.leg.clone(),
+            pulse: self.pulse.clone(),
+            keep: Keep::default(),
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.keep.release(&self.gateway.pool);
     }
 }
 
@@ -180,7 +200,11 @@ async fn run(
     let scheme = target.scheme;
 
     // What the rules say of it.
-    let case = open_case(way, snapshot, &permit, &authority, ending);
+    let case = if snapshot.engine.is_empty() {
+        Case::without_rules()
+    } else {
+        open_case(way, snapshot, &permit, &authority, ending)
+    };
     let client_version = request.version();
     let on_client = hop::asks_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
     ending.stage(Stage::RequestBody);
@@ -193,7 +217,7 @@ async fn run(
     // To the origin.
     ending.stage(Stage::Send);
     let (cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
-    let sent = relay::send(gateway, &permit, scheme, client_version, asked, cleared, ending).await?;
+    let sent = relay::send(way, &permit, scheme, client_version, asked, cleared, ending).await?;
     let (mut response, back) = (sent.response, sent.back);
 
     // Back to the client.
@@ -284,7 +308,7 @@ fn open_case(
 ) -> Case {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let sni = match &way.leg {
-        Leg::Tunnel(inside) => inside.sni.as_ref().map(Host::to_string),
+        Leg::Tunnel(inside) => inside.sni.as_ref().and_then(Host::name),
         Leg::Proxy => None,
     };
     let case = Case::open(snapshot.engine.begin(&ConnectionFacts {
@@ -292,7 +316,7 @@ fn open_case(
         client_port: way.client.addr.port(),
         server_ip: permit.dial().host.ip(),
         server_port: authority.port.get(),
-        sni: sni.as_deref(),
+        sni,
         identity: way.client.identity.as_ref().map(Identity::name),
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         unique_id: &ending.id().to_string(),

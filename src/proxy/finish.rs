@@ -90,7 +90,8 @@ impl Ending {
             record.origin_leg = OriginLeg {
                 address: Some(facts.addr),
                 tls: facts.tls.as_ref().map(super::intercept::facts),
-                certificate: facts.certificate.as_ref().map(|info| CertificateFacts {
+                // Told once a connection: it does not change on it.
+                certificate: facts.certificate.as_ref().filter(|_| !pooled).map(|info| CertificateFacts {
                     sha256: info.fingerprint.clone(),
                     issuer: info.issuer.clone(),
                 }),

@@ -21,7 +21,7 @@ use crate::message::target::Scheme;
 use crate::metrics::Metrics;
 use crate::net::hello::Sni;
 use crate::net::{Alpn, Authority, Host, Limits};
-use crate::origin::{Lease, OriginError, PoolKey};
+use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit, VerificationId};
 use crate::tls::accept::{LeafConfigs, LeafError, handshake_failure};
 use crate::tls::connect::{CertificateInfo, Offer};
@@ -229,7 +229,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     // the target too.
     let name = sni.clone().unwrap_or_else(|| permit.server_name().clone());
     let leaf = match &verified {
-        Ok(info) => gateway.leaves.leaf(&name, Purpose::Origin, Some(info)).await,
+        Ok((info, _)) => gateway.leaves.leaf(&name, Purpose::Origin, Some(info)).await,
         Err(_) => gateway.leaves.leaf(&name, Purpose::ErrorPage, None).await,
     };
     let leaf = match leaf {
@@ -244,24 +244,27 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Err(_) => return failed(format!("the TLS handshake was not done within {limit:?}")),
     };
     let protocol = if negotiated.alpn.as_deref() == Some("h2") { Alpn::H2 } else { Alpn::Http11 };
-    let inside = Inside {
-        permit,
-        scheme: Scheme::Https,
-        sni,
-        tls: Some(facts(&negotiated)),
-        refused: verified.err().map(|problem| (problem.is_denial(), problem.explain())),
+    let (idle, refused) = match verified {
+        Ok((_, idle)) => (idle, None),
+        Err(problem) => (None, Some((problem.is_denial(), problem.explain()))),
     };
+    let inside = Inside { permit, scheme: Scheme::Https, sni, tls: Some(facts(&negotiated)), refused };
     let leg = Leg::Tunnel(Arc::new(inside));
-    exchange::serve(Way::new(gateway.clone(), client.clone(), leg), Box::new(stream), protocol).await;
+    let way = Way::with(gateway.clone(), client.clone(), leg, idle);
+    exchange::serve(way, Box::new(stream), protocol).await;
 }
 
-/// The origin's certificate, from memory or from the origin itself; a connection that was made
-/// for it waits in the pool for the first request.
-async fn verify(gateway: &Gateway, permit: &Permit, offer: Offer) -> Result<Arc<CertificateInfo>, Problem> {
+/// The origin's certificate, from memory or from the origin itself, with the connection that was
+/// made for it.
+async fn verify(
+    gateway: &Gateway,
+    permit: &Permit,
+    offer: Offer,
+) -> Result<(Arc<CertificateInfo>, Option<Idle>), Problem> {
     let leaves = &gateway.leaves;
     let key = Verified::of(permit);
     if let Some(known) = leaves.verified.get(&key) {
-        return Ok(known);
+        return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
@@ -272,10 +275,9 @@ async fn verify(gateway: &Gateway, permit: &Permit, offer: Offer) -> Result<Arc<
     })?;
     let info = Arc::new(info);
     let (sender, facts) = gateway.dialer.start(permit, secured).await?;
-    let lease = Lease::fresh(sender, facts);
-    gateway.pool.put(PoolKey::new(permit, Scheme::Https, offer), lease.sender, lease.facts);
+    let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
     leaves.verified.insert(key, info.clone());
-    Ok(info)
+    Ok((info, Some(idle)))
 }
 
 /// A handshake's outcome as the audit record has it.
@@ -284,7 +286,12 @@ pub fn facts(negotiated: &Negotiated) -> TlsFacts {
         version: negotiated.version.into(),
         suite: negotiated.suite.into(),
         group: negotiated.group.into(),
-        alpn: negotiated.alpn.clone().unwrap_or_default().into(),
+        alpn: match negotiated.alpn.as_deref() {
+            None => "".into(),
+            Some("h2") => "h2".into(),
+            Some("http/1.1") => "http/1.1".into(),
+            Some(other) => other.to_owned().into(),
+        },
         resumed: negotiated.resumed,
     }
 }

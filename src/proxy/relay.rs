@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::Gateway;
+use super::exchange::Way;
 use super::finish::Ending;
 use super::respond::Problem;
 use crate::audit::{Stage, Verdict};
@@ -27,8 +28,7 @@ use crate::message::send::{SendError, Sender};
 use crate::message::serve::Beat;
 use crate::message::target::{Scheme, Target};
 use crate::net::{Alpn, Authority};
-use crate::origin::dial::OriginFacts;
-use crate::origin::{Lease, Pool, PoolKey};
+use crate::origin::{Idle, Lease, PoolKey};
 use crate::policy::Permit;
 use crate::tls::connect::Offer;
 
@@ -97,10 +97,9 @@ pub struct Sent {
 
 /// Where a connection returns to when its exchange has ended well.
 pub struct Back {
-    pool: Arc<Pool>,
+    way: Arc<Way>,
     key: PoolKey,
-    sender: Sender,
-    facts: Arc<OriginFacts>,
+    lease: Lease,
     progress: Progress,
 }
 
@@ -109,7 +108,7 @@ impl Back {
     /// (RFC 9112 section 9.3).
     fn give(self) {
         if self.progress.is_done() {
-            self.pool.put(self.key, self.sender, self.facts);
+            self.way.keep.put(Idle::after(self.key, self.lease), &self.way.gateway.pool);
         }
     }
 }
@@ -117,7 +116,7 @@ impl Back {
 /// Sends a request and waits for the head of its response. A pooled connection that turns out to
 /// be closed is replaced; nothing is sent twice.
 pub async fn send(
-    gateway: &Gateway,
+    way: &Arc<Way>,
     permit: &Permit,
     scheme: Scheme,
     version: Version,
@@ -125,13 +124,14 @@ pub async fn send(
     outbound: Outbound,
     ending: &mut Ending,
 ) -> Result<Sent, Problem> {
+    let gateway = &way.gateway;
     let h2_wanted = version == Version::HTTP_2 && !asked.websocket && scheme == Scheme::Https;
     let offer = if h2_wanted { Offer::H2ThenHttp11 } else { Offer::Http11Only };
     let key = PoolKey::new(permit, scheme, offer);
     let (mut request, progress) = watched(outbound.request);
     loop {
-        let mut lease = lease(gateway, permit, scheme, offer, &key, ending).await?;
-        ending.origin(&lease.facts, lease.used);
+        let mut lease = lease(way, permit, scheme, offer, &key, ending).await?;
+        ending.origin(&lease.facts, lease.served);
         ending.stage(Stage::Send);
         match lease.sender.protocol() {
             Alpn::H2 if asked.websocket => return Err(Problem::NoUpgrade),
@@ -143,16 +143,10 @@ pub async fn send(
         }
         match answer(gateway, &mut lease.sender, request, &progress, ending).await? {
             Ok(response) => {
-                let back = Back {
-                    pool: gateway.pool.clone(),
-                    key,
-                    sender: lease.sender,
-                    facts: lease.facts,
-                    progress,
-                };
+                let back = Back { way: way.clone(), key, lease, progress };
                 return Ok(Sent { response, back });
             }
-            Err(SendError::Unsent(again)) if lease.used => request = *again,
+            Err(SendError::Unsent(again)) if lease.kept => request = *again,
             Err(SendError::Unsent(_)) => return Err(Problem::Unsent),
             Err(SendError::Failed(error)) => return Err(Problem::Exchange(error)),
         }
@@ -187,14 +181,15 @@ async fn answer(
 }
 
 async fn lease(
-    gateway: &Gateway,
+    way: &Way,
     permit: &Permit,
     scheme: Scheme,
     offer: Offer,
     key: &PoolKey,
     ending: &mut Ending,
 ) -> Result<Lease, Problem> {
-    while let Some(mut lease) = gateway.pool.take(key) {
+    let gateway = &way.gateway;
+    while let Some(mut lease) = way.keep.take(key, &gateway.pool).or_else(|| gateway.pool.take(key)) {
         if lease.sender.is_ready() || matches!(timeout(SETTLE, lease.sender.ready()).await, Ok(Ok(()))) {
             gateway.metrics.pool_hits.increment();
             return Ok(lease);

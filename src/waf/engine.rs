@@ -147,6 +147,11 @@ impl Engine {
         }
     }
 
+    /// True when no rule is loaded.
+    pub fn is_empty(&self) -> bool {
+        self.rules().next().is_none()
+    }
+
     /// All loaded rules in the order of the files.
     pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
         self.infos.iter()
