@@ -36,7 +36,11 @@ async fn every_exchange_has_exactly_one_record() {
         assert!(record["bytes_to_client"].as_u64().unwrap() >= HELLO.len() as u64, "{record}");
         assert!(record["duration_ms"].as_f64().unwrap() > 0.0, "{record}");
         assert!(record["rules"].as_str().is_some_and(|rules| !rules.is_empty()), "{record}");
-        assert_eq!(record["origin_leg"]["certificate"]["sha256"].as_str().map(str::len), Some(64), "{record}");
+        assert_eq!(
+            record["origin_leg"]["certificate"]["sha256"].as_str().map(str::len),
+            Some(64),
+            "{record}"
+        );
     }
 }
 
@@ -55,7 +59,8 @@ async fn secrets_stay_out_of_everything_that_is_written() {
     let answer = client.send(Http::H1, "origin.test", request("GET", harmless, &fields, "")).await;
     assert_eq!(answer.status, 200);
     // The same secrets beside an attack, so that the record tells of matches.
-    let evil = "https://origin.test/login?password=CANARYquery&id=1%20UNION%20SELECT%20password%20FROM%20users--";
+    let evil =
+        "https://origin.test/login?password=CANARYquery&id=1%20UNION%20SELECT%20password%20FROM%20users--";
     let body = "password=CANARYform&q=1+UNION+SELECT+x+FROM+y--";
     for http in Http::BOTH {
         let answer = client.send(http, "origin.test", request("POST", evil, &fields, body)).await;
@@ -66,7 +71,11 @@ async fn secrets_stay_out_of_everything_that_is_written() {
     assert!(proxy.ended().await.success());
     assert!(proxy.audit().len() >= 3);
     let log = fs::read_to_string(proxy.audit_path()).unwrap();
-    for (place, text) in [("the audit log", log), ("standard error", proxy.stderr.text()), ("standard output", proxy.stdout.text())] {
+    for (place, text) in [
+        ("the audit log", log),
+        ("standard error", proxy.stderr.text()),
+        ("standard output", proxy.stdout.text()),
+    ] {
         assert!(!text.contains("CANARY"), "a secret in {place}: {text}");
     }
     // The origin got them all.
@@ -111,11 +120,15 @@ async fn a_line_that_a_crash_tore_does_not_spoil_the_next() {
     let path = home.path().join("audit.jsonl");
     fs::write(&path, "{\"id\":\"0000000000000000\",\"time\":\"2026-").unwrap();
     let mut proxy = Setup::new().audit_log(&path.display().to_string()).origin(&origin).start().await;
-    assert_eq!(Client::new(Entry::HttpProxy, &proxy).get(Http::H1, "https://origin.test/after").await.text(), HELLO);
+    assert_eq!(
+        Client::new(Entry::HttpProxy, &proxy).get(Http::H1, "https://origin.test/after").await.text(),
+        HELLO
+    );
     proxy.signal(Signal::SIGTERM);
     proxy.ended().await;
     let text = fs::read_to_string(&path).unwrap();
-    let whole: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let whole: Vec<serde_json::Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert!(whole.iter().any(|r| r["url"].as_str().is_some_and(|u| u.ends_with("/after"))), "{text}");
 }
 
@@ -131,12 +144,17 @@ async fn a_full_disk_stops_no_traffic_and_loses_no_record_that_the_queue_can_hol
         "mount -t tmpfs -o size=1m none {0} && dd if=/dev/zero of={0}/filler bs=1k count=1000 2>/dev/null; exec \"$@\"",
         disk.display()
     );
-    let setup = setup.behind(["unshare", "-m", "sh", "-c", &script, "sh"]).audit_log(&log.display().to_string());
+    let setup =
+        setup.behind(["unshare", "-m", "sh", "-c", &script, "sh"]).audit_log(&log.display().to_string());
     let proxy = setup.origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     let mut connection = client.https("origin.test", Http::H1).await.unwrap();
     for turn in 0..300 {
-        assert_eq!(connection.send(get(&format!("https://origin.test/{turn}"))).await.text(), HELLO, "turn {turn}");
+        assert_eq!(
+            connection.send(get(&format!("https://origin.test/{turn}"))).await.text(),
+            HELLO,
+            "turn {turn}"
+        );
     }
     let warning = |line: &str| line.contains("audit") && line.contains("No space left");
     proxy.stderr.line("a warning about the full disk", warning).await;
@@ -144,7 +162,8 @@ async fn a_full_disk_stops_no_traffic_and_loses_no_record_that_the_queue_can_hol
     let count = || {
         let text = fs::read_to_string(format!("{inside}/audit.jsonl")).unwrap();
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let lines: Vec<serde_json::Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         lines.iter().filter(|r| r["kind"] == "exchange").count()
     };
     assert!(count() < 300, "the disk was not full");
@@ -164,7 +183,8 @@ fn an_audit_log_that_cannot_be_opened_stops_the_start_with_its_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_rotated_and_only_so_many_are_kept() {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let mut proxy = Setup::new().config("[audit]\nmax_size = \"64KiB\"\nkeep = 2").origin(&origin).start().await;
+    let mut proxy =
+        Setup::new().config("[audit]\nmax_size = \"64KiB\"\nkeep = 2").origin(&origin).start().await;
     let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
     for turn in 0..500 {
         assert_eq!(connection.send(get(&format!("https://origin.test/{turn}"))).await.text(), HELLO);
@@ -182,7 +202,10 @@ async fn the_log_is_rotated_and_only_so_many_are_kept() {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.len() < 80 << 10, "{file:?} has {} bytes", text.len());
         assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{file:?}");
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o077, 0);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o077,
+            0
+        );
     }
 }
 
@@ -190,7 +213,8 @@ async fn the_log_is_rotated_and_only_so_many_are_kept() {
 async fn nothing_a_client_sends_breaks_a_line_or_reaches_a_terminal() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let mut proxy = Setup::new().args(["--log", "debug"]).origin(&origin).start().await;
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let ask = "GET /%0d%0a%1b[31mred%22%7d?a=%0a{\"id\":1}\u{9b}31m HTTP/1.1\r\nHost: origin.test\r\n\
                User-Agent: \u{9b}31m\"}\\\r\nConnection: close\r\n\r\n";
     stream.write_all(ask.as_bytes()).await.unwrap();
@@ -216,7 +240,8 @@ async fn a_client_that_leaves_in_the_middle_is_recorded_as_that() {
     let proxy = Setup::new().origin(&origin).start().await;
     for http in Http::BOTH {
         let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", http).await.unwrap();
-        let response = connection.start(get(&format!("https://origin.test/bytes/10000000000?{http:?}"))).await.unwrap();
+        let response =
+            connection.start(get(&format!("https://origin.test/bytes/10000000000?{http:?}"))).await.unwrap();
         drop((response, connection));
         let mark = format!("?{http:?}");
         let record = proxy.record("the end", |r| r["url"].as_str().is_some_and(|u| u.ends_with(&mark))).await;

@@ -45,7 +45,13 @@ async fn known_users_pass_through_every_entry_and_are_named_in_the_record() {
 async fn strangers_get_a_407_that_tells_how_to_sign_in() {
     let (origin, proxy) = guarded().await;
     for entry in [Entry::HttpProxy, Entry::HttpsProxy] {
-        let cases = [None, Some(("ann", "wrong")), Some(("nobody", "ann's secret")), Some(("ann", "")), Some(("", ""))];
+        let cases = [
+            None,
+            Some(("ann", "wrong")),
+            Some(("nobody", "ann's secret")),
+            Some(("ann", "")),
+            Some(("", "")),
+        ];
         for case in cases {
             let mut client = Client::new(entry, &proxy);
             if let Some((user, password)) = case {
@@ -94,9 +100,13 @@ async fn a_plain_request_needs_the_same_sign_in() {
     let setup = Setup::new().file("users", users()).arg("--auth-file").arg("{dir}/users").plain(&origin);
     let proxy = setup.start().await;
     let credentials = Client::new(Entry::HttpProxy, &proxy).user("bob", "bob:secret").credentials().unwrap();
-    for (fields, status) in [(String::new(), "407"), (format!("Proxy-Authorization: {credentials}\r\n"), "200")] {
+    for (fields, status) in
+        [(String::new(), "407"), (format!("Proxy-Authorization: {credentials}\r\n"), "200")]
+    {
         let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
-        let ask = format!("GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{fields}\r\n");
+        let ask = format!(
+            "GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{fields}\r\n"
+        );
         stream.write_all(ask.as_bytes()).await.unwrap();
         let answer = String::from_utf8_lossy(&rest(&mut stream).await).into_owned();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
@@ -108,7 +118,8 @@ async fn a_plain_request_needs_the_same_sign_in() {
 async fn an_origins_own_401_is_the_clients_business() {
     let (origin, proxy) = guarded().await;
     let client = Client::new(Entry::HttpProxy, &proxy).user("bob", "bob:secret");
-    let ask = request("GET", "https://origin.test/status/401", &[("authorization", "Basic b3JpZ2luOnB3")], "");
+    let ask =
+        request("GET", "https://origin.test/status/401", &[("authorization", "Basic b3JpZ2luOnB3")], "");
     assert_eq!(client.send(Http::H1, "origin.test", ask).await.status, 401);
     assert_eq!(origin.only().headers["authorization"], "Basic b3JpZ2luOnB3");
 }
@@ -127,10 +138,12 @@ fn listening_beyond_this_machine_without_knowing_the_clients_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn listening_beyond_this_machine_is_allowed_with_users_or_networks() {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let networks = Setup::new().listen(&["0.0.0.0:0"]).args(["--allow-client", "127.0.0.0/8"]).origin(&origin);
+    let networks =
+        Setup::new().listen(&["0.0.0.0:0"]).args(["--allow-client", "127.0.0.0/8"]).origin(&origin);
     let proxy = networks.start().await;
     assert_eq!(proxy.addr().ip().to_string(), "0.0.0.0");
-    let users = Setup::new().listen(&["0.0.0.0:0"]).file("users", users()).arg("--auth-file").arg("{dir}/users");
+    let users =
+        Setup::new().listen(&["0.0.0.0:0"]).file("users", users()).arg("--auth-file").arg("{dir}/users");
     users.start().await;
 }
 

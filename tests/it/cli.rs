@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 use nix::sys::signal::Signal;
 use x509_parser::prelude::FromDer;
 
+use crate::support::Http;
 use crate::support::client::{Client, Entry};
 use crate::support::origin::{HELLO, Spec};
 use crate::support::peer;
 use crate::support::proxy::{PORTWARD, Setup, portward};
-use crate::support::Http;
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -89,27 +89,47 @@ async fn a_port_in_use_stops_the_start_and_names_who_has_it() {
 fn a_ca_that_cannot_be_trusted_stops_the_start_with_the_way_to_mend_it() {
     type Spoil = fn(&std::path::Path);
     let cases: &[(&str, Spoil, &str)] = &[
-        ("no root key and a dead intermediate", |ca| {
-            fs::remove_file(ca.join("root.key")).unwrap();
-            fs::remove_file(ca.join("intermediate.key")).unwrap();
-        }, "root.key"),
-        ("an open key", |ca| fs::set_permissions(ca.join("root.key"), fs::Permissions::from_mode(0o644)).unwrap(), "chmod 600"),
+        (
+            "no root key and a dead intermediate",
+            |ca| {
+                fs::remove_file(ca.join("root.key")).unwrap();
+                fs::remove_file(ca.join("intermediate.key")).unwrap();
+            },
+            "root.key",
+        ),
+        (
+            "an open key",
+            |ca| fs::set_permissions(ca.join("root.key"), fs::Permissions::from_mode(0o644)).unwrap(),
+            "chmod 600",
+        ),
         ("an open folder", |ca| fs::set_permissions(ca, fs::Permissions::from_mode(0o777)).unwrap(), "chmod"),
-        ("a key that is a link", |ca| {
-            fs::rename(ca.join("root.key"), ca.join("real.key")).unwrap();
-            std::os::unix::fs::symlink(ca.join("real.key"), ca.join("root.key")).unwrap();
-        }, "root.key"),
-        ("half a key", |ca| {
-            let text = fs::read_to_string(ca.join("root.key")).unwrap();
-            fs::write(ca.join("root.key"), &text[..text.len() / 2]).unwrap();
-        }, "root.key"),
+        (
+            "a key that is a link",
+            |ca| {
+                fs::rename(ca.join("root.key"), ca.join("real.key")).unwrap();
+                std::os::unix::fs::symlink(ca.join("real.key"), ca.join("root.key")).unwrap();
+            },
+            "root.key",
+        ),
+        (
+            "half a key",
+            |ca| {
+                let text = fs::read_to_string(ca.join("root.key")).unwrap();
+                fs::write(ca.join("root.key"), &text[..text.len() / 2]).unwrap();
+            },
+            "root.key",
+        ),
         ("an empty certificate", |ca| fs::write(ca.join("root.pem"), "").unwrap(), "root.pem"),
-        ("another CA's key", |ca| {
-            let other = tempfile::tempdir().unwrap();
-            let dir = other.path().join("ca");
-            assert!(portward(&["ca", "init", "--ca", dir.to_str().unwrap()]).status.success());
-            fs::copy(dir.join("root.key"), ca.join("root.key")).unwrap();
-        }, "root.key"),
+        (
+            "another CA's key",
+            |ca| {
+                let other = tempfile::tempdir().unwrap();
+                let dir = other.path().join("ca");
+                assert!(portward(&["ca", "init", "--ca", dir.to_str().unwrap()]).status.success());
+                fs::copy(dir.join("root.key"), ca.join("root.key")).unwrap();
+            },
+            "root.key",
+        ),
     ];
     for (case, spoil, says) in cases {
         let setup = Setup::new();
@@ -175,11 +195,23 @@ fn check_prints_the_configuration_in_effect_and_it_can_be_used_again() {
 
 #[test]
 fn usage_errors_are_2_and_help_is_0() {
-    for args in [vec!["--no-such-flag"], vec!["run", "--mode", "panic"], vec!["run", "--listen", "nowhere"], vec!["frobnicate"], vec!["explain"]] {
+    for args in [
+        vec!["--no-such-flag"],
+        vec!["run", "--mode", "panic"],
+        vec!["run", "--listen", "nowhere"],
+        vec!["frobnicate"],
+        vec!["explain"],
+    ] {
         let done = portward(&args);
         assert_eq!(done.status.code(), Some(2), "{args:?}: {}", text(&done));
     }
-    for args in [vec!["--help"], vec!["--version"], vec!["run", "--help"], vec!["rules", "--help"], vec!["ca", "--help"]] {
+    for args in [
+        vec!["--help"],
+        vec!["--version"],
+        vec!["run", "--help"],
+        vec!["rules", "--help"],
+        vec!["ca", "--help"],
+    ] {
         let done = portward(&args);
         assert_eq!(done.status.code(), Some(0), "{args:?}: {}", text(&done));
         assert!(!done.stdout.is_empty());
@@ -202,7 +234,8 @@ fn the_ca_is_made_shown_exported_and_rotated() {
     let show = portward(&["ca", "show", "--ca", ca]);
     assert!(show.status.success(), "{}", text(&show));
     assert!(!text(&show).contains("PRIVATE"), "the key is never shown");
-    let json: serde_json::Value = serde_json::from_slice(&portward(&["ca", "show", "--ca", ca, "--json"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&portward(&["ca", "show", "--ca", ca, "--json"]).stdout).unwrap();
     assert!(json.to_string().contains("sha256"), "{json}");
     for (format, mark) in [
         ("pem", b"-----BEGIN CERTIFICATE-----".as_slice()),
@@ -239,7 +272,16 @@ async fn a_company_ca_is_imported_and_used() {
     fs::set_permissions(dir.path().join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let ca = dir.path().join("ca");
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let done = portward(&["ca", "import", "--ca", ca.to_str().unwrap(), "--cert", &path("root.crt"), "--key", &path("root.key")]);
+    let done = portward(&[
+        "ca",
+        "import",
+        "--ca",
+        ca.to_str().unwrap(),
+        "--cert",
+        &path("root.crt"),
+        "--key",
+        &path("root.key"),
+    ]);
     assert!(done.status.success(), "{}", text(&done));
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().ca(&ca).origin(&origin).start().await;
@@ -254,7 +296,13 @@ async fn the_environment_that_env_prints_makes_programs_use_the_proxy() {
     let ca = proxy.ca_dir().display().to_string();
     let url = format!("http://{}", proxy.addr());
     let mut shell = peer::command("sh");
-    shell.args(["-c", "eval \"$(\"$0\" env --ca \"$1\" --proxy \"$2\")\" && curl -sS https://origin.test/", PORTWARD, &ca, &url]);
+    shell.args([
+        "-c",
+        "eval \"$(\"$0\" env --ca \"$1\" --proxy \"$2\")\" && curl -sS https://origin.test/",
+        PORTWARD,
+        &ca,
+        &url,
+    ]);
     assert_eq!(peer::run(shell).await.ok().text(), HELLO);
     for shell in ["sh", "fish", "powershell", "docker", "java", "dotenv"] {
         let printed = portward(&["env", "--ca", &ca, "--proxy", &url, "--shell", shell]);
@@ -286,10 +334,15 @@ fn the_schema_describes_the_rules_that_are_shipped() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "json") && path.file_name().unwrap() != "schema.json" {
-                let document: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-                let errors: Vec<String> =
-                    validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            } else if path.extension().is_some_and(|ext| ext == "json")
+                && path.file_name().unwrap() != "schema.json"
+            {
+                let document: serde_json::Value =
+                    serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+                let errors: Vec<String> = validator
+                    .iter_errors(&document)
+                    .map(|error| format!("{}: {error}", error.instance_path()))
+                    .collect();
                 assert!(errors.is_empty(), "{path:?}: {errors:#?}");
                 files += 1;
             }
@@ -305,6 +358,7 @@ fn output_to_a_pipe_has_no_colour_and_a_closed_pipe_is_no_failure() {
     let listed = Command::new(PORTWARD).args(["rules", "list"]).output().unwrap();
     assert!(listed.status.success(), "{}", text(&listed));
     assert!(!text(&listed).contains('\u{1b}'));
-    let closed = Command::new("sh").args(["-c", "\"$0\" rules list | head -n 1; exit 0", PORTWARD]).output().unwrap();
+    let closed =
+        Command::new("sh").args(["-c", "\"$0\" rules list | head -n 1; exit 0", PORTWARD]).output().unwrap();
     assert!(!text(&closed).contains("panicked"), "{}", text(&closed));
 }

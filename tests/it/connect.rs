@@ -27,7 +27,8 @@ async fn every_explicit_entry_reaches_the_origin_in_every_protocol() {
                     // The HTTPS proxy's own TLS has the same version.
                     let mut connection = client.https_on("origin.test", port, http).await.expect(&case);
                     let suffix = if port == 443 { String::new() } else { format!(":{port}") };
-                    let answer = connection.send(get(&format!("https://origin.test{suffix}/case/{cases}"))).await;
+                    let answer =
+                        connection.send(get(&format!("https://origin.test{suffix}/case/{cases}"))).await;
                     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, HELLO), "{case}");
                     let seen = origin.seen();
                     let last = seen.last().unwrap();
@@ -76,7 +77,8 @@ async fn redirected(redirect: Redirect) {
     let answer = String::from_utf8_lossy(&rest(&mut tunnel).await).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(HELLO), "{answer}");
     assert_eq!((secure.seen().len(), other.seen().len(), plain.seen().len()), (2, 2, 1));
-    let record = proxy.record("the plain request", |r| r["url"].as_str().is_some_and(|u| u.ends_with("/clear"))).await;
+    let record =
+        proxy.record("the plain request", |r| r["url"].as_str().is_some_and(|u| u.ends_with("/clear"))).await;
     assert_eq!(record["entry"], "transparent", "{record}");
     assert!(record["client"].as_str().unwrap().starts_with(CLIENT), "{record}");
 }
@@ -125,7 +127,9 @@ async fn an_absolute_form_request_reaches_a_plain_origin_with_the_hosts_own_name
         let mut stream = Client::new(entry, &proxy).dial().await.unwrap();
         // RFC 9112 section 3.2.2: the target's authority replaces what Host says.
         stream
-            .write_all(b"GET http://origin.test/a?b=c HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n")
+            .write_all(
+                b"GET http://origin.test/a?b=c HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n",
+            )
             .await
             .unwrap();
         let answer = String::from_utf8_lossy(&rest(&mut stream).await).into_owned();
@@ -253,7 +257,12 @@ async fn private_destinations_are_denied_in_every_spelling() {
         let refused = client.tunnel(host, 443).await.err();
         let refused = refused.unwrap_or_else(|| panic!("CONNECT {host}:443 was accepted"));
         // An address that is not spelled as one is malformed; one that is, is not allowed.
-        assert!(matches!(refused.status(), 400 | 403), "CONNECT {host}:443 gave {}: {}", refused.status(), refused.text());
+        assert!(
+            matches!(refused.status(), 400 | 403),
+            "CONNECT {host}:443 gave {}: {}",
+            refused.status(),
+            refused.text()
+        );
         let mut stream = client.dial().await.unwrap();
         let ask = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(ask.as_bytes()).await.unwrap();
@@ -310,7 +319,8 @@ async fn a_request_that_passed_here_before_is_a_loop() {
         let other = request("GET", "https://origin.test/other", &[("via", "1.1 branch-office")], "");
         assert_eq!(client.send(http, "origin.test", other).await.status, 200);
         let seen = origin.seen().pop().unwrap();
-        let via: Vec<&str> = seen.headers.get_all("via").iter().map(|value| value.to_str().unwrap()).collect();
+        let via: Vec<&str> =
+            seen.headers.get_all("via").iter().map(|value| value.to_str().unwrap()).collect();
         let via = via.join(", ");
         assert!(via.starts_with("1.1 branch-office, ") && via.matches(" portward-").count() == 1, "{via}");
     }
@@ -370,7 +380,10 @@ async fn bytes_that_are_no_protocol_of_ours_end_the_connection_and_nothing_else(
     }
     assert_eq!(origin.connections(), 0);
     // It still works.
-    assert_eq!(Client::new(Entry::HttpProxy, &proxy).get(Http::H2, "https://origin.test/").await.text(), HELLO);
+    assert_eq!(
+        Client::new(Entry::HttpProxy, &proxy).get(Http::H2, "https://origin.test/").await.text(),
+        HELLO
+    );
     proxy.signal(Signal::SIGTERM);
     assert!(proxy.ended().await.success());
 }

@@ -22,7 +22,8 @@ async fn an_exchange_under_way_is_finished_before_the_end() {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), EVENTS[0].as_bytes());
         proxy.signal(Signal::SIGTERM);
         // From now on nobody new is let in.
-        until("the listener to close", || std::net::TcpStream::connect(proxy.addr()).is_err().then_some(())).await;
+        until("the listener to close", || std::net::TcpStream::connect(proxy.addr()).is_err().then_some(()))
+            .await;
         assert!(proxy.running(), "{http:?}: it left in the middle of an answer");
         origin.release();
         let second = within("the rest of the answer", body.collect()).await.unwrap().to_bytes();
@@ -59,10 +60,12 @@ async fn a_second_signal_ends_at_once_and_still_writes_the_records() {
     for second in [Signal::SIGTERM, Signal::SIGINT] {
         let origin = Spec::tls(&["origin.test"]).start().await;
         let mut proxy = Setup::new().origin(&origin).start().await;
-        let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
+        let mut connection =
+            Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
         let response = connection.start(get("https://origin.test/sse")).await.unwrap();
         proxy.signal(Signal::SIGTERM);
-        until("the listener to close", || std::net::TcpStream::connect(proxy.addr()).is_err().then_some(())).await;
+        until("the listener to close", || std::net::TcpStream::connect(proxy.addr()).is_err().then_some(()))
+            .await;
         let started = Instant::now();
         proxy.signal(second);
         proxy.ended().await;

@@ -43,7 +43,10 @@ const SMUGGLING: &[(&str, &str)] = &[
     ("an empty length", "Content-Length:\r\n\r\nabcde"),
     ("an unknown coding", "Transfer-Encoding: xchunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
     ("chunked not last", "Transfer-Encoding: chunked, identity\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
-    ("chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
+    (
+        "chunked twice",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+    ),
     ("a space before the colon", "Transfer-Encoding : chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
     ("a vertical tab", "Transfer-Encoding: \x0bchunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
     ("a folded line", "Transfer-Encoding:\r\n chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
@@ -52,7 +55,10 @@ const SMUGGLING: &[(&str, &str)] = &[
     ("a chunk extension with a line feed", "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nabcde\r\n0\r\n\r\n"),
     ("a chunk line that ends in a line feed", "Transfer-Encoding: chunked\r\n\r\n5\nabcde\r\n0\r\n\r\n"),
     ("a chunk without its end", "Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeXX0\r\n\r\n"),
-    ("a chunk size beyond 64 bits", "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabcde\r\n0\r\n\r\n"),
+    (
+        "a chunk size beyond 64 bits",
+        "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabcde\r\n0\r\n\r\n",
+    ),
     ("a bare carriage return", "X-A: a\rb\r\n\r\n"),
     ("a null", "X-A: a\0b\r\n\r\n"),
     ("two hosts", "Host: second.test\r\n\r\n"),
@@ -65,7 +71,8 @@ const SMUGGLING: &[(&str, &str)] = &[
 async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
     let (origin, proxy) = pair().await;
     let mut passed = Vec::new();
-    let old = "POST / HTTP/1.0\r\nHost: origin.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_string();
+    let old =
+        "POST / HTTP/1.0\r\nHost: origin.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_string();
     let probes = SMUGGLING
         .iter()
         .map(|(case, tail)| (*case, format!("POST /probe HTTP/1.1\r\nHost: origin.test\r\n{tail}")))
@@ -77,7 +84,11 @@ async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
         // A chunk that breaks in the middle may end an answer that had begun; nothing may look like success.
         let rejected = statuses(&answer).iter().all(|code| matches!(code, 400 | 403 | 413 | 431 | 501));
         if !rejected || complete > before {
-            passed.push(format!("{case}: {} whole requests arrived, {:?}", complete - before, statuses(&answer)));
+            passed.push(format!(
+                "{case}: {} whole requests arrived, {:?}",
+                complete - before,
+                statuses(&answer)
+            ));
         }
     }
     assert!(passed.is_empty(), "{} of {} passed: {passed:#?}", passed.len(), SMUGGLING.len() + 1);
@@ -88,7 +99,10 @@ async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
 async fn a_request_hidden_in_anothers_body_is_never_a_request() {
     let (origin, proxy) = pair().await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: origin.test\r\n\r\n";
-    let whole = format!("POST /outer HTTP/1.1\r\nHost: origin.test\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+    let whole = format!(
+        "POST /outer HTTP/1.1\r\nHost: origin.test\r\nContent-Length: {}\r\n\r\n{hidden}",
+        hidden.len()
+    );
     let answer = raw(&proxy, whole.as_bytes()).await;
     assert_eq!(statuses(&answer), [200], "{answer}");
     let chunked = format!(
@@ -113,7 +127,10 @@ async fn after_a_framing_error_the_connection_is_closed() {
 async fn what_is_merely_odd_is_written_anew() {
     let (origin, proxy) = pair().await;
     let cases: &[(&str, &str)] = &[
-        ("same length twice in one field", "POST /odd HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5, 5\r\n\r\nabcde"),
+        (
+            "same length twice in one field",
+            "POST /odd HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5, 5\r\n\r\nabcde",
+        ),
         (
             "absolute target",
             "POST https://origin.test/odd HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5\r\n\r\nabcde",
@@ -137,7 +154,11 @@ async fn what_is_merely_odd_is_written_anew() {
         match status[..] {
             [200] => {
                 assert_eq!(arrived.len(), 1, "{case}");
-                assert_eq!((arrived[0].target.as_str(), arrived[0].body.as_slice()), ("/odd", &b"abcde"[..]), "{case}");
+                assert_eq!(
+                    (arrived[0].target.as_str(), arrived[0].body.as_slice()),
+                    ("/odd", &b"abcde"[..]),
+                    "{case}"
+                );
                 assert_eq!(arrived[0].headers.get_all("host").iter().count(), 1, "{case}");
                 assert_eq!(arrived[0].headers["host"], "origin.test", "{case}");
                 assert!(arrived[0].headers.get_all("content-length").iter().count() <= 1, "{case}");
@@ -157,9 +178,15 @@ async fn fields_of_one_hop_stay_on_it() {
                  Cookie: a=1; b=2\r\n\r\n";
     assert_eq!(statuses(&raw(&proxy, bytes.as_bytes()).await), [200]);
     let seen = origin.only();
-    for gone in
-        ["x-hop", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "http2-settings", "connection"]
-    {
+    for gone in [
+        "x-hop",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "upgrade",
+        "http2-settings",
+        "connection",
+    ] {
         let value = seen.headers.get(gone).map(|v| v.to_str().unwrap().to_lowercase()).unwrap_or_default();
         assert!(value.is_empty() || (gone == "connection" && value == "te"), "{gone}: {value} arrived");
     }
@@ -202,7 +229,9 @@ async fn many_requests_on_one_connection_each_get_their_own_answer() {
     let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
     for turn in 0..50 {
         let body = format!("body number {turn}");
-        let answer = connection.send(request("POST", &format!("https://origin.test/echo/{turn}"), &[], body.clone())).await;
+        let answer = connection
+            .send(request("POST", &format!("https://origin.test/echo/{turn}"), &[], body.clone()))
+            .await;
         assert_eq!(answer.text(), body);
     }
     assert_eq!(origin.seen().len(), 50);
@@ -240,7 +269,8 @@ async fn a_client_that_waits_for_100_is_told_to_go_on() {
         let proxy = Setup::new().origin(&origin).start().await;
         let client = Client::new(Entry::HttpProxy, &proxy);
         let mut stream = client.tls("origin.test", 443, &[Http::H1]).await.unwrap();
-        let head = "POST /echo HTTP/1.1\r\nHost: origin.test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+        let head =
+            "POST /echo HTTP/1.1\r\nHost: origin.test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         let interim = within("100", read_head(&mut stream)).await.unwrap();
         assert!(interim.starts_with("HTTP/1.1 100"), "{origin_http:?}: {interim}");
@@ -266,10 +296,13 @@ async fn an_expectation_nobody_knows_is_refused() {
 async fn an_answer_before_the_bodys_end_reaches_the_client() {
     let (origin, proxy) = pair().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
-    let answer = client.send(Http::H1, "origin.test", request("POST", "https://origin.test/refuse", &[], "unread")).await;
+    let answer = client
+        .send(Http::H1, "origin.test", request("POST", "https://origin.test/refuse", &[], "unread"))
+        .await;
     assert_eq!(answer.status, 417);
     // What is left of that exchange does not reach the next.
-    let next = client.send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &[], "next")).await;
+    let next =
+        client.send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &[], "next")).await;
     assert_eq!(next.text(), "next");
     assert_eq!(origin.seen().len(), 2);
 }
@@ -341,8 +374,11 @@ async fn methods_and_targets_pass_unchanged() {
     let (origin, proxy) = pair().await;
     let mut cases = 0;
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "X-OWN"] {
-        for target in ["/", "/a//b/./c", "/%7Euser/%41", "/q?a=1&a=2&empty=&flag", "/semi;colon=1/x", "/star/*"] {
-            let bytes = format!("{method} {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n");
+        for target in
+            ["/", "/a//b/./c", "/%7Euser/%41", "/q?a=1&a=2&empty=&flag", "/semi;colon=1/x", "/star/*"]
+        {
+            let bytes =
+                format!("{method} {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n");
             let answer = raw(&proxy, bytes.as_bytes()).await;
             assert_eq!(statuses(&answer), [200], "{method} {target}: {answer}");
             let seen = origin.seen().pop().unwrap();
@@ -368,7 +404,8 @@ async fn a_plain_connection_upgraded_to_h2c_is_not() {
     let proxy = Setup::new().plain(&origin).start().await;
     let tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 80).await.unwrap();
     let mut connection = Connection::over(tunnel, Http::H1).await;
-    let fields = [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk")];
+    let fields =
+        [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk")];
     let answer = connection.send(request("GET", "http://origin.test/", &fields, "")).await;
     assert_eq!(answer.text(), HELLO);
     assert!(!origin.only().headers.contains_key("upgrade"));

@@ -23,7 +23,8 @@ async fn streams_run_side_by_side_and_each_gets_its_own_answer() {
     for origin_http in Http::BOTH {
         let origin = Spec::tls(&["origin.test"]).http(&[origin_http]).start().await;
         let proxy = Setup::new().origin(&origin).start().await;
-        let Connection::H2(send) = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap()
+        let Connection::H2(send) =
+            Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap()
         else {
             unreachable!()
         };
@@ -73,9 +74,13 @@ async fn fields_that_belong_to_http_1_are_refused_or_left_out() {
     let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     // RFC 9113 section 8.2.2.
-    for (name, value) in
-        [("connection", "x-a"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("te", "gzip"), ("keep-alive", "5")]
-    {
+    for (name, value) in [
+        ("connection", "x-a"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("te", "gzip"),
+        ("keep-alive", "5"),
+    ] {
         let mut send = h2_client(&proxy).await;
         let ask = Request::get("https://origin.test/").header(name, value).body(()).unwrap();
         let refused = match send.send_request(ask, true) {
@@ -88,7 +93,10 @@ async fn fields_that_belong_to_http_1_are_refused_or_left_out() {
         }
     }
     for seen in origin.seen() {
-        assert!(!seen.headers.contains_key("transfer-encoding") && !seen.headers.contains_key("upgrade"), "{seen:?}");
+        assert!(
+            !seen.headers.contains_key("transfer-encoding") && !seen.headers.contains_key("upgrade"),
+            "{seen:?}"
+        );
     }
 }
 
@@ -99,8 +107,10 @@ async fn a_body_that_is_not_as_long_as_declared_never_completes_at_the_origin() 
         let proxy = Setup::new().origin(&origin).start().await;
         for declared in ["3", "300"] {
             let mut send = h2_client(&proxy).await;
-            let ask =
-                Request::post("https://origin.test/echo").header("content-length", declared).body(()).unwrap();
+            let ask = Request::post("https://origin.test/echo")
+                .header("content-length", declared)
+                .body(())
+                .unwrap();
             let (response, mut body) = send.send_request(ask, false).unwrap();
             let _ = body.send_data(Bytes::from_static(b"exactly thirty bytes, no more."), true);
             match within("an answer", response).await {
@@ -131,7 +141,12 @@ async fn cookies_in_pieces_are_one_cookie_at_an_http_1_origin() {
     let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
-    let ask = request("GET", "https://origin.test/", &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], "");
+    let ask = request(
+        "GET",
+        "https://origin.test/",
+        &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")],
+        "",
+    );
     assert_eq!(client.send(Http::H2, "origin.test", ask).await.status, 200);
     // RFC 9113 section 8.2.3.
     let seen = origin.only();
@@ -197,7 +212,10 @@ async fn a_flood_of_resets_is_cut_off_before_it_costs_the_origin() {
     assert!(proxy.running());
     println!("reset flood: cut off after {opened} streams in {:?}", started.elapsed());
     // Others are served as before.
-    assert_eq!(Client::new(Entry::HttpProxy, &proxy).get(Http::H2, "https://origin.test/").await.text(), HELLO);
+    assert_eq!(
+        Client::new(Entry::HttpProxy, &proxy).get(Http::H2, "https://origin.test/").await.text(),
+        HELLO
+    );
 }
 
 fn get_empty() -> Request<()> {

@@ -20,7 +20,8 @@ async fn any_protocol_on_one_leg_meets_any_protocol_on_the_other() {
     let mut cases = 0;
     for origin_http in Http::BOTH {
         for origin_tls in Tls::BOTH {
-            let origin = Spec::tls(&["origin.test"]).http(&[origin_http]).versions(&[origin_tls]).start().await;
+            let origin =
+                Spec::tls(&["origin.test"]).http(&[origin_http]).versions(&[origin_tls]).start().await;
             let proxy = Setup::new().origin(&origin).start().await;
             for http in Http::BOTH {
                 for tls in Tls::BOTH {
@@ -28,7 +29,8 @@ async fn any_protocol_on_one_leg_meets_any_protocol_on_the_other() {
                     let client = Client::new(Entry::HttpProxy, &proxy).versions(&[tls]);
                     let answer = client.get(http, "https://origin.test/").await;
                     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, HELLO), "{case}");
-                    let blocked = client.send(http, "origin.test", attack::query().request("origin.test")).await;
+                    let blocked =
+                        client.send(http, "origin.test", attack::query().request("origin.test")).await;
                     attack::blocked(&case, &blocked);
                     cases += 1;
                 }
@@ -65,8 +67,11 @@ async fn a_client_hello_cut_at_any_byte_is_still_inspected() {
     let proxy = Setup::new().origin(&origin).start().await;
     // Every place in the record's head, the names and the suites; then every 29th up to the end of a ClientHello with
     // a post-quantum share; then all of it byte by byte.
-    let cuts: Vec<Cut> =
-        (1..=160).chain((161..1800).step_by(29)).map(Cut::At).chain([Cut::Every(400), Cut::Every(2000)]).collect();
+    let cuts: Vec<Cut> = (1..=160)
+        .chain((161..1800).step_by(29))
+        .map(Cut::At)
+        .chain([Cut::Every(400), Cut::Every(2000)])
+        .collect();
     let mut cases = 0;
     for cut in cuts.iter().copied() {
         let client = Client::new(Entry::HttpProxy, &proxy).cut(cut);
@@ -85,7 +90,8 @@ async fn plain_http_inside_a_tunnel_cut_at_any_byte_is_still_inspected() {
     let proxy = Setup::new().plain(&origin).start().await;
     let bytes = attack::query().bytes("origin.test");
     for cut in (1..bytes.len()).map(Cut::At).chain([Cut::Every(bytes.len())]) {
-        let mut tunnel = Client::new(Entry::HttpProxy, &proxy).cut(cut).tunnel("origin.test", 80).await.unwrap();
+        let mut tunnel =
+            Client::new(Entry::HttpProxy, &proxy).cut(cut).tunnel("origin.test", 80).await.unwrap();
         tunnel.write_all(&bytes).await.unwrap();
         let answer = String::from_utf8_lossy(&rest(&mut tunnel).await).into_owned();
         assert!(answer.starts_with("HTTP/1.1 403 "), "{cut:?}: {answer}");
@@ -116,8 +122,10 @@ async fn the_leaf_is_what_a_careful_client_wants() {
         assert!(usage.critical && usage.value.digital_signature() && !usage.value.key_cert_sign());
         let extended = leaf.extended_key_usage().unwrap().unwrap();
         assert!(extended.value.server_auth && !extended.value.client_auth && !extended.value.any);
-        let authority =
-            leaf.extensions().iter().any(|x| matches!(x.parsed_extension(), ParsedExtension::AuthorityKeyIdentifier(_)));
+        let authority = leaf
+            .extensions()
+            .iter()
+            .any(|x| matches!(x.parsed_extension(), ParsedExtension::AuthorityKeyIdentifier(_)));
         assert!(authority, "the leaf names its issuer's key");
         // The chain leads to the CA on disk, whose key is nobody's leaf key.
         for above in &chain[1..] {
@@ -126,7 +134,9 @@ async fn the_leaf_is_what_a_careful_client_wants() {
             keys.insert(ca.public_key().raw.to_vec());
         }
     }
-    let (_, root) = X509Certificate::from_der(&proxy.ca()[0]).map(|(rest, cert)| (rest, cert.public_key().raw.to_vec())).unwrap();
+    let (_, root) = X509Certificate::from_der(&proxy.ca()[0])
+        .map(|(rest, cert)| (rest, cert.public_key().raw.to_vec()))
+        .unwrap();
     keys.insert(root);
     assert!(keys.len() >= 4, "two leaves, an intermediate and the root have a key each");
     assert_eq!(serials.len(), 2);
@@ -186,7 +196,9 @@ async fn the_server_name_must_be_the_tunnels_host() {
     let tunnel = client.tunnel("origin.test", 443).await.unwrap();
     let refused = client.tls_over(tunnel, "second.test", &[Http::H1]).await;
     let status = match refused {
-        Ok(stream) => Connection::over(stream, Http::H1).await.send(get("https://second.test/")).await.status.as_u16(),
+        Ok(stream) => {
+            Connection::over(stream, Http::H1).await.send(get("https://second.test/")).await.status.as_u16()
+        }
         Err(_) => 421,
     };
     assert!(matches!(status, 403 | 421), "{status}");

@@ -53,7 +53,8 @@ async fn two_gigabytes_stream_down_and_up_in_flat_memory() {
             .unwrap();
         let mut upload = client.https("origin.test", http).await.unwrap();
         // The whole body goes before the answer comes: longer than one step may take.
-        let answer = tokio::time::timeout(10 * PATIENCE, upload.send_slowly(ask)).await.expect("an upload").unwrap();
+        let answer =
+            tokio::time::timeout(10 * PATIENCE, upload.send_slowly(ask)).await.expect("an upload").unwrap();
         assert_eq!(answer.status, 200);
         let seen = origin.seen().pop().unwrap();
         assert!(seen.complete && seen.patterned);
@@ -84,9 +85,14 @@ async fn the_first_event_arrives_while_the_stream_is_open() {
                 let response = connection.start(get("https://origin.test/sse")).await.unwrap();
                 assert_eq!(response.headers()["content-type"], "text/event-stream", "{case}");
                 let mut body = response.into_body();
-                let first = within("the first event", body.frame()).await.unwrap().unwrap().into_data().unwrap();
+                let first =
+                    within("the first event", body.frame()).await.unwrap().unwrap().into_data().unwrap();
                 assert_eq!(first, EVENTS[0].as_bytes(), "{case}");
-                assert!(started.elapsed().as_millis() < 1000, "{case}: held back for {:?}", started.elapsed());
+                assert!(
+                    started.elapsed().as_millis() < 1000,
+                    "{case}: held back for {:?}",
+                    started.elapsed()
+                );
                 origin.release();
                 let after = within("the second event", body.collect()).await.unwrap().to_bytes();
                 assert_eq!(after, EVENTS[1].as_bytes(), "{case}");
@@ -137,7 +143,11 @@ async fn clients_that_do_not_read_cost_their_buffers_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_trickles_is_answered_408_when_its_time_is_up() {
     let origin = Spec::plain().start().await;
-    let proxy = Setup::new().config("[limits]\nheader_time = \"400ms\"\nclassify_time = \"400ms\"").plain(&origin).start().await;
+    let proxy = Setup::new()
+        .config("[limits]\nheader_time = \"400ms\"\nclassify_time = \"400ms\"")
+        .plain(&origin)
+        .start()
+        .await;
     let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
     let started = Instant::now();
     stream.write_all(b"GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nX-Slow: ").await.unwrap();
@@ -167,7 +177,8 @@ async fn a_body_that_trickles_is_ended() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let config = "[limits]\nbody_grace = \"400ms\"\nbody_rate = \"1KiB\"";
     let proxy = Setup::new().config(config).origin(&origin).start().await;
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let head = "POST /echo HTTP/1.1\r\nHost: origin.test\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\nab";
     stream.write_all(head.as_bytes()).await.unwrap();
     let started = Instant::now();
@@ -213,13 +224,21 @@ async fn silence_at_any_stage_ends_with_its_own_limit() {
 async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
-    let long_target = format!("GET /{} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n", "a".repeat(20 << 10));
-    let long_field = format!("GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\nX-Long: {}\r\n\r\n", "a".repeat(80 << 10));
-    let many_fields = format!("GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{}\r\n", "X-Many: 1\r\n".repeat(150));
+    let long_target =
+        format!("GET /{} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n", "a".repeat(20 << 10));
+    let long_field = format!(
+        "GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\nX-Long: {}\r\n\r\n",
+        "a".repeat(80 << 10)
+    );
+    let many_fields = format!(
+        "GET / HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{}\r\n",
+        "X-Many: 1\r\n".repeat(150)
+    );
     for (name, bytes, status) in
         [("target", long_target, "414"), ("field", long_field, "431"), ("fields", many_fields, "431")]
     {
-        let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+        let mut stream =
+            Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
         let _ = stream.write_all(bytes.as_bytes()).await;
         let answer = String::from_utf8_lossy(&rest(&mut stream).await).into_owned();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {answer}");
@@ -232,7 +251,8 @@ async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
         ("fields", request("GET", url, &[("x-many", "1"); 150], ""), 431),
     ];
     for (name, ask, status) in cases {
-        let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
+        let mut connection =
+            Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
         // HTTP/2 may end the stream instead of answering (RFC 9113 section 10.5.1).
         if let Ok(answer) = connection.try_send(ask).await {
             assert_eq!(answer.status, status, "{name} over HTTP/2");
@@ -243,7 +263,11 @@ async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
     let lawful = "a".repeat(30 << 10);
     for http in Http::BOTH {
         let ask = request("GET", url, &[("x-large", &lawful)], "");
-        assert_eq!(Client::new(Entry::HttpProxy, &proxy).send(http, "origin.test", ask).await.text(), HELLO, "{http:?}");
+        assert_eq!(
+            Client::new(Entry::HttpProxy, &proxy).send(http, "origin.test", ask).await.text(),
+            HELLO,
+            "{http:?}"
+        );
     }
 }
 
@@ -254,7 +278,9 @@ async fn one_client_cannot_take_every_connection() {
     let client = Client::new(Entry::HttpProxy, &proxy);
     let mut held = Vec::new();
     for number in 0..8 {
-        held.push(client.tunnel("origin.test", 443).await.unwrap_or_else(|e| panic!("connection {number}: {e:?}")));
+        held.push(
+            client.tunnel("origin.test", 443).await.unwrap_or_else(|e| panic!("connection {number}: {e:?}")),
+        );
     }
     let refused = client.tunnel("origin.test", 443).await;
     assert!(refused.is_err(), "the ninth connection was served");

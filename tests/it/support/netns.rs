@@ -118,10 +118,9 @@ fn inside<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stat
 
 fn run(line: &str) {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let done = Command::new(words[0])
-        .args(&words[1..])
-        .output()
-        .unwrap_or_else(|error| panic!("`{line}` did not start: {error} (tests/run installs what is missing)"));
+    let done = Command::new(words[0]).args(&words[1..]).output().unwrap_or_else(|error| {
+        panic!("`{line}` did not start: {error} (tests/run installs what is missing)")
+    });
     assert!(
         done.status.success(),
         "`{line}` failed (network namespaces need root): {}",

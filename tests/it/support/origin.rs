@@ -78,7 +78,12 @@ impl Spec {
     }
 
     pub fn chain(chain: Chain) -> Spec {
-        Spec { chain: Some(chain), http: vec![Http::H2, Http::H1], tls: vec![Tls::V13, Tls::V12], listener: None }
+        Spec {
+            chain: Some(chain),
+            http: vec![Http::H2, Http::H1],
+            tls: vec![Tls::V13, Tls::V12],
+            listener: None,
+        }
     }
 
     pub fn plain() -> Spec {
@@ -228,13 +233,17 @@ struct Leg {
 
 async fn serve(stream: impl Stream + 'static, leg: Leg, record: Arc<Mutex<Record>>, gate: Arc<Semaphore>) {
     let h2 = leg.alpn.as_deref() == Some("h2");
-    let service = service_fn(move |request| answer(request, leg.clone(), Arc::clone(&record), Arc::clone(&gate)));
+    let service =
+        service_fn(move |request| answer(request, leg.clone(), Arc::clone(&record), Arc::clone(&gate)));
     let io = TokioIo::new(stream);
     // An error here is the proxy ending a connection: what it left behind is in the record.
     if h2 {
-        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(io, service)
+            .await;
     } else {
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(io, service).with_upgrades().await;
     }
 }
 
@@ -296,8 +305,10 @@ async fn answer(
         "chunks" => chunks(gate),
         "alt-svc" => {
             let mut out = response(StatusCode::OK, "text/plain", "alternatives\n");
-            out.headers_mut()
-                .insert(http::header::ALT_SVC, HeaderValue::from_static("h3=\":443\"; ma=86400, h2=\":443\""));
+            out.headers_mut().insert(
+                http::header::ALT_SVC,
+                HeaderValue::from_static("h3=\":443\"; ma=86400, h2=\":443\""),
+            );
             out
         }
         _ => response(StatusCode::OK, "text/plain", HELLO),
@@ -364,9 +375,11 @@ fn websocket(request: &mut Request<Incoming>) -> Response<Body> {
     let mut out = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *out.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     // The answer to the key that RFC 6455 section 1.3 takes as its example, which the tests send.
-    for (name, value) in
-        [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")]
-    {
+    for (name, value) in [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ] {
         out.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     out
@@ -413,7 +426,8 @@ fn gated(gate: Arc<Semaphore>, parts: [Vec<u8>; 2]) -> Body {
 
 fn download(len: u64) -> Response<Body> {
     let mut out = Response::new(patterned(len));
-    out.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    out.headers_mut()
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     out.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(len));
     out
 }

@@ -63,8 +63,11 @@ pub fn lab() -> &'static Lab {
 impl Lab {
     /// An authority of its own, that nobody trusts unless told to.
     pub fn new(name: &str) -> Lab {
-        let root = CertifiedIssuer::self_signed(authority(&format!("{name} root"), None), KeyPair::generate().unwrap())
-            .unwrap();
+        let root = CertifiedIssuer::self_signed(
+            authority(&format!("{name} root"), None),
+            KeyPair::generate().unwrap(),
+        )
+        .unwrap();
         let issuing = CertifiedIssuer::signed_by(
             authority(&format!("{name} issuing"), Some(0)),
             KeyPair::generate().unwrap(),

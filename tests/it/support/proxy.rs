@@ -201,19 +201,23 @@ impl Setup {
         let stdout = Lines::collect(child.stdout.take().unwrap());
         let stderr = Lines::collect(child.stderr.take().unwrap());
         let (ca, audit) = (self.ca_dir(), self.audit_file());
-        let mut proxy =
-            Proxy { child, stdout, stderr, addrs: Vec::new(), dir: self.dir, ca, audit, read: Mutex::default() };
+        let mut proxy = Proxy {
+            child,
+            stdout,
+            stderr,
+            addrs: Vec::new(),
+            dir: self.dir,
+            ca,
+            audit,
+            read: Mutex::default(),
+        };
         let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 proxy.stderr.ended();
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
             }
-            let found: Vec<SocketAddr> = proxy
-                .stderr
-                .all()
-                .iter()
-                .filter_map(|line| listener(line))
-                .collect();
+            let found: Vec<SocketAddr> =
+                proxy.stderr.all().iter().filter_map(|line| listener(line)).collect();
             (found.len() >= listeners).then_some(found)
         })
         .await;
@@ -315,12 +319,16 @@ impl Proxy {
         let _one_reader = self.read.lock().unwrap();
         let text = fs::read_to_string(self.audit_path()).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in: {line}"))).collect()
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in: {line}")))
+            .collect()
     }
 
     /// Waits for a record that `is` says is the one.
     pub async fn record(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        until(&format!("an audit record: {what}"), || self.audit().into_iter().find(|record| is(record))).await
+        until(&format!("an audit record: {what}"), || self.audit().into_iter().find(|record| is(record)))
+            .await
     }
 
     pub fn signal(&self, signal: Signal) {
