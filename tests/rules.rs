@@ -2,6 +2,7 @@
 //! and agrees with the loader.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use portward::cli::rules::{SetArgs, load, test_examples};
 use portward::config::core_rules;
@@ -44,6 +45,74 @@ fn the_shipped_sets_load_in_every_mode_and_at_every_paranoia_level() {
         }
     }
     assert!(active[0] > 0 && active.is_sorted(), "{active:?}");
+}
+
+/// The fast path and the plain one on what the rules were made for, and on what nobody thought
+/// of.
+#[test]
+fn prefilters_change_no_outcome_of_a_shipped_rule() {
+    use portward::waf::example::Exchange;
+    use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead};
+    let sources = shipped();
+    let settings = Settings { mode: Mode::Detect, paranoia_level: Some(4), ..Settings::default() };
+    let [fast, plain] = [Engine::compile, Engine::compile_plain].map(|compile| {
+        Arc::new(compile(&sources, &settings).unwrap_or_else(|errors| panic!("{}", told(&errors))))
+    });
+    let program = lang::read_all(&sources).unwrap_or_else(|errors| panic!("{}", told(&errors)));
+    let rules = program.sets.iter().flat_map(|set| &set.rules);
+    let mut ran = 0;
+    let mut texts = Vec::new();
+    for at in
+        rules.filter_map(|rule| rule.examples.as_ref()).flat_map(|e| e.matching.iter().chain(&e.no_match))
+    {
+        let exchange = Exchange::parse(&at.value).expect("examples were parsed when loaded");
+        let (one, other) = (exchange.run(&fast), exchange.run(&plain));
+        assert_eq!((one.matched, one.report), (other.matched, other.report), "{:?}", at.value);
+        ran += 1;
+        texts.extend(at.value.request.clone().into_iter().chain(at.value.response.clone()));
+    }
+    assert!(ran > 100, "{ran} examples");
+
+    // Halves of examples crossed and cut anywhere, as target, header and body.
+    let facts = ConnectionFacts {
+        client_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+        client_port: 1,
+        server_ip: None,
+        server_port: 443,
+        sni: None,
+        identity: None,
+        unix_ms: 0,
+        unique_id: "ID",
+    };
+    for (index, text) in texts.iter().enumerate().step_by(7) {
+        let other = texts[(index * 31 + 17) % texts.len()].as_bytes();
+        let text = text.as_bytes();
+        let target = [b"/?q=", &text[index % (text.len() + 1)..]].concat();
+        let value = [&other[..other.len() / 2], &text[text.len() / 2..]].concat();
+        let types = ["application/json", "text/xml", "application/x-www-form-urlencoded", "text/plain"];
+        let fields = [
+            Field { name: b"X-Odd", value: &value },
+            Field { name: b"Cookie", value: other },
+            Field { name: b"Content-Type", value: types[index % types.len()].as_bytes() },
+        ];
+        let head = RequestHead {
+            method: "POST",
+            target: &target,
+            protocol: "HTTP/1.1",
+            scheme: "https",
+            host: "app.test",
+            port: 443,
+            fields: &fields,
+        };
+        let run = |engine: &Arc<Engine>| {
+            let mut transaction = engine.begin(&facts);
+            transaction.request_headers(&head);
+            transaction.request_body(&Body { bytes: &value, extent: Extent::Partial, coding_error: None });
+            let outcome = transaction.finish_with_matches();
+            (outcome.matched, outcome.report)
+        };
+        assert_eq!(run(&fast), run(&plain), "{:?}", String::from_utf8_lossy(&value));
+    }
 }
 
 #[test]

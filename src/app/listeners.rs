@@ -103,3 +103,10 @@ pub fn limits(wanted: &Limits) -> Limits {
     }
     limits
 }
+
+/// Keys and decrypted traffic are in this memory; no crash may write it to a disk.
+pub fn no_core_dumps() {
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+}

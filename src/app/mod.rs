@@ -62,6 +62,7 @@ pub enum StartError {
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
+    listeners::no_core_dumps();
     let limits = listeners::limits(&config.limits);
     let metrics = Arc::new(Metrics::default());
     let now = OffsetDateTime::now_utc();

@@ -57,7 +57,12 @@ pub async fn request(
     } else {
         Patience::Pause(limits.window_pause)
     };
-    let mut window = Window::new(Timed::new(body, limits.body_idle), coding, patience, limits.request_window);
+    let mut source = Timed::new(body, limits.body_idle);
+    if patience == Patience::UntilWhole {
+        // A form is sent at once; half of a conversation may rest for as long as `body_idle`.
+        source = source.at_pace(limits.body_rate, limits.body_grace);
+    }
+    let mut window = Window::new(source, coding, patience, limits.request_window);
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && fail.undecodable_request == Undecoded::Deny

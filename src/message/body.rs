@@ -61,11 +61,6 @@ impl Streamed {
         self.tied = Some(tied);
         self
     }
-
-    /// The size of a body that is held to its end.
-    pub fn held_whole(&self) -> Option<u64> {
-        self.rest.is_none().then(|| self.held.iter().map(|chunk| chunk.len() as u64).sum())
-    }
 }
 
 impl std::fmt::Debug for Streamed {
@@ -118,19 +113,37 @@ impl Body for Streamed {
     }
 }
 
-/// A peer's body with a bound on its silence.
+/// A peer's body with a bound on its silence, and where asked for on its slowness: the sum of
+/// many short silences.
 pub struct Timed {
     inner: Incoming,
     idle: Duration,
+    /// Bytes a second that the peer must send, and the time before that is asked of it.
+    pace: Option<(u64, Duration)>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the peer began to keep us waiting; `None` while it does not (a slow consumer is not the
     /// peer's silence). The timer is only re-armed when it fires early.
     waiting: Option<Instant>,
+    waited: Duration,
+    bytes: u64,
 }
 
 impl Timed {
     pub fn new(inner: Incoming, idle: Duration) -> Timed {
-        Timed { inner, idle, timer: None, waiting: None }
+        Timed { inner, idle, pace: None, timer: None, waiting: None, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// Asks for `rate` bytes a second on average, after `grace`.
+    pub fn at_pace(mut self, rate: u64, grace: Duration) -> Timed {
+        self.pace = Some((rate.max(1), grace));
+        self
+    }
+
+    /// How much longer the peer may keep us waiting now.
+    fn patience(&self) -> Duration {
+        let Some((rate, grace)) = self.pace else { return self.idle };
+        let earned = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+        (grace + earned).saturating_sub(self.waited).min(self.idle)
     }
 }
 
@@ -144,15 +157,25 @@ impl Body for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
-            this.waiting = None;
+            if let Some(since) = this.waiting.take() {
+                this.waited += since.elapsed();
+            }
+            if let Some(Ok(frame)) = &frame
+                && let Some(data) = frame.data_ref()
+            {
+                this.bytes += data.len() as u64;
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Peer)));
         }
-        let idle = this.idle;
-        let due = *this.waiting.get_or_insert_with(Instant::now) + idle;
+        let limit = this.patience();
+        let due = *this.waiting.get_or_insert_with(Instant::now) + limit;
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
         while timer.as_mut().poll(cx).is_ready() {
             if due <= Instant::now() {
-                return Poll::Ready(Some(Err(BodyError::Stalled(idle))));
+                return Poll::Ready(Some(Err(BodyError::Stalled(limit))));
             }
             timer.as_mut().reset(due);
         }

@@ -89,6 +89,14 @@ impl Sender {
         }
     }
 
+    /// True when a request can be taken at once.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Sender::H1(sender) => sender.is_ready(),
+            Sender::H2(sender) => sender.is_ready(),
+        }
+    }
+
     /// Waits until a request can be taken; an error means the connection is gone.
     pub async fn ready(&mut self) -> hyper::Result<()> {
         match self {

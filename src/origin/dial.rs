@@ -8,13 +8,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 
 use super::resolve::{ResolveError, Resolver};
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
-use crate::tls::connect::{CertificateInfo, Offer};
+use crate::tls::connect::{CertificateInfo, Offer, OriginStream};
 use crate::tls::{Negotiated, OriginTls, Refusal};
 
 /// RFC 8305 section 5: the delay before the next address is tried beside the last.
@@ -66,7 +65,7 @@ pub struct OriginFacts {
 
 /// A verified TLS connection on which nothing has been sent.
 pub struct Secured {
-    pub stream: TlsStream<TcpStream>,
+    pub stream: OriginStream<TcpStream>,
     pub facts: OriginFacts,
 }
 

@@ -44,20 +44,24 @@ pub enum Leg {
     /// Requests in absolute form to us as a proxy.
     Proxy,
     /// A tunnel that we look into.
-    Tunnel {
-        permit: Permit,
-        scheme: Scheme,
-        sni: Option<Host>,
-        tls: Option<TlsFacts>,
-        /// The origin was refused when the tunnel was made: every request is told so.
-        refused: Option<(bool, Explained)>,
-    },
+    Tunnel(Arc<Inside>),
+}
+
+/// What is known of a tunnel that we look into.
+pub struct Inside {
+    pub permit: Permit,
+    pub scheme: Scheme,
+    pub sni: Option<Host>,
+    pub tls: Option<TlsFacts>,
+    /// The origin was refused when the tunnel was made (by policy, if so marked): every request is
+    /// told so.
+    pub refused: Option<(bool, Explained)>,
 }
 
 impl Leg {
     /// A tunnel that carries plain HTTP.
     pub fn plain(permit: Permit) -> Leg {
-        Leg::Tunnel { permit, scheme: Scheme::Http, sni: None, tls: None, refused: None }
+        Leg::Tunnel(Arc::new(Inside { permit, scheme: Scheme::Http, sni: None, tls: None, refused: None }))
     }
 }
 
@@ -90,7 +94,7 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
             let beat = way.pulse.begin();
             let response = match way.leg {
                 Leg::Proxy => connect::proxied(&way, request).await,
-                Leg::Tunnel { .. } => exchange(&way, request).await,
+                Leg::Tunnel(_) => exchange(&way, request).await,
             };
             response.map(|response| relay::with_beat(response, beat))
         }
@@ -129,10 +133,10 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
         record.stage = Stage::Request;
         record.method = method_text(&method);
         record.client_leg.protocol = protocol(version).into();
-        if let Leg::Tunnel { permit, sni, tls, .. } = &way.leg {
-            record.target = Some(permit.target().clone());
-            record.sni = sni.clone();
-            record.client_leg.tls = tls.clone();
+        if let Leg::Tunnel(inside) = &way.leg {
+            record.target = Some(inside.permit.target().clone());
+            record.sni = inside.sni.clone();
+            record.client_leg.tls = inside.tls.clone();
         }
     });
     let host = std::sync::OnceLock::new();
@@ -223,12 +227,12 @@ fn admit(
         (request.method(), request.uri(), request.headers(), request.version());
     let target = match &way.leg {
         Leg::Proxy => target::proxy_form(method, uri, headers, version)?,
-        Leg::Tunnel { scheme, .. } => target::origin_form(method, uri, headers, version, *scheme)?,
+        Leg::Tunnel(inside) => target::origin_form(method, uri, headers, version, inside.scheme)?,
     };
     let authority = match (&target.authority, &way.leg) {
         (Some(authority), _) => authority.clone(),
-        (None, Leg::Tunnel { permit, .. }) => {
-            Authority::new(permit.server_name().clone(), permit.target().port)
+        (None, Leg::Tunnel(inside)) => {
+            Authority::new(inside.permit.server_name().clone(), inside.permit.target().port)
         }
         (None, Leg::Proxy) => return Err(target::TargetError::NoHost.into()),
     };
@@ -241,7 +245,9 @@ fn admit(
             record.target = Some(authority.clone());
         }
     });
-    if let Leg::Tunnel { refused: Some((denied, explained)), .. } = &way.leg {
+    if let Leg::Tunnel(inside) = &way.leg
+        && let Some((denied, explained)) = &inside.refused
+    {
         return Err(Problem::Refused { denied: *denied, explained: explained.clone() });
     }
     if way.gateway.via.loops(headers) {
@@ -251,12 +257,17 @@ fn admit(
     if path.len() > limit {
         return Err(Problem::UriTooLong { limit });
     }
+    // hyper counts fields of HTTP/1.1 alone; in HTTP/2 a small head may unpack to many.
+    let limit = way.gateway.limits.head_fields;
+    if headers.len() > limit {
+        return Err(Problem::TooManyFields { limit });
+    }
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
             return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
         }
         Leg::Proxy => snapshot.policy.forward(&way.client.facts(), &authority),
-        Leg::Tunnel { permit, .. } => snapshot.policy.request(permit, &authority),
+        Leg::Tunnel(inside) => snapshot.policy.request(&inside.permit, &authority),
     };
     match answer {
         RequestAnswer::Proceed(permit) => Ok((target, authority, permit)),
@@ -273,8 +284,8 @@ fn open_case(
 ) -> Case {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let sni = match &way.leg {
-        Leg::Tunnel { sni: Some(host), .. } => Some(host.to_string()),
-        _ => None,
+        Leg::Tunnel(inside) => inside.sni.as_ref().map(Host::to_string),
+        Leg::Proxy => None,
     };
     let case = Case::open(snapshot.engine.begin(&ConnectionFacts {
         client_ip: way.client.addr.ip(),

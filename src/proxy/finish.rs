@@ -170,9 +170,22 @@ impl Drop for Ending {
         if record.verdict == Verdict::Failed && record.reason.is_empty() {
             record.reason = Code::ClientGone.as_str().into();
         }
-        tracing::debug!(receipt = %record.id, verdict = ?record.verdict, reason = %record.reason, "done");
+        tell(&record);
         if self.gateway.audit.submit(record) == Submitted::Dropped {
             tracing::debug!("the audit queue is full; a record was lost and counted");
+        }
+    }
+}
+
+/// One line in the log for what an operator may want to look at, at debug for the course of things.
+fn tell(record: &Record) {
+    let (id, client, verdict) = (record.id, record.client, record.verdict);
+    match record.verdict {
+        Verdict::Blocked | Verdict::WouldBlock => {
+            tracing::info!(receipt = %id, %client, ?verdict, target = ?record.target.as_ref().map(ToString::to_string), "{}", record.sentence);
+        }
+        _ => {
+            tracing::debug!(receipt = %id, %client, ?verdict, reason = %record.reason, "{}", record.sentence)
         }
     }
 }

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::exchange::{Leg, Way};
+use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
 use super::respond::Problem;
 use super::{Client, Gateway, exchange, tunnel};
@@ -132,11 +131,6 @@ impl Leaves {
             tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
         }
     }
-
-    /// The CA's certificates, which no origin may be signed by.
-    pub fn anchors(&self) -> Vec<CertificateDer<'static>> {
-        self.ca.anchors()
-    }
 }
 
 /// Looks into a tunnel that is to be inspected, and serves it.
@@ -250,13 +244,14 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Err(_) => return failed(format!("the TLS handshake was not done within {limit:?}")),
     };
     let protocol = if negotiated.alpn.as_deref() == Some("h2") { Alpn::H2 } else { Alpn::Http11 };
-    let leg = Leg::Tunnel {
+    let inside = Inside {
         permit,
         scheme: Scheme::Https,
         sni,
         tls: Some(facts(&negotiated)),
         refused: verified.err().map(|problem| (problem.is_denial(), problem.explain())),
     };
+    let leg = Leg::Tunnel(Arc::new(inside));
     exchange::serve(Way::new(gateway.clone(), client.clone(), leg), Box::new(stream), protocol).await;
 }
 

@@ -4,14 +4,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::Gateway;
 use super::finish::Ending;
@@ -29,6 +31,9 @@ use crate::origin::dial::OriginFacts;
 use crate::origin::{Lease, Pool, PoolKey};
 use crate::policy::Permit;
 use crate::tls::connect::Offer;
+
+/// A connection whose last answer has just been read may need a moment until it is free again.
+const SETTLE: Duration = Duration::from_millis(250);
 
 /// A cleared request on its way out, whose head fits the origin's leg.
 pub struct Outbound {
@@ -96,6 +101,17 @@ pub struct Back {
     key: PoolKey,
     sender: Sender,
     facts: Arc<OriginFacts>,
+    progress: Progress,
+}
+
+impl Back {
+    /// After an answer that came before the request was whole, the connection is of no further use
+    /// (RFC 9112 section 9.3).
+    fn give(self) {
+        if self.progress.is_done() {
+            self.pool.put(self.key, self.sender, self.facts);
+        }
+    }
 }
 
 /// Sends a request and waits for the head of its response. A pooled connection that turns out to
@@ -127,7 +143,13 @@ pub async fn send(
         }
         match answer(gateway, &mut lease.sender, request, &progress, ending).await? {
             Ok(response) => {
-                let back = Back { pool: gateway.pool.clone(), key, sender: lease.sender, facts: lease.facts };
+                let back = Back {
+                    pool: gateway.pool.clone(),
+                    key,
+                    sender: lease.sender,
+                    facts: lease.facts,
+                    progress,
+                };
                 return Ok(Sent { response, back });
             }
             Err(SendError::Unsent(again)) if lease.used => request = *again,
@@ -147,12 +169,12 @@ async fn answer(
 ) -> Result<Result<Response<Incoming>, SendError>, Problem> {
     let limit = gateway.limits.first_byte_time;
     let mut sending = std::pin::pin!(sender.send(request));
-    let mut before = progress.moved.load(Ordering::Relaxed);
+    let mut before = progress.bytes();
     let outcome = loop {
-        match tokio::time::timeout(limit, sending.as_mut()).await {
+        match timeout(limit, sending.as_mut()).await {
             Ok(outcome) => break outcome,
             Err(_) => {
-                let now = progress.moved.load(Ordering::Relaxed);
+                let now = progress.bytes();
                 if now == before {
                     return Err(Problem::FirstByte { limit });
                 }
@@ -160,7 +182,7 @@ async fn answer(
             }
         }
     };
-    ending.note(|record| record.bytes_from_client = progress.moved.load(Ordering::Relaxed));
+    ending.note(|record| record.bytes_from_client = progress.bytes());
     Ok(outcome)
 }
 
@@ -173,7 +195,7 @@ async fn lease(
     ending: &mut Ending,
 ) -> Result<Lease, Problem> {
     while let Some(mut lease) = gateway.pool.take(key) {
-        if lease.sender.ready().await.is_ok() {
+        if lease.sender.is_ready() || matches!(timeout(SETTLE, lease.sender.ready()).await, Ok(Ok(()))) {
             gateway.metrics.pool_hits.increment();
             return Ok(lease);
         }
@@ -194,31 +216,41 @@ async fn lease(
 
 /// How much of a request's body has been passed on.
 #[derive(Clone, Default)]
-struct Progress {
-    moved: Arc<AtomicU64>,
+struct Progress(Option<Arc<Moved>>);
+
+#[derive(Default)]
+struct Moved {
+    bytes: AtomicU64,
+    done: AtomicBool,
+}
+
+impl Progress {
+    fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |moved| moved.bytes.load(Ordering::Relaxed))
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.as_ref().is_none_or(|moved| moved.done.load(Ordering::Relaxed))
+    }
 }
 
 /// Lets the body tell its progress.
 fn watched(request: Request<Streamed>) -> (Request<Streamed>, Progress) {
-    let progress = Progress::default();
     if request.body().is_end_stream() {
-        return (request, progress);
+        return (request, Progress::default());
     }
-    let moved = progress.moved.clone();
-    let request = request.map(|body| {
-        if let Some(size) = body.held_whole() {
-            moved.store(size, Ordering::Relaxed);
-            return body;
-        }
-        let counted = Counted { inner: body, moved };
+    let moved = Arc::new(Moved::default());
+    let counted = moved.clone();
+    let request = request.map(|inner| {
+        let counted = Counted { inner, moved: counted };
         Streamed::held(Default::default(), None, Some(Box::new(counted)))
     });
-    (request, progress)
+    (request, Progress(Some(moved)))
 }
 
 struct Counted {
     inner: Streamed,
-    moved: Arc<AtomicU64>,
+    moved: Arc<Moved>,
 }
 
 impl Body for Counted {
@@ -234,7 +266,10 @@ impl Body for Counted {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.moved.fetch_add(data.len() as u64, Ordering::Relaxed);
+            this.moved.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        if frame.is_none() || this.inner.is_end_stream() {
+            this.moved.done.store(true, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }
@@ -323,7 +358,7 @@ impl Delivered {
             None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),
         }
         if complete && let Some(back) = self.back.take() {
-            back.pool.put(back.key, back.sender, back.facts);
+            back.give();
         }
     }
 }

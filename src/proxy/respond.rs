@@ -26,6 +26,8 @@ pub enum Problem {
     Loop,
     #[error("the request target is longer than {limit} bytes")]
     UriTooLong { limit: usize },
+    #[error("the request has more than {limit} header fields")]
+    TooManyFields { limit: usize },
     #[error("the audit log cannot take a record now")]
     AuditUnavailable,
     #[error(transparent)]
@@ -91,6 +93,7 @@ impl Problem {
             Problem::AuthRequired => (407, Code::AuthRequired),
             Problem::Loop => (508, Code::Loop),
             Problem::UriTooLong { .. } => (414, Code::UriTooLong),
+            Problem::TooManyFields { .. } => (431, Code::HeadTooLarge),
             Problem::AuditUnavailable => (503, Code::AuditUnavailable),
             Problem::Origin(error) => origin(error),
             Problem::Refused { explained, .. } => (explained.status, explained.code),
@@ -171,6 +174,7 @@ fn response(stop: &Stop) -> (u16, Code) {
 
 fn rule(why: &Interruption) -> (u16, Code) {
     match &why.action {
+        Disruption::Deny { status } if why.by_score => (*status, Code::Score),
         Disruption::Deny { status } => (*status, Code::Blocked),
         Disruption::Redirect { status, .. } => (*status, Code::RuleRedirect),
         Disruption::Drop => (403, Code::RuleDrop),

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+pub use tokio_rustls::client::TlsStream as OriginStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::net::{Alpn, Host};
@@ -165,7 +165,7 @@ impl OriginTls {
         io: T,
         host: &Host,
         offer: Offer,
-    ) -> Result<(TlsStream<T>, Negotiated, Option<CertificateInfo>), Refusal> {
+    ) -> Result<(OriginStream<T>, Negotiated, Option<CertificateInfo>), Refusal> {
         let name = match host {
             Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| Refusal::Certificate {
                 code: "name_mismatch",

@@ -106,8 +106,13 @@ fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, st
 
 fn disrupt(program: &Program, rule: &Rule, action: Disruption, state: &mut State) -> Effect {
     if state.interruption.is_none() {
-        state.interruption =
-            Some(Interruption { phase: rule.phase, action, rule: rule.id, reason: rule.message.clone() });
+        state.interruption = Some(Interruption {
+            phase: rule.phase,
+            action,
+            rule: rule.id,
+            by_score: false,
+            reason: rule.message.clone(),
+        });
     }
     if program.mode == Mode::Block { Effect::Stop } else { Effect::GoOn }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::clean::Clean;
 use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
 use super::interest::Interest;
@@ -30,6 +31,7 @@ const PARANOIA_LEVEL: u8 = 1;
 const INBOUND_THRESHOLD: i64 = 5;
 const OUTBOUND_THRESHOLD: i64 = 4;
 
+/// Compiles the tree. Errors go to `problems`; the program is of use only when there are none.
 pub(crate) fn compile<'a>(
     tree: &ast::Program,
     sources: &'a Sources,
@@ -40,62 +42,14 @@ pub(crate) fn compile<'a>(
     let setup = tree.setup.unwrap_or_default();
     let paranoia_level =
         settings.paranoia_level.or(setup.paranoia_level).unwrap_or(PARANOIA_LEVEL).clamp(1, 4);
+    let inbound = settings.inbound_threshold.or(setup.inbound_threshold);
+    let outbound = settings.outbound_threshold.or(setup.outbound_threshold);
     let known = Known::gather(tree, problems);
     let mut builder = Builder { sources, pipelines: Pipelines::new(), rules: Vec::new(), leaves: Vec::new() };
-    let mut infos = Vec::new();
-    for set in &tree.sets {
-        for rule in &set.rules {
-            infos.push(RuleInfo {
-                id: rule.id.value,
-                set: set.name.clone(),
-                file: sources.files.get(set.place.file).map_or_else(String::new, |file| file.name.clone()),
-                phase: rule.phase.value,
-                message: rule.message.clone(),
-                severity: rule.severity.map(ast::Severity::name),
-                paranoia_level: rule.level(),
-                tags: rule.tags().to_vec(),
-                shadow: set.mode.or(rule.mode).is_some(),
-                active: rule.level() <= paranoia_level,
-            });
-        }
-    }
-    let mut phases: [Phase; 5] = Default::default();
-    let mut excludes = Vec::new();
-    for (phase, name) in phases.iter_mut().zip(PHASES) {
-        let (first, first_leaf) = (builder.rules.len(), builder.leaves.len());
-        for set in &tree.sets {
-            let set_name: Arc<str> = set.name.as_str().into();
-            for rule in set.rules.iter().filter(|rule| rule.phase.value == name) {
-                // Also what the paranoia level leaves out has to be right.
-                let keep = rule.level() <= paranoia_level;
-                builder.rule(rule, set, &set_name, keep, problems);
-                if keep {
-                    excludes.push(rule);
-                }
-            }
-        }
-        *phase = Phase { rules: first..builder.rules.len(), first_leaf };
-    }
-    let Builder { mut pipelines, mut rules, leaves, .. } = builder;
-    let select =
-        Selection { rules: &rules.iter().map(|r| (r.id, r.tags.clone())).collect::<Vec<_>>(), known: &known };
-    for (index, source) in excludes.iter().enumerate() {
-        for at in &source.then {
-            if let ast::Action::Exclude(action) = &at.value {
-                let rules_out = select.choose(&action.rules, &action.tags, problems);
-                let targets = action.variables.clone().into();
-                rules[index].then.push(Action::Exclude { rules: rules_out, targets });
-            }
-        }
-    }
-    let exclusions = tree
-        .exclusions
-        .iter()
-        .flat_map(|set| &set.exclusions)
-        .map(|exclusion| select.exclusion(exclusion, problems))
-        .collect();
+    let (phases, kept) = builder.phases(tree, paranoia_level, problems);
+    let Builder { mut pipelines, mut rules, mut leaves, .. } = builder;
+    let exclusions = exclusions(tree, &kept, &mut rules, &known, problems);
     pipelines.assign(&leaves);
-    let mut leaves = leaves;
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
@@ -111,26 +65,62 @@ pub(crate) fn compile<'a>(
         phases,
         mentioned,
         looks_at_request_body: looks_at(Collection::is_request_body),
-        looks_at_response_body: looks_at(|c| c == Collection::ResponseBody),
+        looks_at_response_body: looks_at(|collection| collection == Collection::ResponseBody),
         pipelines,
         interests,
         prefilters,
         unconditional: unconditional.words,
         exclusions,
+        clean: (!plain).then(Clean::default),
         mode: settings.mode,
         paranoia_level,
-        inbound_threshold: settings
-            .inbound_threshold
-            .or(setup.inbound_threshold)
-            .unwrap_or(INBOUND_THRESHOLD),
-        outbound_threshold: settings
-            .outbound_threshold
-            .or(setup.outbound_threshold)
-            .unwrap_or(OUTBOUND_THRESHOLD),
+        inbound_threshold: inbound.unwrap_or(INBOUND_THRESHOLD),
+        outbound_threshold: outbound.unwrap_or(OUTBOUND_THRESHOLD),
         rules,
         leaves,
     };
-    Some((program, infos))
+    Some((program, infos(tree, sources, paranoia_level)))
+}
+
+/// All rules as listings show them.
+fn infos(tree: &ast::Program, sources: &Sources, paranoia_level: u8) -> Vec<RuleInfo> {
+    let of = |set: &ast::RuleSet, rule: &ast::Rule| RuleInfo {
+        id: rule.id.value,
+        set: set.name.clone(),
+        file: sources.files.get(set.place.file).map_or_else(String::new, |file| file.name.clone()),
+        phase: rule.phase.value,
+        message: rule.message.clone(),
+        severity: rule.severity.map(ast::Severity::name),
+        paranoia_level: rule.level(),
+        tags: rule.tags().to_vec(),
+        shadow: set.mode.or(rule.mode).is_some(),
+        active: rule.level() <= paranoia_level,
+    };
+    tree.sets.iter().flat_map(|set| set.rules.iter().map(move |rule| of(set, rule))).collect()
+}
+
+/// What exclusion files and `exclude` actions take out, now that all rules have numbers. The
+/// actions join their rules; `kept` are the sources of `rules`.
+fn exclusions(
+    tree: &ast::Program,
+    kept: &[&ast::Rule],
+    rules: &mut [Rule],
+    known: &Known,
+    problems: &mut Problems,
+) -> Vec<Exclusion> {
+    let numbered: Vec<_> = rules.iter().map(|rule| (rule.id, rule.tags.clone())).collect();
+    let selection = Selection { rules: &numbered, known };
+    for (rule, source) in rules.iter_mut().zip(kept) {
+        for at in &source.then {
+            if let ast::Action::Exclude(action) = &at.value {
+                let chosen = selection.choose(&action.rules, &action.tags, problems);
+                let targets = action.variables.clone().into();
+                rule.then.push(Action::Exclude { rules: chosen, targets });
+            }
+        }
+    }
+    let files = tree.exclusions.iter().flat_map(|set| &set.exclusions);
+    files.map(|exclusion| selection.exclusion(exclusion, problems)).collect()
 }
 
 fn collections() -> impl Iterator<Item = Collection> {
@@ -297,6 +287,33 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Builds all rules phase by phase, and returns the phases and the rules that were kept.
+    fn phases<'t>(
+        &mut self,
+        tree: &'t ast::Program,
+        paranoia_level: u8,
+        problems: &mut Problems,
+    ) -> ([Phase; 5], Vec<&'t ast::Rule>) {
+        let mut phases: [Phase; 5] = Default::default();
+        let mut kept = Vec::new();
+        for (phase, name) in phases.iter_mut().zip(PHASES) {
+            let (first, first_leaf) = (self.rules.len(), self.leaves.len());
+            for set in &tree.sets {
+                let set_name: Arc<str> = set.name.as_str().into();
+                for rule in set.rules.iter().filter(|rule| rule.phase.value == name) {
+                    // What the paranoia level leaves out has to be right all the same.
+                    let keep = rule.level() <= paranoia_level;
+                    self.rule(rule, set, &set_name, keep, problems);
+                    if keep {
+                        kept.push(rule);
+                    }
+                }
+            }
+            *phase = Phase { rules: first..self.rules.len(), first_leaf };
+        }
+        (phases, kept)
+    }
+
     fn rule(
         &mut self,
         source: &ast::Rule,
@@ -357,10 +374,11 @@ impl Builder<'_> {
             }
         };
         let targets: Vec<Target> = source.variables.iter().map(|at| at.value.clone()).collect();
-        let steps = source.transformations.iter().flatten().map(|at| at.value.0);
+        let steps: Vec<_> = source.transformations.iter().flatten().map(|at| at.value.0).collect();
         let leaf = Leaf {
             rule: self.rules.len(),
-            pipeline: self.pipelines.node(steps),
+            pipeline: self.pipelines.node(steps.iter().copied()),
+            steps,
             need: operator.need(),
             operator,
             negate: source.negate.unwrap_or(false),

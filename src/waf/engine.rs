@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::clean::Clean;
 use super::exclusion::Exclusion;
 use super::input::ConnectionFacts;
 use super::interest::Interest;
@@ -96,6 +97,8 @@ pub(crate) struct Program {
     /// Rules that run without waiting for a candidate.
     pub unconditional: Vec<u64>,
     pub exclusions: Vec<Exclusion>,
+    /// None for the plain evaluation that tests compare with.
+    pub clean: Option<Clean>,
     pub mode: Mode,
     pub paranoia_level: u8,
     pub inbound_threshold: i64,
@@ -125,12 +128,13 @@ impl Engine {
         Engine::compile_with(sources, settings, false)
     }
 
-    /// With `plain`, without prefilters: the slow path that the fast one is tested against.
-    pub(crate) fn compile_with(
-        sources: &Sources,
-        settings: &Settings,
-        plain: bool,
-    ) -> Result<Engine, Vec<LoadError>> {
+    /// Without prefilters and memory: slower by far, and the same in every outcome. The fast path
+    /// is tested against this.
+    pub fn compile_plain(sources: &Sources, settings: &Settings) -> Result<Engine, Vec<LoadError>> {
+        Engine::compile_with(sources, settings, true)
+    }
+
+    fn compile_with(sources: &Sources, settings: &Settings, plain: bool) -> Result<Engine, Vec<LoadError>> {
         let mut problems = lang::problems(sources);
         let tree = lang::read(sources, &mut problems);
         let compiled = super::compile::compile(&tree, sources, settings, plain, &mut problems);

@@ -4,6 +4,7 @@ use super::engine::Program;
 use super::operator::Hit;
 use super::rule::{Condition, Leaf};
 use super::scratch::{Matched, Scratch};
+use super::transformation::Transformation;
 use super::variable::Live;
 use super::variable::store::Span;
 use super::variable::target::{Role, Target};
@@ -117,7 +118,8 @@ impl Evaluation<'_> {
     fn each_step(&mut self, index: usize, raw: Span, named: impl Fn(&mut Evaluation) -> Named) {
         self.test(index, raw, &named);
         let mut span = raw;
-        for transformation in self.program.pipelines.steps(self.program.leaves[index].pipeline) {
+        let program = self.program;
+        for transformation in &program.leaves[index].steps {
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);
@@ -135,8 +137,9 @@ impl Evaluation<'_> {
                 Role::Exclude => {}
                 Role::Count => {
                     let count = self.count(index, target);
-                    let raw = self.scratch.store.keep(count.to_string().as_bytes());
-                    let name = self.scratch.store.keep(format!("&{}", target.text).as_bytes());
+                    let store = &mut self.scratch.store;
+                    let raw = store.keep_text(format_args!("{count}"));
+                    let name = store.keep_text(format_args!("&{}", target.text));
                     self.try_live(index, name, raw);
                 }
                 Role::Include => {
@@ -154,13 +157,13 @@ impl Evaluation<'_> {
         if leaf.multi_match {
             return self.each_step(index, raw, named);
         }
-        let span = self.transform(leaf.pipeline, raw);
+        let span = self.transform(&leaf.steps, raw);
         self.test(index, span, named);
     }
 
-    fn transform(&mut self, pipeline: usize, raw: Span) -> Span {
+    fn transform(&mut self, steps: &[&Transformation], raw: Span) -> Span {
         let mut span = raw;
-        for transformation in self.program.pipelines.steps(pipeline) {
+        for transformation in steps {
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);

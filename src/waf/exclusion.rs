@@ -68,17 +68,37 @@ fn host_matches(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// The path must match as sent and as an origin may resolve it: `/editor/../admin` must not
-/// enjoy what was meant for `/editor/*`.
+/// The path must match as sent and as an origin may resolve it: neither `/editor/../admin` nor
+/// `/editor/..;x/admin`, where `;` begins a parameter, may enjoy what was meant for `/editor/*`.
 fn path_matches(pattern: &str, path: &[u8]) -> bool {
     if !glob(pattern.as_bytes(), path) {
         return false;
     }
-    let mut resolved = Vec::new();
-    match transformation::find("normalise_path_win") {
-        Some(normalise) if (normalise.apply)(path, &mut resolved) => glob(pattern.as_bytes(), &resolved),
-        _ => true,
+    let resolves_to_match = |path: &[u8]| {
+        let mut resolved = Vec::new();
+        match transformation::find("normalise_path_win") {
+            Some(normalise) if (normalise.apply)(path, &mut resolved) => glob(pattern.as_bytes(), &resolved),
+            _ => true,
+        }
+    };
+    resolves_to_match(path) && (!path.contains(&b';') || resolves_to_match(&without_parameters(path)))
+}
+
+/// Each segment up to its first `;`.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut skip = false;
+    for &byte in path {
+        skip = match byte {
+            b'/' | b'\\' => false,
+            b';' => true,
+            _ => skip,
+        };
+        if !skip {
+            plain.push(byte);
+        }
     }
+    plain
 }
 
 /// `*` stands for any bytes. Time is bounded by the product of the lengths.
@@ -132,6 +152,9 @@ mod tests {
             ("/editor/*", "/admin", false),
             ("/editor/*", "/editor/../admin", false),
             ("/editor/*", "/editor/..\\..\\admin", false),
+            ("/editor/*", "/editor/..;/admin", false),
+            ("/editor/*", "/editor/..;a=b/..;c/admin", false),
+            ("/editor/*", "/editor/a;b=c/save", true),
             ("*/save", "/a/save", true),
             ("/a*b*c", "/axxbyybzzc", true),
             ("/a", "/a/", false),

@@ -81,7 +81,7 @@ fn steps(program: &Program, matched: &Matched, store: &Store) -> Vec<Step> {
     let leaf = &program.leaves[matched.leaf];
     let mut value = store.get(matched.raw).to_vec();
     let mut steps = Vec::new();
-    for transformation in program.pipelines.steps(leaf.pipeline) {
+    for transformation in &leaf.steps {
         // A multi-match may have hit between two steps.
         if leaf.multi_match && value == store.get(matched.transformed) {
             break;

@@ -6,6 +6,7 @@ mod act;
 mod bits;
 pub mod body;
 pub mod bytes;
+mod clean;
 mod compile;
 pub mod engine;
 mod evaluate;

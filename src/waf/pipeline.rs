@@ -61,18 +61,6 @@ impl Pipelines {
         at
     }
 
-    /// The node's transformations in order.
-    pub fn steps(&self, node: usize) -> Vec<&'static Transformation> {
-        let mut steps = Vec::new();
-        let mut at = node;
-        while let Some(step) = self.nodes[at].step {
-            steps.push(step.transformation);
-            at = self.nodes[at].parent;
-        }
-        steps.reverse();
-        steps
-    }
-
     /// Tells each node which leaves it serves, and what can change below it.
     pub fn assign(&mut self, leaves: &[Leaf]) {
         // Children come after their parents.

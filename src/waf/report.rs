@@ -17,6 +17,9 @@ pub struct Interruption {
     pub action: Disruption,
     /// The rule that decided; for an anomaly score, the highest scoring rule that matched.
     pub rule: u32,
+    /// The score reached its threshold; otherwise the rule's own action decided.
+    #[serde(default)]
+    pub by_score: bool,
     /// One sentence for a person.
     pub reason: String,
 }

@@ -6,6 +6,7 @@ use super::lang::ast::Severity;
 use super::operator::{Need, Operator};
 use super::report::PhaseName;
 use super::template::Template;
+use super::transformation::Transformation;
 use super::variable::target::Target;
 
 /// One compiled rule. Rules stand in the order in which they run: by phase, then by file, then
@@ -41,8 +42,9 @@ pub(crate) enum Condition {
 pub(crate) struct Leaf {
     pub rule: usize,
     pub targets: Vec<Target>,
-    /// The node of the transformation tree.
+    /// The node of the transformation tree, and its transformations in order.
     pub pipeline: usize,
+    pub steps: Vec<&'static Transformation>,
     pub operator: Box<dyn Operator>,
     pub need: Need,
     pub negate: bool,

@@ -7,6 +7,7 @@
 
 use super::bits;
 use super::bytes::ByteSet;
+use super::clean;
 use super::engine::Program;
 use super::prefilter::Prefilter;
 use super::scratch::{Buffer, Candidate, Scratch};
@@ -20,21 +21,55 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         if interest.any.is_empty() {
             continue;
         }
-        let key = scratch.store.get(value.key);
-        interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
-        drop_below(&mut scratch.applicable, first_leaf);
-        if scratch.applicable.iter().all(|word| *word == 0) {
+        let (key, bytes) = (scratch.store.get(value.key), scratch.store.get(value.value));
+        let clean = program.clean.as_ref().filter(|_| key.len() + bytes.len() <= clean::LONGEST);
+        let name = clean.map(|clean| clean.name(value.collection as u8, first_leaf, key, bytes));
+        if let (Some(clean), Some(name)) = (clean, name)
+            && clean.knows(name)
+        {
             continue;
         }
-        if scratch.buffers.is_empty() {
-            scratch.buffers.push(Buffer::default());
+        interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
+        drop_below(&mut scratch.applicable, first_leaf);
+        let known = scratch.candidates.len();
+        if scratch.applicable.iter().any(|word| *word != 0) {
+            if scratch.buffers.is_empty() {
+                scratch.buffers.push(Buffer::default());
+            }
+            scratch.buffers[0].original = Some(value.value);
+            let filter = &program.prefilters[usize::from(value.collection.is_response())];
+            let mut walk = Walk { program, filter, scratch, value: number as u32, used: 1 };
+            walk.start(0);
+            walk.node(0, At { buffer: 0, folded: false });
         }
-        scratch.buffers[0].original = Some(value.value);
-        let filter = &program.prefilters[usize::from(value.collection.is_response())];
-        let mut walk = Walk { program, filter, scratch, value: number as u32, used: 1 };
-        walk.start(0);
-        walk.node(0, At { buffer: 0, folded: false });
+        if let (Some(clean), Some(name)) = (clean, name) {
+            keep_matching(program, scratch, known);
+            if scratch.candidates.len() == known {
+                clean.learn(name);
+            }
+        }
+        for at in known..scratch.candidates.len() {
+            let leaf = &program.leaves[scratch.candidates[at].leaf as usize];
+            if leaf.wakes {
+                bits::insert(&mut scratch.awake, leaf.rule);
+            }
+        }
     }
+}
+
+/// Drops the candidates from number `from` on that their operators do not match. A short value
+/// is worth asking about at once, for the answer can be remembered.
+fn keep_matching(program: &Program, scratch: &mut Scratch, from: usize) {
+    let mut kept = from;
+    for at in from..scratch.candidates.len() {
+        let candidate = scratch.candidates[at];
+        let leaf = &program.leaves[candidate.leaf as usize];
+        if leaf.operator.evaluate(scratch.store.get(candidate.span)).is_some() != leaf.negate {
+            scratch.candidates[kept] = candidate;
+            kept += 1;
+        }
+    }
+    scratch.candidates.truncate(kept);
 }
 
 fn drop_below(words: &mut [u64], bit: usize) {
@@ -198,9 +233,6 @@ impl Walk<'_> {
         };
         self.scratch.buffers[at.buffer].kept[side] = Some(span);
         self.scratch.candidates.push(Candidate { leaf: leaf as u32, value: self.value, span });
-        if plain.wakes {
-            bits::insert(&mut self.scratch.awake, plain.rule);
-        }
     }
 }
 

@@ -111,7 +111,7 @@ thread_local! {
 }
 
 /// Idle scratches per thread; beyond that memory goes back.
-const POOLED: usize = 64;
+const POOLED: usize = 32;
 
 pub(crate) fn take() -> Box<Scratch> {
     POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop()).ok().flatten().unwrap_or_default()

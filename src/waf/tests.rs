@@ -142,6 +142,10 @@ fn thresholds_and_paranoia_come_from_settings_then_setup_then_defaults() {
     assert!(stops(&engine, "/?q=x", &[]));
     assert_eq!(engine.rules().filter(|rule| rule.active).count(), 3);
     assert_eq!(compile_all(&files[..1], &Settings::default()).thresholds(), (5, 4));
+    let [rules, core] = files.clone();
+    let engine = compile_all(&[rules, core, json!({"setup": {"paranoia_level": 1}})], &Settings::default());
+    assert_eq!((engine.paranoia_level(), engine.thresholds()), (1, (11, 7)), "a later setup overrides");
+    let engine = compile_all(&files, &settings);
     assert_ne!(engine.fingerprint(), compile_all(&files, &Settings::default()).fingerprint());
 }
 

@@ -226,6 +226,7 @@ impl Transaction {
             phase,
             action: Disruption::Deny { status: 403 },
             rule: rule.map_or(0, |rule| rule.id),
+            by_score: true,
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
     }

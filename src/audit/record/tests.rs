@@ -43,6 +43,7 @@ pub(crate) fn blocked(seed: u8, matches: Vec<Match>) -> Record {
             phase: PhaseName::RequestBody,
             action: crate::waf::report::Disruption::Deny { status: 403 },
             rule: 120010,
+            by_score: true,
             reason: "inbound score 5 of 5".into(),
         }),
         detection_only: false,

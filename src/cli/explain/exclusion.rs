@@ -16,8 +16,7 @@ pub(super) fn file(report: &Report) -> Option<Value> {
     let mut left = side.total(report);
     let mut chosen = Vec::new();
     // A rule that stops by itself gives its own message as the reason; a score adds to it.
-    let by_rule =
-        report.matches.iter().any(|m| m.rule == interruption.rule && m.message == interruption.reason);
+    let by_rule = !interruption.by_score;
     if by_rule {
         chosen.push(interruption.rule);
         left -= rules.iter().find(|(rule, _)| *rule == interruption.rule).map_or(0, |(_, points)| *points);

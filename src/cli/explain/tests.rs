@@ -70,18 +70,19 @@ fn the_exclusion_has_the_fewest_rules_that_suffice_and_all_their_matches() {
         one.exclusion = format!(r#"{{"rules":[{rule}],"variables":["{variable}"],"hosts":["shop.test"]}}"#);
         one
     };
+    let score = "rule 1 (anomaly score)";
     let excluded = |total: i64, reason: &str, matches: Vec<crate::waf::report::Match>| {
         let mut record = blocked(1, matches);
         let report = record.waf.as_mut().unwrap();
         report.ledger.inbound = total;
         let interruption = report.interruption.as_mut().unwrap();
         interruption.rule = 1;
+        interruption.by_score = reason == score;
         interruption.reason = reason.to_owned();
         exclusion::file(report).map(|file| file["exclusions"].clone())
     };
     let entry = |rule: u32, variables: &[&str]| json!({ "rules": [rule], "variables": variables, "hosts": ["shop.test"], "reason": "matched legitimate traffic" });
     let (a, b) = ("args:a", "args:b");
-    let score = "rule 1 (anomaly score)";
     assert_eq!(excluded(5, score, vec![part(1, 2, a), part(2, 3, a)]), Some(json!([entry(2, &[a])])));
     assert_eq!(
         excluded(10, score, vec![part(1, 5, a), part(2, 5, b)]),

@@ -7,8 +7,12 @@
 //!
 //! Argument: `true`. Example: `{"detect_sqli": true}`.
 
+use std::collections::HashSet;
 use std::panic::catch_unwind;
+use std::sync::LazyLock;
 
+use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::waf::bytes::ByteSet;
@@ -48,6 +52,56 @@ const SQL_MARKS: ByteSet = ByteSet::range(b'a', b'z')
     .union(ByteSet::range(b'0', b'9'))
     .complement();
 
+/// Prose, names, dates and paths are made of these. What is left out are quotes, brackets,
+/// semicolons, variables, comments and logical operators.
+const QUIET: ByteSet = ByteSet::range(b'a', b'z')
+    .union(ByteSet::range(b'A', b'Z'))
+    .union(ByteSet::range(b'0', b'9'))
+    .union(ByteSet::range(0x80, 0xff))
+    .union(ByteSet::of(b" \t\r\n_.,-:/+=?%~&"));
+
+/// The words of which some fingerprint of quiet bytes needs one: without a token of these kinds
+/// (statements, unions, groups, logic, procedural words, keywords, named variables, collations)
+/// no fingerprint is an attack. A phrase stands here with its longest word. In upper case.
+static TELLING: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| {
+    let kinds = b"EUB&TkvA";
+    SQL_KEYWORDS
+        .iter()
+        .filter(|keyword| kinds.contains(&keyword.token_type))
+        .filter_map(|keyword| {
+            keyword
+                .word
+                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .max_by_key(|word| word.len())
+        })
+        .filter(|word| !word.is_empty())
+        .map(str::as_bytes)
+        .collect()
+});
+
+/// True for a value that the tokeniser surely finds nothing in. It is some ten times faster
+/// than the tokeniser, and most values of real traffic are quiet.
+fn is_quiet(value: &[u8]) -> bool {
+    let doubled = |mark: &[u8; 2]| memmem::find(value, mark).is_some();
+    if !value.iter().all(|&byte| QUIET.contains(byte)) || doubled(b"--") || doubled(b"&&") {
+        return false;
+    }
+    let mut upper = [0; 32];
+    value.split(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_')).all(|word| {
+        // The tail of a word that is longer than any keyword may still be one, behind a number.
+        let tail = &word[word.len().saturating_sub(upper.len())..];
+        let upper = &mut upper[..tail.len()];
+        upper.copy_from_slice(tail);
+        upper.make_ascii_uppercase();
+        if !word.first().is_some_and(u8::is_ascii_digit) {
+            return tail.len() < word.len() || !TELLING.contains(&*upper);
+        }
+        // A number may end anywhere inside the word and a keyword begin there.
+        upper.iter().all(u8::is_ascii_digit)
+            || (0..upper.len()).all(|at| upper[at].is_ascii_digit() || !TELLING.contains(&upper[at..]))
+    })
+}
+
 /// Tags and comments begin with `<`; an attribute that could do harm has `=` before its value.
 const HTML_MARKS: ByteSet = ByteSet::of(b"<=");
 
@@ -57,6 +111,9 @@ impl Operator for DetectSqli {
             return None;
         }
         let head = &value[..value.len().min(SQL_BYTES)];
+        if is_quiet(head) {
+            return None;
+        }
         let note = match catch_unwind(|| libinjectionrs::detect_sqli(head)) {
             Ok(result) if !result.is_injection() => return None,
             Ok(result) => result.fingerprint.map(|fingerprint| fingerprint.as_str().to_owned()),
@@ -196,11 +253,79 @@ mod tests {
         proptest::collection::vec(word, 0..8).prop_map(|words| words.concat().into_bytes())
     }
 
+    /// A known attack's token kinds, each filled with a word of its kind and none that is loud.
+    fn quiet_sql() -> impl Strategy<Value = Vec<u8>> {
+        let attacks: Vec<&[u8]> = SQL_KEYWORDS
+            .iter()
+            .filter(|keyword| keyword.token_type == b'F')
+            .map(|keyword| &keyword.word.as_bytes()[1..])
+            .filter(|kinds| kinds.iter().all(|kind| b"N1KOVAFTEUB&.,".contains(kind)))
+            .collect();
+        let space = proptest::sample::select(vec![" ", "\n", "", "  ", " -", "/", ":"]);
+        let draw =
+            (proptest::sample::select(attacks), any::<[u16; 5]>(), proptest::collection::vec(space, 5));
+        draw.prop_map(|(kinds, picks, spaces)| {
+            let mut text = Vec::new();
+            for ((kind, pick), space) in kinds.iter().zip(picks).zip(spaces) {
+                let pick = usize::from(pick);
+                let plain: &[&str] = match kind {
+                    b'N' => &["foo", "x", "caf\u{e9}", "n", "q"],
+                    b'1' => &["1", "2.5", "1e5", "0x1f", "7"],
+                    b'.' => &["."],
+                    b',' => &[","],
+                    b'O' if pick % 3 == 0 => &["=", "+", "-", "%", "~", "&"],
+                    b'&' if pick % 3 == 0 => &["&&"],
+                    _ => &[],
+                };
+                let word = if plain.is_empty() {
+                    let of_kind = |keyword: &&libinjectionrs::sqli::sqli_data::Keyword| {
+                        keyword.token_type.eq_ignore_ascii_case(kind)
+                            && keyword.word.bytes().all(|byte| QUIET.contains(byte))
+                    };
+                    let words: Vec<_> = SQL_KEYWORDS.iter().filter(of_kind).collect();
+                    words[pick % words.len()].word
+                } else {
+                    plain[pick % plain.len()]
+                };
+                text.extend_from_slice(word.to_ascii_lowercase().as_bytes());
+                text.extend_from_slice(space.as_bytes());
+            }
+            text
+        })
+    }
+
+    #[test]
+    fn most_plain_values_are_quiet() {
+        for value in [
+            "John Smith",
+            "2024-01-02 10:11:12",
+            "New York, NY",
+            "/a/b.html?c=d",
+            "caf\u{e9} au lait",
+            "en-GB",
+        ] {
+            assert!(is_quiet(value.as_bytes()), "{value}");
+        }
+        for value in [
+            "1 union select 2",
+            "O'Brien",
+            "a--b",
+            "1or 1",
+            "1e5or 1",
+            "a&&b",
+            "order by 1",
+            "current_date",
+            "x;y",
+        ] {
+            assert!(!is_quiet(value.as_bytes()), "{value}");
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 8_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn turning_values_away_early_loses_no_hit(sql in sql(), html in html()) {
+        fn turning_values_away_early_loses_no_hit(sql in prop_oneof![sql(), quiet_sql()], html in html()) {
             let (sqli, xss) = (DetectSqli, DetectXss);
             let plain = libinjectionrs::detect_sqli(&sql).is_injection();
             prop_assert_eq!(sqli.evaluate(&sql).is_some(), plain, "{:?}", sql.escape_ascii().to_string());

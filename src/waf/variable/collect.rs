@@ -18,13 +18,9 @@ pub(crate) struct Notes {
 }
 
 pub(crate) fn connection(store: &mut Store, facts: &ConnectionFacts) {
-    use std::io::Write;
     let address = |store: &mut Store, collection: C, ip: std::net::IpAddr| {
-        let start = store.bytes.len();
-        // Writing to a vector cannot fail.
-        let _ = write!(store.bytes, "{ip}");
-        let end = store.bytes.len();
-        store.add(collection, Span::default(), Span { start, end });
+        let span = store.keep_text(format_args!("{ip}"));
+        store.add(collection, Span::default(), span);
     };
     address(store, C::RemoteAddr, facts.client_ip);
     store.add_number(C::RemotePort, u64::from(facts.client_port));

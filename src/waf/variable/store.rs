@@ -67,13 +67,18 @@ impl Store {
         self.add(collection, Span::default(), value);
     }
 
-    pub fn add_number(&mut self, collection: Collection, number: u64) {
+    /// Writes a text in.
+    pub fn keep_text(&mut self, text: std::fmt::Arguments) -> Span {
         use std::io::Write;
         let start = self.bytes.len();
         // Writing to a vector cannot fail.
-        let _ = write!(self.bytes, "{number}");
-        let end = self.bytes.len();
-        self.add(collection, Span::default(), Span { start, end });
+        let _ = self.bytes.write_fmt(text);
+        Span { start, end: self.bytes.len() }
+    }
+
+    pub fn add_number(&mut self, collection: Collection, number: u64) {
+        let span = self.keep_text(format_args!("{number}"));
+        self.add(collection, Span::default(), span);
     }
 
     /// The values of a collection.

@@ -26,11 +26,15 @@ pub fn file(node: &Node, program: &mut Program, problems: &mut Problems) {
         ["rules"] => program.sets.extend(rule_set(node, problems)),
         ["exclusions"] => program.exclusions.extend(exclusion::exclusion_set(node, problems)),
         ["setup"] => {
-            let setup = setup(node, problems);
-            if program.setup.is_some() {
-                problems.add(node.place, "a second file with `setup`; there can be one");
+            // A later file, the user's, overrides an earlier one, the core's.
+            if let Some(setup) = setup(node, problems) {
+                let before = program.setup.unwrap_or_default();
+                program.setup = Some(Setup {
+                    paranoia_level: setup.paranoia_level.or(before.paranoia_level),
+                    inbound_threshold: setup.inbound_threshold.or(before.inbound_threshold),
+                    outbound_threshold: setup.outbound_threshold.or(before.outbound_threshold),
+                });
             }
-            program.setup = setup.or(program.setup);
         }
         [] => problems.add(node.place, "the file has none of the keys `rules`, `exclusions` and `setup`"),
         _ => problems.add(

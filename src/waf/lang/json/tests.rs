@@ -181,3 +181,65 @@ fn all_mistakes_of_all_files_come_in_one_go() {
         assert!(error.starts_with(expect), "{error}\n{expect}");
     }
 }
+
+/// A document that uses most of the language, in pieces that can be taken out or repeated.
+fn pieces() -> Vec<String> {
+    let text = r#"{"$schema":"s","name":"n","version":"1","mode":"detect","rules":[{"id":900001,"phase":"request_body",
+        "message":"m","severity":"critical","paranoia_level":2,"tags":["t"],"when":{"all":[{"variables":["args","!args:/x/",
+        "&tx:a","xml:/*"],"transformations":["lowercase","none"],"operator":{"rx":"a(b)"},"capture":true},{"not":{"any":[
+        {"variables":["request_body"],"operator":{"pm":["a","b"]}}]}}]},"then":["score",{"set":{"tx.a":"%{tx.1}"}},
+        {"exclude":{"rules":[900001,"1-900002"]}},{"redirect":{"location":"/%{matched_var}"}}],
+        "examples":{"match":["GET /"],"no_match":[{"response":"200"}]}}]}"#;
+    let mut pieces = vec![String::new()];
+    for c in text.chars() {
+        if "{}[]:,\"".contains(c) {
+            pieces.extend([c.to_string(), String::new()]);
+        } else if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever is left of a rule file, loading it ends with an engine or with errors that
+    /// stand in the file.
+    #[test]
+    fn no_text_breaks_the_loader(
+        edits in proptest::collection::vec((0usize..2000, 0usize..2000, 0u8..4), 0..6),
+        text in ".{0,20}",
+    ) {
+        let mut pieces = pieces();
+        for (at, from, kind) in edits {
+            let (at, from) = (at % pieces.len(), from % pieces.len());
+            let copy = pieces[from].clone();
+            match kind {
+                0 => drop(pieces.remove(at)),
+                1 => pieces.insert(at, copy),
+                2 => pieces[at] = copy,
+                _ => pieces[at].clone_from(&text),
+            }
+        }
+        let whole = pieces.concat();
+        let files = vec![Source { name: "f".into(), text: whole.clone() }];
+        if let Err(errors) = Engine::compile(&Sources { files, ..Sources::default() }, &Settings::default()) {
+            proptest::prop_assert!(!errors.is_empty());
+            for error in errors {
+                let line = whole.split('\n').nth(error.line.wrapping_sub(1));
+                proptest::prop_assert!(line.is_some(), "{error}");
+                proptest::prop_assert!(error.column >= 1, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_breaks_a_parser_of_small_languages(text in ".{0,40}") {
+        use crate::waf::{example::Exchange, lang::ast::Example, template::Template, variable::target::Target};
+        let _ = Target::parse(&text);
+        let _ = Target::parse(&format!("args:{text}"));
+        let _ = Template::parse(&format!("%{{{text}"));
+        let _ = Exchange::parse(&Example { request: Some(text.clone()), response: Some(text) });
+    }
+}
