@@ -91,7 +91,14 @@ pub(super) fn extent(fill: Fill) -> Extent {
 }
 
 fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
-    case.decide(|tx| tx.request_body(&Body { bytes: text, extent, coding_error: problem }))
+    aside(text, || case.decide(|tx| tx.request_body(&Body { bytes: text, extent, coding_error: problem })))
+}
+
+/// Rules take tens of milliseconds for a megabyte; other connections of this worker do not wait
+/// for them.
+pub(super) fn aside<R>(text: &[u8], run: impl FnOnce() -> R) -> R {
+    const LARGE: usize = 128 * 1024;
+    if text.len() > LARGE { tokio::task::block_in_place(run) } else { run() }
 }
 
 fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &HeaderMap) -> Result<(), Stop> {

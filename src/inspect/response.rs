@@ -5,7 +5,7 @@ use http::Response;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::request::{UNKNOWN, coding, extent, protocol};
+use super::request::{UNKNOWN, aside, coding, extent, protocol};
 use super::window::{Fill, Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
@@ -71,5 +71,5 @@ pub async fn response(
 }
 
 fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
-    case.decide(|tx| tx.response_body(&Body { bytes: text, extent, coding_error: problem }))
+    aside(text, || case.decide(|tx| tx.response_body(&Body { bytes: text, extent, coding_error: problem })))
 }
