@@ -29,6 +29,7 @@ async fn any_protocol_on_one_leg_meets_any_protocol_on_the_other() {
                     let client = Client::new(Entry::HttpProxy, &proxy).versions(&[tls]);
                     let answer = client.get(http, "https://origin.test/").await;
                     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, HELLO), "{case}");
+                    assert_eq!(answer.version == http::Version::HTTP_2, http == Http::H2, "{case}");
                     let blocked =
                         client.send(http, "origin.test", attack::query().request("origin.test")).await;
                     attack::blocked(&case, &blocked);
@@ -39,6 +40,7 @@ async fn any_protocol_on_one_leg_meets_any_protocol_on_the_other() {
             assert_eq!(seen.len(), 4, "the origin saw only what was harmless");
             for seen in seen {
                 assert_eq!(seen.alpn.as_deref(), Some(origin_http.alpn()));
+                assert_eq!(seen.version == http::Version::HTTP_2, origin_http == Http::H2);
                 let version = if origin_tls == Tls::V12 { "TLSv1_2" } else { "TLSv1_3" };
                 assert_eq!(seen.tls.as_deref(), Some(version));
             }

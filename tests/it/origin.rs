@@ -293,6 +293,7 @@ async fn connections_to_the_origin_are_kept_and_used_again() {
             assert_eq!(client.get(Http::H1, &format!("https://origin.test/{turn}")).await.text(), HELLO);
         }
         assert_eq!(origin.seen().len(), 10);
+        assert!(origin.seen().iter().all(|seen| seen.connection <= 3), "{:?}", origin.seen());
         assert!(
             origin.handshakes() <= 3,
             "{origin_http:?}: {} handshakes for 10 requests",

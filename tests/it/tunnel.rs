@@ -81,7 +81,7 @@ async fn a_silent_tunnel_is_ended_by_its_own_time_limit() {
     let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
     assert_eq!(rest(&mut tunnel).await, b"", "closed without a byte");
     let record = proxy.record("the silence", |r| r["reason"] == "silent").await;
-    assert_eq!(record["stage"], "sniff", "{record}");
+    assert_eq!(record["target"], "origin.test:443", "{record}");
     assert_eq!(origin.connections(), 0);
 }
 

@@ -53,6 +53,7 @@ impl NoTunnel {
     pub fn status(&self) -> u16 {
         match self {
             NoTunnel::Http { status, .. } => status.as_u16(),
+            NoTunnel::Io(error) => panic!("no HTTP answer: {error}"),
             other => panic!("no HTTP answer: {other:?}"),
         }
     }

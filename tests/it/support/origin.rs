@@ -58,8 +58,6 @@ pub struct Seen {
 struct Record {
     connections: usize,
     handshakes: usize,
-    /// What failed in a handshake, in rustls's words.
-    refusals: Vec<String>,
     requests: Vec<Seen>,
 }
 
@@ -154,10 +152,6 @@ impl Origin {
         self.record.lock().unwrap().handshakes
     }
 
-    pub fn refusals(&self) -> Vec<String> {
-        self.record.lock().unwrap().refusals.clone()
-    }
-
     /// Lets one held answer go on: the next event of a stream, the answer of `/held`.
     pub fn release(&self) {
         self.gate.add_permits(1);
@@ -205,19 +199,17 @@ async fn accept(
             let Some(config) = tls else {
                 return serve(socket, Leg { connection, ..Leg::default() }, record, gate).await;
             };
-            match TlsAcceptor::from(config).accept(socket).await {
-                Ok(stream) => {
-                    record.lock().unwrap().handshakes += 1;
-                    let session = stream.get_ref().1;
-                    let leg = Leg {
-                        connection,
-                        sni: session.server_name().map(String::from),
-                        alpn: session.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned()),
-                        tls: session.protocol_version().map(|version| format!("{version:?}")),
-                    };
-                    serve(stream, leg, record, gate).await;
-                }
-                Err(error) => record.lock().unwrap().refusals.push(error.to_string()),
+            // A proxy that does not like the certificate says so in its own record.
+            if let Ok(stream) = TlsAcceptor::from(config).accept(socket).await {
+                record.lock().unwrap().handshakes += 1;
+                let session = stream.get_ref().1;
+                let leg = Leg {
+                    connection,
+                    sni: session.server_name().map(String::from),
+                    alpn: session.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned()),
+                    tls: session.protocol_version().map(|version| format!("{version:?}")),
+                };
+                serve(stream, leg, record, gate).await;
             }
         });
     }

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
@@ -110,6 +110,9 @@ impl Lab {
         if flaw == Leaf::IsACa {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }
+        if flaw == Leaf::IntermediateMissing {
+            params.custom_extensions.push(issuer_address("http://ca.test/issuing.crt"));
+        }
         params.use_authority_key_identifier_extension = flaw != Leaf::SelfSigned;
         let stranger;
         let (cert, above) = match flaw {
@@ -133,6 +136,15 @@ impl Lab {
     pub fn good(&self, names: &[&str]) -> Chain {
         self.leaf(names, Leaf::Good)
     }
+}
+
+/// Authority information access (RFC 5280 section 4.2.2.1): where the issuer's certificate can be had.
+fn issuer_address(url: &str) -> CustomExtension {
+    let tagged = |tag: u8, content: &[u8]| [&[tag, content.len() as u8], content].concat();
+    let method = [0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2];
+    let access = [&method, tagged(0x86, url.as_bytes()).as_slice()].concat();
+    let list = tagged(0x30, &tagged(0x30, &access));
+    CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], list)
 }
 
 fn authority(name: &str, path_len: Option<u8>) -> CertificateParams {

@@ -40,7 +40,6 @@ pub struct Setup {
     origin_ca: bool,
     ca: Option<PathBuf>,
     audit: String,
-    env: Vec<(String, String)>,
     dir: TempDir,
 }
 
@@ -56,7 +55,6 @@ impl Setup {
             origin_ca: true,
             ca: None,
             audit: "{dir}/audit.jsonl".into(),
-            env: Vec::new(),
             dir: TempDir::with_prefix("portward-it-").unwrap(),
         }
     }
@@ -140,11 +138,6 @@ impl Setup {
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Setup {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
     /// The folder everything of this proxy is in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -189,7 +182,7 @@ impl Setup {
         for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name);
         }
-        command.env("NO_COLOR", "1").envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.env("NO_COLOR", "1");
         command
     }
 
@@ -244,7 +237,7 @@ impl Setup {
         };
         stdout.ended();
         stderr.ended();
-        Refused { code: status.code(), stderr: stderr.text(), stdout: stdout.text() }
+        Refused { code: status.code(), stderr: stderr.text() }
     }
 }
 
@@ -253,7 +246,6 @@ impl Setup {
 pub struct Refused {
     pub code: Option<i32>,
     pub stderr: String,
-    pub stdout: String,
 }
 
 /// A running proxy; it is killed when dropped.
