@@ -22,6 +22,7 @@ use crate::audit::{Audit, Destination, WhenFull};
 use crate::ca::{CaDir, CaError};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
+use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
 use crate::net::Host;
 use crate::origin::{Dialer, Pool, Resolver};
@@ -49,8 +50,10 @@ pub enum StartError {
     Resolver(String),
     #[error("{0}: {source}\n  fix: make the file writable, or give --audit-log FILE", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
     Audit(#[from] crate::audit::AuditError),
-    #[error("the state directory {path} cannot be made: {source}")]
-    State { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the folder {path} of the audit log cannot be made: {source}\n  fix: give --audit-log FILE in a folder that can"
+    )]
+    AuditFolder { path: PathBuf, source: std::io::Error },
     #[error("the TLS server cannot be set up: {0}")]
     Tls(#[from] crate::tls::accept::LeafError),
     #[error("the system has no random bytes: {0}")]
@@ -99,7 +102,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         via: Via::new(random),
         limits: limits.clone(),
         draining: CancellationToken::new(),
-        tasks: TaskTracker::new(),
+        tasks: Tasks::default(),
     });
     let mut signals = Signals::watch().map_err(StartError::Signals)?;
     banner::print(&config, &gateway, &ca.status(now), &addresses);
@@ -128,9 +131,8 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     Ok(finished)
 }
 
-async fn drain(tasks: &TaskTracker, limit: Duration, stop: &mut Stop) -> bool {
-    tasks.close();
-    tokio::select! {
+async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {
+    let whole = tokio::select! {
         () = tasks.wait() => true,
         () = tokio::time::sleep(limit) => {
             tracing::warn!(left = tasks.len(), "the drain time is over; what is left is cut off");
@@ -140,7 +142,13 @@ async fn drain(tasks: &TaskTracker, limit: Duration, stop: &mut Stop) -> bool {
             tracing::warn!(left = tasks.len(), "told to stop again; what is left is cut off");
             false
         }
+    };
+    if !whole {
+        tasks.cut_off();
+        // Dropping what is left writes its records; a task in the middle of a step finishes that.
+        let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
     }
+    whole
 }
 
 struct Signals {
@@ -179,7 +187,7 @@ fn start_audit(config: &Config, metrics: Arc<Metrics>) -> Result<Audit, StartErr
         Some(path) => {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 std::fs::create_dir_all(parent)
-                    .map_err(|source| StartError::State { path: parent.to_owned(), source })?;
+                    .map_err(|source| StartError::AuditFolder { path: parent.to_owned(), source })?;
             }
             let file = crate::audit::FileConfig {
                 path: path.clone(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -59,8 +59,8 @@ pub async fn request(
         Patience::Pause(limits.window_pause)
     };
     let mut source = Timed::new(body, limits.body_idle);
-    if patience == Patience::UntilWhole {
-        // A form is sent at once; half of a conversation may rest for as long as `body_idle`.
+    if patience == Patience::UntilWhole || parts.headers.contains_key(CONTENT_LENGTH) {
+        // What has a size is sent at once; half of a conversation may rest as long as `body_idle`.
         source = source.at_pace(limits.body_rate, limits.body_grace);
     }
     let mut window = Window::new(source, coding, patience, limits.request_window);

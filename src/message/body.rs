@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::hop;
+
 /// Why a body broke off. The peer that was reading it sees a reset, never a complete message
 /// (RFC 9112 section 8).
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +167,7 @@ impl Body for Timed {
             {
                 this.bytes += data.len() as u64;
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Peer)));
+            return Poll::Ready(frame.map(|frame| frame.map(hop::clean_trailers).map_err(BodyError::Peer)));
         }
         let limit = this.patience();
         let due = *this.waiting.get_or_insert_with(Instant::now) + limit;

@@ -1,8 +1,10 @@
 //! What a proxy takes out of a message and puts in: hop-by-hop fields, Via and loops, Alt-Svc
 //! (RFC 9110 section 7.6).
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version};
+use http_body::Frame;
 
 /// Fields that concern one connection only, whether or not Connection names them.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -25,6 +27,27 @@ const NEVER_NOMINATED: [HeaderName; 8] = [
     header::VIA,
     header::FORWARDED,
     header::CACHE_CONTROL,
+];
+
+/// Beside the hop-by-hop fields.
+const NOT_IN_TRAILERS: [HeaderName; 17] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    header::WWW_AUTHENTICATE,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::EXPECT,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::TRAILER,
+    header::CACHE_CONTROL,
+    header::LOCATION,
 ];
 
 /// What a request asked of the connection before its hop-by-hop fields were taken out.
@@ -58,6 +81,21 @@ pub fn strip_response(headers: &mut HeaderMap) {
     strip(headers);
     headers.remove(header::PROXY_AUTHENTICATE);
     strip_alt_svc(headers);
+}
+
+/// Takes out of a trailer section what may not be there: framing, routing, authentication and
+/// content control, which a recipient could take for the head's (RFC 9110 section 6.5.1).
+pub fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            strip(&mut trailers);
+            for name in &NOT_IN_TRAILERS {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
 }
 
 /// True when a request asks to become a WebSocket (RFC 6455 section 4.2.1).

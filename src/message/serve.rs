@@ -16,15 +16,62 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::body::Streamed;
 use crate::net::{Alpn, Limits};
+
+/// Where connections run: counted, so that a drain can wait for them, and cut off together, so
+/// that what is left when its time is over is dropped and thereby written to the audit log.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    cutoff: CancellationToken,
+}
+
+impl Tasks {
+    pub fn spawn(&self, flow: impl Future<Output = ()> + Send + 'static) {
+        let cutoff = self.cutoff.clone();
+        self.tracker.spawn(async move {
+            cutoff.run_until_cancelled(flow).await;
+        });
+    }
+
+    /// Resolves when every task has ended.
+    pub async fn wait(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    pub fn cut_off(&self) {
+        self.cutoff.cancel();
+    }
+
+    pub fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, flow: F) {
+        self.spawn(flow);
+    }
+}
 
 /// Serves one client connection to its end. When `shutdown` resolves, the exchange under way is
 /// finished and no further one begun (GOAWAY on HTTP/2).
@@ -33,6 +80,7 @@ use crate::net::{Alpn, Limits};
 pub async fn serve<T, S>(
     io: Guarded<T>,
     limits: &Limits,
+    tasks: &Tasks,
     service: S,
     shutdown: impl Future<Output = ()>,
 ) -> hyper::Result<()>
@@ -68,7 +116,7 @@ where
                 .with_upgrades()
         ),
         Alpn::H2 => drive!(
-            http2::Builder::new(TokioExecutor::new())
+            http2::Builder::new(tasks.clone())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .max_concurrent_streams(limits.h2_streams)
@@ -90,6 +138,8 @@ pub struct Pulse {
     open: AtomicU32,
     /// Exchanges ended; a change re-arms the idle timer.
     done: AtomicU64,
+    /// The head that was read last gives two lengths.
+    ambiguous: AtomicBool,
     /// The connection is no longer HTTP: a tunnel or an upgrade has bounds of its own.
     detached: AtomicBool,
 }
@@ -104,6 +154,13 @@ impl Pulse {
     /// The connection leaves HTTP: from here on the wrapper only passes bytes.
     pub fn detach(&self) {
         self.detached.store(true, Ordering::Relaxed);
+    }
+
+    /// The request being read says both Content-Length and Transfer-Encoding. hyper follows the
+    /// latter, as RFC 9112 section 6.1 allows, and no longer shows the former; but a client that sends
+    /// both is attempting to smuggle, so the flow refuses it.
+    pub fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Ordering::Relaxed)
     }
 
     fn is_detached(&self) -> bool {
@@ -149,6 +206,8 @@ pub struct Guarded<T> {
     write_stall: Duration,
     /// First byte of a head that is not yet an exchange.
     head_since: Option<Instant>,
+    /// A head that comes in several reads.
+    head: Vec<u8>,
     idle_since: Instant,
     seen_done: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -174,6 +233,7 @@ impl<T> Guarded<T> {
             keep_alive: limits.keep_alive_idle,
             write_stall: limits.write_stall,
             head_since: None,
+            head: Vec::new(),
             idle_since: Instant::now(),
             seen_done: 0,
             timer: None,
@@ -195,6 +255,24 @@ impl<T> Guarded<T> {
             self.head_since = None;
         }
         true
+    }
+
+    /// Looks at bytes of a head as they arrive, for what hyper does not show. A request that was
+    /// pipelined behind another is not seen here; hyper normalises it like any other.
+    fn look(&mut self, fresh: &[u8]) {
+        const END: &[u8] = b"\r\n\r\n";
+        let whole = if self.head.is_empty() && memmem::find(fresh, END).is_some() {
+            Some(names_two_lengths(fresh))
+        } else {
+            // hyper refuses a longer head.
+            let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
+            self.head.extend_from_slice(&fresh[..fresh.len().min(room)]);
+            memmem::find(&self.head, END).map(|_| names_two_lengths(&self.head))
+        };
+        if let Some(ambiguous) = whole {
+            self.pulse.ambiguous.store(ambiguous, Ordering::Relaxed);
+            self.head.clear();
+        }
     }
 
     /// Polls the timer while nothing arrives; `Some` when a budget ran out.
@@ -221,6 +299,29 @@ impl<T> Guarded<T> {
             timer.as_mut().reset(due);
         }
     }
+}
+
+/// More of a head than this is not kept for a second look.
+const HEAD_LOOKED_AT: usize = 128 * 1024;
+
+/// True when the head at the start of `bytes` has both a Content-Length and a Transfer-Encoding.
+fn names_two_lengths(bytes: &[u8]) -> bool {
+    let mut seen = (false, false);
+    let mut from = 0;
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        let line = &bytes[from..at];
+        from = at + 1;
+        if line.is_empty() || line == b"\r" {
+            break;
+        }
+        seen.0 |= starts_with(line, b"content-length");
+        seen.1 |= starts_with(line, b"transfer-encoding");
+    }
+    seen.0 && seen.1
+}
+
+fn starts_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// An answer of hyper's own: a 4xx head that carries none of the fields that every answer of ours
@@ -283,8 +384,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            if buf.filled().len() > before && this.protocol == Alpn::Http11 && this.idle() {
+            let fresh = &buf.filled()[before..];
+            if !fresh.is_empty() && this.protocol == Alpn::Http11 && !this.pulse.is_detached() && this.idle()
+            {
                 this.head_since.get_or_insert_with(Instant::now);
+                this.look(fresh);
             }
             return outcome;
         }

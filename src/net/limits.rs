@@ -29,8 +29,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Fields in a head: 431 above.
     pub head_fields: usize,
-    /// A client must send a body that is read as a whole (a form, JSON) at this rate, bytes a
-    /// second, after `body_grace`.
+    /// A client must send a body that is read as a whole (a form, JSON) or whose length it said
+    /// at this rate, bytes a second, after `body_grace`.
     pub body_rate: u64,
     pub body_grace: Duration,
     /// A write that makes no progress, either leg.

@@ -127,13 +127,12 @@ fn established(way: &Arc<Way>, request: Request<Incoming>, next: Next, ending: E
     Response::new(Streamed::empty())
 }
 
+/// What a SOCKS client opened.
+pub type Socks = (BoxIo, Client, Authority, Answer);
+
 /// SOCKS 5 up to its answer. A denied target is told by the reply code; an inspected one is
 /// answered at once, because what is wrong with the origin is told inside.
-pub async fn serve_socks(
-    gateway: &Arc<Gateway>,
-    client: Client,
-    io: BoxIo,
-) -> Option<(BoxIo, Client, Answer)> {
+pub async fn serve_socks(gateway: &Arc<Gateway>, client: Client, io: BoxIo) -> Option<Socks> {
     let limit = gateway.limits.header_time;
     let failed = |client: &Client, code: Code, sentence: String| {
         let mut ending = Ending::begin(gateway, client, Kind::Connect);
@@ -153,11 +152,7 @@ pub async fn serve_socks(
     }
 }
 
-async fn socks(
-    gateway: &Arc<Gateway>,
-    mut client: Client,
-    io: BoxIo,
-) -> Result<Option<(BoxIo, Client, Answer)>, String> {
+async fn socks(gateway: &Arc<Gateway>, mut client: Client, io: BoxIo) -> Result<Option<Socks>, String> {
     let text = |error: fast_socks5::server::SocksServerError| error.to_string();
     let snapshot = gateway.live.load_full();
     let methods = StandardAuthentication::allow_no_auth(snapshot.users.is_none());
@@ -205,11 +200,11 @@ async fn socks(
     let target = Authority::new(host, port);
     let answer = snapshot.policy.connect(&client.facts(), &target);
     if let Answer::Deny(denial) = answer {
-        finish::denied(gateway, &client, &denial);
+        finish::denied(gateway, &client, &target, &denial);
         protocol.reply_error(&ReplyError::ConnectionNotAllowed).await.map_err(text)?;
         return Ok(None);
     }
     let bound = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let io = protocol.reply_success(bound).await.map_err(text)?;
-    Ok(Some((Box::new(Rewind::new(io)), client, answer)))
+    Ok(Some((Box::new(Rewind::new(io)), client, target, answer)))
 }

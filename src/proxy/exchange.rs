@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONNECTION, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -119,7 +119,9 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
             response.map(|response| relay::with_beat(response, beat))
         }
     });
-    if let Err(error) = serve::serve(guarded, &gateway.limits, service, gateway.draining.cancelled()).await {
+    let serving =
+        serve::serve(guarded, &gateway.limits, &gateway.tasks, service, gateway.draining.cancelled());
+    if let Err(error) = serving.await {
         tracing::debug!(%error, "client connection ended");
     }
 }
@@ -218,7 +220,11 @@ async fn run(
     ending.stage(Stage::Send);
     let (cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
     let sent = relay::send(way, &permit, scheme, client_version, asked, cleared, ending).await?;
-    let (mut response, back) = (sent.response, sent.back);
+    let (mut response, mut back) = (sent.response, sent.back);
+    if asked.websocket {
+        // Whatever the answer, the two ends may disagree on where it ends (CVE-2026-2833).
+        back.spoil();
+    }
 
     // Back to the client.
     ending.stage(Stage::Response);
@@ -281,11 +287,7 @@ fn admit(
     if path.len() > limit {
         return Err(Problem::UriTooLong { limit });
     }
-    // hyper counts fields of HTTP/1.1 alone; in HTTP/2 a small head may unpack to many.
-    let limit = way.gateway.limits.head_fields;
-    if headers.len() > limit {
-        return Err(Problem::TooManyFields { limit });
-    }
+    check_head(way, headers)?;
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
             return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
@@ -296,6 +298,30 @@ fn admit(
     match answer {
         RequestAnswer::Proceed(permit) => Ok((target, authority, permit)),
         RequestAnswer::Deny(denial) => Err(denial.into()),
+    }
+}
+
+/// Bounds that hyper has not for both versions: it counts fields of HTTP/1.1 alone, and bytes
+/// only as its buffer grows.
+fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
+    let limits = &way.gateway.limits;
+    if way.pulse.is_ambiguous() {
+        return Err(Problem::Ambiguous);
+    }
+    if headers.len() > limits.head_fields {
+        return Err(Problem::TooManyFields { limit: limits.head_fields });
+    }
+    // RFC 9113 section 6.5.2 counts 32 more for each field; the four here are `: ` and the line's end.
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.head_bytes {
+        return Err(Problem::HeadTooLong { limit: limits.head_bytes });
+    }
+    // RFC 9110 section 10.1.1 knows one expectation.
+    match headers.get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Problem::Expectation(value.to_str().unwrap_or("not even text").to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -379,7 +405,12 @@ fn say(
         record.status = Some(reply.status);
         record.bytes_to_client = if head_only { 0 } else { reply.body.len() as u64 };
     });
-    Ok(response(reply))
+    let mut response = response(reply);
+    if let Problem::Ambiguous | Problem::Target(_) = problem {
+        // Where the next request begins on this connection is anybody's guess.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn response(reply: Reply) -> Response<Streamed> {

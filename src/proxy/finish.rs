@@ -12,7 +12,7 @@ use crate::audit::record::{CertificateFacts, OriginLeg};
 use crate::audit::{Kind, Record, Stage, Submitted, Verdict};
 use crate::inspect::Case;
 use crate::message::reason::Code;
-use crate::net::{ClientAddr, ConnectionId, ReceiptId};
+use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
 
@@ -232,8 +232,9 @@ pub fn unclear(gateway: &Arc<Gateway>, unclear: &Unclear) {
 }
 
 /// A target that policy denies, on a way that has no answer to say so.
-pub fn denied(gateway: &Arc<Gateway>, client: &Client, denial: &Denial) {
+pub fn denied(gateway: &Arc<Gateway>, client: &Client, target: &Authority, denial: &Denial) {
     let mut ending = Ending::begin(gateway, client, Kind::Connect);
+    ending.note(|record| record.target = Some(target.clone()));
     ending.stage(Stage::Connect);
     ending.problem(&Problem::Denied(denial.clone()));
 }

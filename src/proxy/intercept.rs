@@ -152,12 +152,13 @@ pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io
 
 /// Bytes that we cannot read: policy says what becomes of them.
 async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>, what: Opaque) {
+    let target = permit.target().clone();
     let answer = gateway.live.load().policy.opaque(permit, what);
     match answer {
         Answer::Tunnel(permit, reason) => relay_untouched(gateway, client, permit, &reason, io).await,
-        Answer::Deny(denial) => finish::denied(&gateway, &client, &denial),
+        Answer::Deny(denial) => finish::denied(&gateway, &client, &target, &denial),
         // Nothing in it can be inspected, so this answer has nobody to act on it.
-        Answer::Inspect(_) => finish::denied(&gateway, &client, &Denial::NotHttp),
+        Answer::Inspect(_) => finish::denied(&gateway, &client, &target, &Denial::NotHttp),
     }
 }
 

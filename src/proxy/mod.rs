@@ -27,13 +27,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::auth::{Identity, Store};
 use crate::message::hop::Via;
+use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
-use crate::net::{ClientAddr, ConnectionId, Entry, Limits};
+use crate::net::{Authority, ClientAddr, ConnectionId, Entry, Limits};
 use crate::origin::{Dialer, Pool};
 use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
@@ -66,7 +66,7 @@ pub struct Gateway {
     /// Cancelled when the process drains: no new exchange is begun.
     pub draining: CancellationToken,
     /// Every connection's tasks; drain waits for them.
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
 }
 
 /// One client connection, and who is behind it.
@@ -92,8 +92,8 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
             connect::serve_http(&gateway, client, io, protocol).await;
         }
         Ok(Opening::Socks5 { io, client }) => {
-            if let Some((io, client, answer)) = connect::serve_socks(&gateway, client, io).await {
-                tunnel_or_intercept(gateway, client, io, answer).await;
+            if let Some((io, client, target, answer)) = connect::serve_socks(&gateway, client, io).await {
+                tunnel_or_intercept(gateway, client, io, &target, answer).await;
             }
         }
         Ok(Opening::Redirected { io, client, target }) => {
@@ -102,14 +102,20 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
                 return finish::unasked(&gateway, &client);
             }
             let answer = snapshot.policy.connect(&client.facts(), &target);
-            tunnel_or_intercept(gateway, client, io, answer).await;
+            tunnel_or_intercept(gateway, client, io, &target, answer).await;
         }
         Err(unclear) => finish::unclear(&gateway, &unclear),
     }
 }
 
 /// Acts on policy's answer to a target: what CONNECT, SOCKS and redirection have in common.
-async fn tunnel_or_intercept(gateway: Arc<Gateway>, client: Client, io: BoxIo, answer: Answer) {
+async fn tunnel_or_intercept(
+    gateway: Arc<Gateway>,
+    client: Client,
+    io: BoxIo,
+    target: &Authority,
+    answer: Answer,
+) {
     match answer {
         Answer::Inspect(permit) => intercept::intercept(gateway, client, permit, io).await,
         Answer::Tunnel(permit, reason) => {
@@ -119,7 +125,7 @@ async fn tunnel_or_intercept(gateway: Arc<Gateway>, client: Client, io: BoxIo, a
                 Err(problem) => ending.fail(&problem),
             }
         }
-        Answer::Deny(denial) => finish::denied(&gateway, &client, &denial),
+        Answer::Deny(denial) => finish::denied(&gateway, &client, target, &denial),
     }
 }
 

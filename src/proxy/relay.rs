@@ -101,13 +101,19 @@ pub struct Back {
     key: PoolKey,
     lease: Lease,
     progress: Progress,
+    spoilt: bool,
 }
 
 impl Back {
+    /// The connection is not to be used again.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
     /// After an answer that came before the request was whole, the connection is of no further use
     /// (RFC 9112 section 9.3).
     fn give(self) {
-        if self.progress.is_done() {
+        if self.progress.is_done() && !self.spoilt {
             self.way.keep.put(Idle::after(self.key, self.lease), &self.way.gateway.pool);
         }
     }
@@ -143,7 +149,7 @@ pub async fn send(
         }
         match answer(gateway, &mut lease.sender, request, &progress, ending).await? {
             Ok(response) => {
-                let back = Back { way: way.clone(), key, lease, progress };
+                let back = Back { way: way.clone(), key, lease, progress, spoilt: false };
                 return Ok(Sent { response, back });
             }
             Err(SendError::Unsent(again)) if lease.kept => request = *again,

@@ -26,6 +26,12 @@ pub enum Problem {
     Loop,
     #[error("the request target is longer than {limit} bytes")]
     UriTooLong { limit: usize },
+    #[error("the request expects something that is not known here: {0}")]
+    Expectation(String),
+    #[error("the request's head is longer than {limit} bytes")]
+    HeadTooLong { limit: usize },
+    #[error("the request gives its length in two ways, which readers understand differently")]
+    Ambiguous,
     #[error("the request has more than {limit} header fields")]
     TooManyFields { limit: usize },
     #[error("the audit log cannot take a record now")]
@@ -93,7 +99,9 @@ impl Problem {
             Problem::AuthRequired => (407, Code::AuthRequired),
             Problem::Loop => (508, Code::Loop),
             Problem::UriTooLong { .. } => (414, Code::UriTooLong),
-            Problem::TooManyFields { .. } => (431, Code::HeadTooLarge),
+            Problem::Expectation(_) => (417, Code::UnsupportedExpectation),
+            Problem::Ambiguous => (400, Code::Malformed),
+            Problem::TooManyFields { .. } | Problem::HeadTooLong { .. } => (431, Code::HeadTooLarge),
             Problem::AuditUnavailable => (503, Code::AuditUnavailable),
             Problem::Origin(error) => origin(error),
             Problem::Refused { explained, .. } => (explained.status, explained.code),

@@ -102,7 +102,7 @@ impl Refusal {
             Refusal::NoCommonProtocol => "no_common_protocol",
             Refusal::Alert(_) => "tls_alert",
             Refusal::Closed => "origin_closed",
-            Refusal::Garbage(_) => "origin_garbage",
+            Refusal::Garbage(_) => "tls_failed",
             Refusal::Io(_) => "origin_closed",
         }
     }
@@ -308,6 +308,7 @@ fn certificate_code(why: &CertificateError) -> &'static str {
         E::UnknownIssuer => "unknown_issuer",
         E::Revoked => "revoked",
         E::BadSignature => "bad_signature",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "wrong_purpose",
         _ => "bad_certificate",
     }
 }
@@ -349,6 +350,7 @@ fn sentence(
         "unknown_issuer" => format!("{seen} leads to no trusted root"),
         "chain_incomplete" => format!("{seen} came without the intermediate certificate that issued it"),
         "revoked" => format!("{seen} was revoked"),
+        "wrong_purpose" => format!("{seen} is not meant for servers"),
         "bad_signature" => format!("{seen} has a signature that does not verify"),
         _ => format!("{seen} is not acceptable: {why}"),
     }
