@@ -52,14 +52,24 @@ pub async fn request(
         let seen = if wanted { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
         return Ok((Cleared(Request::from_parts(parts, streaming(body, limits))), seen));
     }
-    let coding = coding(&parts.headers, limits, limits.request_window, fail)?;
-    let patience = if is_structured(&parts.headers) {
-        Patience::UntilWhole
-    } else {
-        Patience::Pause(limits.window_pause)
-    };
+    // On the heap, because most requests have no body: every exchange's state would be as large.
+    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail)).await?;
+    Ok((Cleared(Request::from_parts(parts, body)), seen))
+}
+
+/// A body through its window.
+async fn held(
+    case: &Case,
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &Limits,
+    fail: &FailModes,
+) -> Result<(Streamed, Seen), Stop> {
+    let coding = coding(headers, limits, limits.request_window, fail)?;
+    let patience =
+        if is_structured(headers) { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
     let mut source = Timed::new(body, limits.body_idle);
-    if patience == Patience::UntilWhole || parts.headers.contains_key(CONTENT_LENGTH) {
+    if patience == Patience::UntilWhole || headers.contains_key(CONTENT_LENGTH) {
         // What has a size is sent at once; half of a conversation may rest as long as `body_idle`.
         source = source.at_pace(limits.body_rate, limits.body_grace);
     }
@@ -67,7 +77,7 @@ pub async fn request(
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && fail.undecodable_request == Undecoded::Deny
-        && parts.headers.contains_key(CONTENT_ENCODING)
+        && headers.contains_key(CONTENT_ENCODING)
         && !problem.starts_with(UNKNOWN)
     {
         return Err(Stop::Undecodable(problem.to_owned()));
@@ -81,8 +91,7 @@ pub async fn request(
         Fill::Full => Seen::Partial("the body is larger than the window"),
         Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
     };
-    let body = window.release(fill, case, Box::new(judge));
-    Ok((Cleared(Request::from_parts(parts, body)), seen))
+    Ok((window.release(fill, case, Box::new(judge)), seen))
 }
 
 /// A body that is not held.

@@ -1,7 +1,7 @@
 //! A response before the rules: its head, then its body through a window when it is text that
 //! rules look at. Everything else, event streams included, flows at once.
 
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -42,7 +42,20 @@ pub async fn response(
         let seen = if body.is_end_stream() { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
         return Ok((Cleared(Response::from_parts(parts, streaming(body, limits))), seen));
     }
-    let coding = coding(&parts.headers, limits, limits.response_window, fail)?;
+    // On the heap, or every exchange's state would be as large.
+    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail)).await?;
+    Ok((Cleared(Response::from_parts(parts, body)), seen))
+}
+
+/// A body through its window.
+async fn held(
+    case: &Case,
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &Limits,
+    fail: &FailModes,
+) -> Result<(Streamed, Seen), Stop> {
+    let coding = coding(headers, limits, limits.response_window, fail)?;
     let mut window = Window::new(
         Timed::new(body, limits.body_idle),
         coding,
@@ -65,8 +78,7 @@ pub async fn response(
         Fill::Full => Seen::Partial("the body is larger than the window"),
         Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
     };
-    let body = window.release(fill, case, Box::new(judge));
-    Ok((Cleared(Response::from_parts(parts, body)), seen))
+    Ok((window.release(fill, case, Box::new(judge)), seen))
 }
 
 fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {

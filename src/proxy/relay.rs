@@ -203,6 +203,11 @@ async fn lease(
     }
     gateway.metrics.pool_misses.increment();
     ending.stage(Stage::Dial);
+    // On the heap, because it is large and rare: every exchange's state would be as large.
+    Box::pin(dial(gateway, permit, scheme, offer)).await
+}
+
+async fn dial(gateway: &Gateway, permit: &Permit, scheme: Scheme, offer: Offer) -> Result<Lease, Problem> {
     let (sender, facts) = match scheme {
         Scheme::Http => gateway.dialer.start_plain(permit).await?,
         Scheme::Https => {
