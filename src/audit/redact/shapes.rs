@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use regex::Regex;
 
 /// Texts that are keys or tokens by their look.
@@ -23,13 +24,35 @@ pub(super) fn shapes(text: &str, hidden: &mut Vec<Range<usize>>) {
         ))
         .expect("a constant pattern")
     });
+    // Nearly all texts have none, which is told much faster than by the expression.
+    if !may_have_shape(text) {
+        return;
+    }
     hidden.extend(SHAPES.find_iter(text).map(|found| found.range()));
 }
+
+/// One of the beginnings of the shapes that have one, or what must stand behind a scheme's name.
+fn may_have_shape(text: &str) -> bool {
+    static BEGINNINGS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        let keys = ["eyJ", "AKIA", "ASIA", "github_pat_", "xox", "AIza", "sk-", "-----BEGIN "];
+        let tokens = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_"];
+        AhoCorasick::new(keys.iter().chain(&tokens)).expect("constant texts")
+    });
+    // White space outside of ASCII counts too.
+    let blank = |b: &u8| (*b <= b' ') | (*b >= 0x80) | (*b == b'+') | (*b == b'%');
+    text.as_bytes().iter().fold(false, |found, b| found | blank(b)) || BEGINNINGS.is_match(text)
+}
+
+/// The shortest card number.
+const FEWEST_DIGITS: usize = 13;
 
 /// Payment card numbers: 13 to 19 digits that begin as issuers number them, with a right check
 /// digit (ISO/IEC 7812-1, Luhn), in groups or not. A blank may be written `+` or `%20`.
 pub(super) fn cards(text: &str, hidden: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
+    if bytes.iter().filter(|b| b.is_ascii_digit()).count() < FEWEST_DIGITS {
+        return;
+    }
     let mut at = 0;
     while at < bytes.len() {
         let group = bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -56,7 +79,7 @@ fn card_end(bytes: &[u8], at: usize) -> Option<usize> {
         count += 1;
         next += 1;
         if !bytes.get(next).is_some_and(u8::is_ascii_digit) {
-            if count >= 13 && is_card(&digits[..count]) {
+            if count >= FEWEST_DIGITS && is_card(&digits[..count]) {
                 best = Some(next);
             }
             next += separator(&bytes[next..]);
