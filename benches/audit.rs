@@ -13,6 +13,10 @@ use portward::audit::{Audit, AuditConfig, Destination, FileConfig, Kind, Record,
 use portward::metrics::Metrics;
 use portward::net::{Authority, ClientAddr, ConnectionId, Entry, Host, OriginAddr, ReceiptId};
 
+/// As in the proxy: records are freed by another thread than the one that made them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What all exchanges of one tunnel have in common.
 struct Tunnel {
     client: ClientAddr,

@@ -193,9 +193,9 @@ fn some(out: &mut Vec<u8>, key: &[u8], value: &str) -> Result {
 
 fn text(out: &mut Vec<u8>, key: &[u8], value: &str) -> Result {
     out.extend_from_slice(key);
-    // Without a way out of the loop it is compiled to vector instructions.
-    let special = |b: &u8| (*b < b' ') | (*b >= 0x7f) | (*b == b'"') | (*b == b'\\');
-    if value.as_bytes().iter().fold(false, |found, b| found | special(b)) {
+    // Bytes in, bytes out, and no way out of the loop: that becomes vector instructions.
+    let special = |b: &u8| u8::from((*b < b' ') | (*b >= 0x7f) | (*b == b'"') | (*b == b'\\'));
+    if value.as_bytes().iter().fold(0, |found, b| found | special(b)) != 0 {
         return shown(out, value);
     }
     out.push(b'"');
