@@ -27,7 +27,7 @@ fn leaves(criterion: &mut Criterion) {
     group.bench_function("mint and make ready to serve", |bench| {
         bench.iter(|| {
             let leaf = ca.mint(&LeafProfile::new(&next()), now).expect("a leaf");
-            configs.build(leaf.chain, leaf.key).expect("a configuration")
+            configs.build(leaf.chain, leaf.key.clone_key()).expect("a configuration")
         });
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

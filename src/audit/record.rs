@@ -2,6 +2,7 @@
 //! names are a contract; fields without a value are left out. Domain types go in as they are
 //! and become text only when the writer serialises them, off the path of the traffic.
 
+pub(super) mod line;
 mod spelling;
 
 use std::borrow::Cow;

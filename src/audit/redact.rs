@@ -8,6 +8,9 @@ mod shapes;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use super::record::{Record, Text};
 use crate::waf::report::{Match, Report};
@@ -148,6 +151,9 @@ fn redact_matched(found: &mut Match, how: &Redaction, secrets: &mut Vec<String>)
 }
 
 fn redact_sentence(text: &str, how: &Redaction, secrets: &[String]) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
     // Sentences are ours and have colons of their own, so that only pairs and shapes count.
     let mut hidden = Vec::new();
     userinfo(text, &mut hidden);
@@ -233,38 +239,46 @@ const PARTS: &[&str] = &[
     "cardnumber",
 ];
 
+/// Names beyond this are no names.
+const LONGEST_NAME: usize = 512;
+
 /// Says whether a parameter, header or JSON name looks secret.
 pub fn is_secret_name(name: &str, how: &Redaction) -> bool {
-    if name.is_empty() || name.len() > 512 {
+    static PARTS_FINDER: LazyLock<AhoCorasick> =
+        LazyLock::new(|| AhoCorasick::new(PARTS).expect("constant texts"));
+    if name.is_empty() || name.len() > LONGEST_NAME {
         return false;
     }
-    let joined: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    if PARTS.iter().any(|part| joined.contains(part)) {
+    let mut joined = [0; LONGEST_NAME];
+    let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+    let length = joined.iter_mut().zip(letters).map(|(to, byte)| *to = byte.to_ascii_lowercase()).count();
+    let joined = &joined[..length];
+    if PARTS_FINDER.is_match(joined) {
         return true;
     }
     let listed = |own: &String| {
-        let own = own.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase());
-        own.eq(joined.chars())
+        let own = own.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase());
+        own.eq(joined.iter().copied())
     };
-    words(name).any(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()))
+    any_word(name, |word| WORDS.iter().any(|secret| secret.eq_ignore_ascii_case(word)))
         || how.names.iter().any(|own| !own.is_empty() && listed(own))
 }
 
-/// Splits at everything that is no letter or digit, and where camelCase begins a word.
-fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|part| {
+/// Asks for the words of a name: split at everything that is no letter or digit, and where
+/// camelCase begins a word.
+fn any_word(name: &str, is: impl Fn(&str) -> bool) -> bool {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| {
         let bytes = part.as_bytes();
         let mut start = 0;
-        let mut cuts = Vec::new();
         for at in 1..bytes.len() {
             if bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase() {
-                cuts.push(&part[start..at]);
+                if is(&part[start..at]) {
+                    return true;
+                }
                 start = at;
             }
         }
-        cuts.push(&part[start..]);
-        cuts
+        is(&part[start..])
     })
 }
 
@@ -280,6 +294,9 @@ fn secret_ranges(text: &str, how: &Redaction) -> Vec<Range<usize>> {
 
 /// `//user:password@` in front of a host.
 fn userinfo(text: &str, hidden: &mut Vec<Range<usize>>) {
+    if memchr::memchr(b'@', text.as_bytes()).is_none() {
+        return;
+    }
     for (at, _) in text.match_indices("//") {
         let start = at + 2;
         let rest = &text[start..];
@@ -302,6 +319,9 @@ enum Ends {
 /// `name=value` pairs as in queries, forms, path parameters and cookies, names percent-decoded;
 /// nested encodings (`%26token%3D`) too.
 fn pairs(text: &str, ends: Ends, how: &Redaction, hidden: &mut Vec<Range<usize>>) {
+    if memchr::memchr2(b'=', b'%', text.as_bytes()).is_none() {
+        return;
+    }
     let mut done = 0;
     for (equals, sign) in text.match_indices(['=', '%']) {
         let encoded = sign == "%";

@@ -4,10 +4,10 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::record::line::Lines;
 use super::record::{Gap, GapKind};
 use super::redact::{Redaction, redact};
 use super::sink::{Batch, Sink};
-use super::visible::visible;
 use super::{Lost, Queued, Shared, State, WriterState};
 
 /// Records in one batch at most.
@@ -16,9 +16,10 @@ pub(super) const BATCH_RECORDS: usize = 256;
 /// Serialised bytes after which a batch is written even if it has fewer records.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// How long the first record of a batch waits for company. This is also what a kill -9 can
-/// take: what was written before is with the kernel.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the first record of a batch waits for company, because the thread's waking costs as
+/// much as some ten records. This is also what a kill -9 can take: what was written before is
+/// with the kernel.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Pauses between attempts on a sink that fails: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -28,8 +29,12 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     sink: Box<dyn Sink>,
     redaction: Redaction,
+    lines: Lines,
     batch: Batch,
+    /// Room for the records of a batch, empty between batches.
     taken: Vec<Queued>,
+    /// Records in the batch, and what they weighed.
+    taken_records: usize,
     taken_weight: usize,
     failing: Option<Failing>,
     /// Set once when the handles are gone: what is left gets one more attempt.
@@ -52,8 +57,10 @@ impl Writer {
             shared,
             sink,
             redaction,
+            lines: Lines::default(),
             batch: Batch::default(),
             taken: Vec::with_capacity(BATCH_RECORDS),
+            taken_records: 0,
             taken_weight: 0,
             failing: None,
             last_attempt: false,
@@ -130,8 +137,7 @@ impl Writer {
             }
             self.recovered();
             self.batch.clear();
-            let count = self.taken.len();
-            self.taken.clear();
+            let count = std::mem::take(&mut self.taken_records);
             waiting = waiting.saturating_sub(count);
             self.shared.metrics.audit_written.add(count as u64);
             let mut state = self.shared.lock();
@@ -154,20 +160,22 @@ impl Writer {
                 weight += queued.weight;
                 self.taken.push(queued);
             }
-            state.writing = self.taken.len();
+            self.taken_records = self.taken.len();
+            state.writing = self.taken_records;
             self.taken_weight = weight;
             // Records that were lost are younger than all that were queued at that time.
             if state.queue.is_empty() { state.lost.take() } else { None }
         };
-        for queued in &mut self.taken {
+        // Each record is freed as soon as it is a line, while it is still in the processor's cache.
+        for mut queued in self.taken.drain(..) {
             redact(&mut queued.record, &self.redaction);
-            append_line(self.batch.bytes_mut(), &*queued.record);
+            said(self.lines.record(self.batch.bytes_mut(), &queued.record));
         }
         if let Some(lost) = lost {
             let gap = Gap { time: lost.from, until: lost.until, kind: GapKind::Gap, dropped: lost.count };
-            append_line(self.batch.bytes_mut(), &gap);
+            said(Lines::other(self.batch.bytes_mut(), &gap));
         }
-        !self.taken.is_empty() || !self.batch.is_empty()
+        self.taken_records > 0 || !self.batch.is_empty()
     }
 
     fn failed(&mut self, error: &std::io::Error) {
@@ -231,13 +239,9 @@ fn gather<'a>(
 
 /// Serialising plain data into memory fails only for maps with keys that are no strings, of
 /// which a record has none; should it happen, it is logged.
-fn append_line(bytes: &mut Vec<u8>, line: &impl serde::Serialize) {
-    match serde_json::to_string(line) {
-        Ok(json) => {
-            bytes.extend_from_slice(visible(&json).as_bytes());
-            bytes.push(b'\n');
-        }
-        Err(error) => tracing::error!(%error, "an audit record cannot be serialised"),
+fn said(line: Result<(), serde_json::Error>) {
+    if let Err(error) = line {
+        tracing::error!(%error, "an audit record cannot be serialised");
     }
 }
 

@@ -6,16 +6,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use super::CaError;
-use super::pki::{CaCert, Key, Signer};
+use super::pki::{CaCert, Signer};
 use crate::net::Host;
 
 /// A leaf lives a day: longer than any page, shorter than a stolen key is worth. Far below the
@@ -125,11 +126,37 @@ impl fmt::Display for Serial {
 pub struct Leaf {
     /// As served: the leaf, then what links it to the root; the root itself is not sent.
     pub chain: Vec<CertificateDer<'static>>,
-    /// PKCS #8.
-    pub key: PrivateKeyDer<'static>,
+    pub key: LeafPair,
     pub serial: Serial,
     pub not_before: OffsetDateTime,
     pub not_after: OffsetDateTime,
+}
+
+/// A leaf's key pair. It lives in this process alone: never written out as bytes, it is never
+/// read and checked either, which would cost more than making it.
+#[derive(Debug)]
+pub struct LeafPair(Arc<EcdsaKeyPair>);
+
+impl LeafPair {
+    fn generate() -> Result<LeafPair, CaError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING);
+        Ok(LeafPair(Arc::new(pair.map_err(|_| rcgen::Error::RingUnspecified)?)))
+    }
+
+    /// The key itself, for who signs with it.
+    pub fn clone_key(&self) -> Arc<EcdsaKeyPair> {
+        self.0.clone()
+    }
+}
+
+impl PublicKeyData for LeafPair {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
 }
 
 /// Mints a leaf under `signer`; `above` are all certificates whose dates and constraints bind it.
@@ -165,7 +192,7 @@ pub(super) fn mint<'a>(
         return Err(CaError::NoTimeLeft { name: first.to_string(), not_after });
     }
 
-    let key = Key::generate()?;
+    let key = LeafPair::generate()?;
     let serial = Serial::random()?;
     let mut params = profile_params(&profile.names, constrained)?;
     params.serial_number = Some(serial.number());
@@ -175,7 +202,6 @@ pub(super) fn mint<'a>(
     params.custom_extensions.push(key_identifier(&params, &key));
     chain.push(signer.issue(&params, &key)?);
     chain.extend_from_slice(served);
-    let key = key.secret().clone_key();
     Ok(Leaf { chain, key, serial, not_before, not_after })
 }
 
@@ -207,7 +233,7 @@ fn san(name: &LeafName) -> Result<SanType, CaError> {
 }
 
 /// The subject key identifier, which rcgen writes for CAs alone (RFC 5280 section 4.2.1.2).
-pub(super) fn key_identifier(params: &CertificateParams, key: &Key) -> CustomExtension {
+pub(super) fn key_identifier(params: &CertificateParams, key: &impl PublicKeyData) -> CustomExtension {
     let id = params.key_identifier(key);
     let mut content = vec![0x04, id.len() as u8];
     content.extend_from_slice(&id);
