@@ -6,6 +6,7 @@ pub(super) mod line;
 mod spelling;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -240,7 +241,7 @@ pub struct OriginLeg {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<Arc<CertificateFacts>>,
     /// The connection was kept from an earlier request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::resolve::{ResolveError, Resolver};
+use crate::audit::record::CertificateFacts;
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
@@ -61,6 +62,15 @@ pub struct OriginFacts {
     pub addr: OriginAddr,
     pub tls: Option<Negotiated>,
     pub certificate: Option<CertificateInfo>,
+    /// The certificate as every record of the connection shows it.
+    pub shown: Option<Arc<CertificateFacts>>,
+}
+
+impl OriginFacts {
+    /// A connection without TLS, or one that is not ours to look into.
+    pub fn plain(addr: OriginAddr) -> OriginFacts {
+        OriginFacts { addr, tls: None, certificate: None, shown: None }
+    }
 }
 
 /// A verified TLS connection on which nothing has been sent.
@@ -129,7 +139,10 @@ impl Dialer {
                 .await
                 .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
                 .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
-        Ok(Secured { stream, facts: OriginFacts { addr, tls: Some(tls), certificate } })
+        let shown = certificate.as_ref().map(|info: &CertificateInfo| {
+            Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
+        });
+        Ok(Secured { stream, facts: OriginFacts { addr, tls: Some(tls), certificate, shown } })
     }
 
     /// Starts HTTP on a verified connection.
@@ -152,7 +165,7 @@ impl Dialer {
         let sender = Sender::open(stream, Alpn::Http11, &self.limits)
             .await
             .map_err(|source| OriginError::Http { origin: permit.dial().clone(), source })?;
-        Ok((sender, OriginFacts { addr, tls: None, certificate: None }))
+        Ok((sender, OriginFacts::plain(addr)))
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::{Instant, SystemTime};
 use super::classify::Unclear;
 use super::respond::{self, Problem};
 use super::{Client, Gateway};
-use crate::audit::record::{CertificateFacts, OriginLeg};
+use crate::audit::record::OriginLeg;
 use crate::audit::{Kind, Record, Stage, Submitted, Verdict};
 use crate::inspect::Case;
+use crate::message::body::BodyError;
 use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
 use crate::origin::dial::OriginFacts;
@@ -90,11 +91,7 @@ impl Ending {
             record.origin_leg = OriginLeg {
                 address: Some(facts.addr),
                 tls: facts.tls.as_ref().map(super::intercept::facts),
-                // Told once a connection: it does not change on it.
-                certificate: facts.certificate.as_ref().filter(|_| !pooled).map(|info| CertificateFacts {
-                    sha256: info.fingerprint.clone(),
-                    issuer: info.issuer.clone(),
-                }),
+                certificate: facts.shown.clone(),
                 pooled,
                 ..OriginLeg::default()
             };
@@ -123,6 +120,7 @@ impl Ending {
         let explained = problem.explain();
         let verdict = match problem {
             Problem::Request(stop) | Problem::Response(stop) => match stop {
+                crate::inspect::Stop::Body(BodyError::Stopped) => Verdict::Blocked,
                 crate::inspect::Stop::Body(_) | crate::inspect::Stop::Engine => Verdict::Failed,
                 _ => Verdict::Blocked,
             },

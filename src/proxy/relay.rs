@@ -3,8 +3,8 @@
 //! policy did not wave through.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::exchange::Way;
 use super::finish::Ending;
 use super::respond::Problem;
 use crate::audit::{Stage, Verdict};
-use crate::inspect::Cleared;
+use crate::inspect::{Cleared, Stop};
 use crate::message::body::{BodyError, Streamed};
 use crate::message::hop::{self, Asked};
 use crate::message::reason::Code;
@@ -154,7 +154,12 @@ pub async fn send(
             }
             Err(SendError::Unsent(again)) if lease.kept => request = *again,
             Err(SendError::Unsent(_)) => return Err(Problem::Unsent),
-            Err(SendError::Failed(error)) => return Err(Problem::Exchange(error)),
+            Err(SendError::Failed(error)) => {
+                return Err(match progress.broke() {
+                    Some(broke) => Problem::Request(Stop::Body(broke)),
+                    None => Problem::Exchange(error),
+                });
+            }
         }
     }
 }
@@ -228,11 +233,27 @@ struct Progress(Option<Arc<Moved>>);
 struct Moved {
     bytes: AtomicU64,
     done: AtomicBool,
+    /// Why the body broke off on its way.
+    broke: Mutex<Option<BodyError>>,
+}
+
+impl Moved {
+    /// Remembers the cause; who sends the body on is only told that it broke off.
+    fn note(&self, error: BodyError) -> BodyError {
+        if let Ok(mut broke) = self.broke.lock() {
+            *broke = Some(error);
+        }
+        BodyError::Stopped
+    }
 }
 
 impl Progress {
     fn bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, |moved| moved.bytes.load(Ordering::Relaxed))
+    }
+
+    fn broke(&self) -> Option<BodyError> {
+        self.0.as_ref()?.broke.lock().ok()?.take()
     }
 
     fn is_done(&self) -> bool {
@@ -274,6 +295,7 @@ impl Body for Counted {
         {
             this.moved.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
+        let frame = frame.map(|frame| frame.map_err(|error| this.moved.note(error)));
         if frame.is_none() || this.inner.is_end_stream() {
             this.moved.done.store(true, Ordering::Relaxed);
         }
@@ -393,12 +415,8 @@ impl Body for Delivered {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                let shown = match &error {
-                    BodyError::Stalled(limit) => BodyError::Stalled(*limit),
-                    BodyError::Stopped | BodyError::Peer(_) => BodyError::Stopped,
-                };
                 this.broke = Some(error);
-                Poll::Ready(Some(Err(shown)))
+                Poll::Ready(Some(Err(BodyError::Stopped)))
             }
             None => {
                 this.end(true);

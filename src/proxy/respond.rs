@@ -165,6 +165,7 @@ fn request(stop: &Stop) -> (u16, Code) {
         Stop::Oversize { .. } => (413, Code::BodyTooLarge),
         Stop::Undecodable(_) => (415, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (408, Code::BodyTimeout),
+        Stop::Body(BodyError::Stopped) => (403, Code::Blocked),
         Stop::Body(_) => (400, Code::ClientGone),
         Stop::Engine => (500, Code::Internal),
     }

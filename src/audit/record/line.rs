@@ -135,7 +135,7 @@ fn origin_leg(out: &mut Vec<u8>, leg: &OriginLeg) -> Result {
             out.push(b'"');
         }
         tls(out, leg.tls.as_ref())?;
-        if let Some(CertificateFacts { sha256, issuer }) = &leg.certificate {
+        if let Some(CertificateFacts { sha256, issuer }) = leg.certificate.as_deref() {
             object(out, b",\"certificate\":", |out| {
                 text(out, b",\"sha256\":", sha256)?;
                 some(out, b",\"issuer\":", issuer)
@@ -334,7 +334,7 @@ mod tests {
             protocol: own().into(),
             address: Some(OriginAddr::new("192.0.2.255:65535".parse().unwrap())),
             tls: Some(tls),
-            certificate: Some(CertificateFacts { sha256: own(), issuer: own() }),
+            certificate: Some(std::sync::Arc::new(CertificateFacts { sha256: own(), issuer: own() })),
             pooled: true,
         };
         record.reason = own().into();

@@ -77,7 +77,7 @@ fn a_record_reads_back_as_written() {
     });
     record.origin_leg.address = Some(OriginAddr::new("[2001:db8::1]:443".parse().unwrap()));
     record.origin_leg.certificate =
-        Some(CertificateFacts { sha256: "ab".repeat(32), issuer: "CN=Test".into() });
+        Some(std::sync::Arc::new(CertificateFacts { sha256: "ab".repeat(32), issuer: "CN=Test".into() }));
     record.duration = Duration::from_micros(12_345);
     record.added = Some(Duration::from_micros(301));
     record.request_inspection = Some(Inspection::WHOLE);

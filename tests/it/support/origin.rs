@@ -231,6 +231,7 @@ async fn serve(stream: impl Stream + 'static, leg: Leg, record: Arc<Mutex<Record
     // An error here is the proxy ending a connection: what it left behind is in the record.
     if h2 {
         let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .max_header_list_size(64 * 1024)
             .serve_connection(io, service)
             .await;
     } else {
