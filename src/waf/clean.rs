@@ -20,8 +20,8 @@ thread_local! {
     static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Values of 16 bytes at a time: the fields before a value's key, the key, the value.
-const BLOCKS: usize = 1 + (LONGEST + 30) / 16;
+/// Values go in by 16 bytes: lengths and collection, the key, the value. At most 67 of them.
+const BLOCKS: usize = (LONGEST / 16 + 3).next_power_of_two();
 
 /// An engine's way to hash: NH, as UMAC has it (RFC 4418 section 5.2), folded by multiplication
 /// and shift. Two values have the same name with a chance of at most 2^-63 over the keys, however
@@ -55,10 +55,12 @@ impl Clean {
             | (key.len() as u64) << 20
             | (value.len() as u64) << 8
             | u64::from(collection);
-        let mut keys = self.keys.iter();
+        let mut next = 0;
         let mut sum = 0u128;
         let mut add = |one: u64, two: u64| {
-            let [first, second] = keys.next().copied().unwrap_or_default();
+            // A power of two above what the longest value takes: the mask never bites.
+            let [first, second] = self.keys[next % BLOCKS];
+            next += 1;
             let product = u128::from(one.wrapping_add(first)) * u128::from(two.wrapping_add(second));
             sum = sum.wrapping_add(product);
         };
@@ -70,9 +72,7 @@ impl Clean {
                 add(one, two);
             }
             if !rest.is_empty() {
-                let mut block = [0; 16];
-                block[..rest.len()].copy_from_slice(rest);
-                let [one, two] = halves(&block);
+                let [one, two] = tail(bytes, rest);
                 add(one, two);
             }
         }
@@ -103,6 +103,22 @@ fn halves(block: &[u8; 16]) -> [u64; 2] {
     [both as u64, (both >> 64) as u64]
 }
 
+/// The bytes behind the last whole block, with bytes before them where there are any: given the
+/// length, it tells them all, and needs no copy of unknown length.
+fn tail(bytes: &[u8], rest: &[u8]) -> [u64; 2] {
+    if let Some(block) = bytes.last_chunk::<16>() {
+        return halves(block);
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        return [u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))];
+    }
+    let middle = rest[rest.len() / 2];
+    [u64::from(rest[0]) | u64::from(middle) << 8 | u64::from(rest[rest.len() - 1]) << 16, 0]
+}
+
 fn slot(name: u64) -> usize {
     (name % SLOTS as u64) as usize
 }
@@ -110,6 +126,25 @@ fn slot(name: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_byte_of_a_value_goes_unnoticed() {
+        let clean = Clean::default();
+        for length in 1..70 {
+            let value: Vec<u8> = (0..length).collect();
+            let name = clean.name(1, 0, b"", &value);
+            for at in 0..value.len() {
+                let mut other = value.clone();
+                other[at] ^= 0x80;
+                assert_ne!(clean.name(1, 0, b"", &other), name, "byte {at} of {length}");
+                assert_ne!(
+                    clean.name(1, 0, &other, b"x"),
+                    clean.name(1, 0, &value, b"x"),
+                    "byte {at} of {length}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_name_tells_apart_what_differs() {

@@ -1,43 +1,38 @@
 //! Finds which of many literals stand in a value, whatever the case of ASCII letters. Each
 //! literal is represented by three neighbouring bytes of it, the rarest that it has; a value is
 //! read once, and only where such a triple stands is a literal compared. Unlike an automaton the
-//! reading of one byte does not wait for what the byte before led to, and the table of 4 KiB
-//! stays in the nearest cache.
+//! reading of one byte does not wait for what the byte before led to.
 
-/// Bytes fall into 32 classes, so that a triple has 15 bits.
-const CLASS_BITS: usize = 5;
+/// Bytes fall into 64 classes, so that a triple has 18 bits.
+const CLASS_BITS: usize = 6;
 const CLASSES: usize = 1 << CLASS_BITS;
 const PAIRS: usize = CLASSES * CLASSES;
 
-/// Letters by themselves in either case, the rest by what it is used for.
+/// Letters by themselves in either case, digits, nearly all marks; class 0 is the rest.
 static CLASS: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
-    let mut letter = 0;
-    while letter < 26 {
-        table[(b'a' + letter) as usize] = letter + 1;
-        table[(b'A' + letter) as usize] = letter + 1;
-        letter += 1;
+    let mut at = 0;
+    while at < NAMED.len() {
+        table[NAMED[at] as usize] = at as u8 + 1;
+        table[NAMED[at].to_ascii_uppercase() as usize] = at as u8 + 1;
+        at += 1;
     }
-    let groups: [&[u8]; 5] = [b"0123456789", b" +\t\r\n-_,", b"./\\:&", b"<>=\"", b"'();|`"];
-    let mut group = 0;
-    while group < groups.len() {
-        let mut at = 0;
-        while at < groups[group].len() {
-            table[groups[group][at] as usize] = 27 + group as u8;
-            at += 1;
-        }
-        group += 1;
-    }
+    // These are rare, or stand for the same things.
+    table[b'+' as usize] = table[b' ' as usize];
+    table[b'\t' as usize] = table[b' ' as usize];
+    table[b'\r' as usize] = table[b'\n' as usize];
     table
 }
 
-/// How common the bytes of each class are in text and markup, in tenths of a percent or so: what
-/// stands for a literal is chosen by these.
+/// The bytes with a class of their own, and how common each is in text and markup, in tenths of
+/// a percent or so: which triple stands for a literal is chosen by that.
+const NAMED: &[u8; 63] = b"abcdefghijklmnopqrstuvwxyz0123456789 \n<>=\"'./\\:&-_,();|`{}[]$%#";
 const COMMON: [u32; CLASSES] = [
-    8, 60, 14, 30, 32, 95, 20, 18, 32, 62, 4, 8, 38, 24, 58, 62, 22, 3, 52, 56, 72, 26, 10, 14, 6, 14, 4, 50,
-    110, 50, 50, 12,
+    8, 60, 14, 30, 32, 95, 20, 18, 32, 62, 4, 8, 38, 24, 58, 62, 22, 3, 52, 56, 72, 26, 10, 14, 6, 14, 4, 25,
+    22, 15, 10, 10, 10, 10, 10, 10, 10, 110, 15, 30, 30, 25, 35, 5, 30, 40, 1, 12, 10, 25, 20, 15, 4, 4, 10,
+    1, 1, 2, 2, 2, 2, 1, 6, 2,
 ];
 
 /// A literal behind one triple.
@@ -52,7 +47,7 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Grams {
     /// By the first two classes of a triple, the third ones that some literal has.
-    map: Box<[u32; PAIRS]>,
+    map: Box<[u64; PAIRS]>,
     /// By the same pairs, how many triples stand before theirs.
     rank: Box<[u32; PAIRS]>,
     /// By triple, in order: where its entries begin. One more at the end.
