@@ -50,10 +50,8 @@ impl ReceiptId {
 
 impl fmt::Display for ReceiptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.text() {
-            write!(f, "{}", char::from(byte))?;
-        }
-        Ok(())
+        // The alphabet is ASCII.
+        f.pad(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -23,6 +23,12 @@ impl Bits {
         self.words.iter().all(|word| *word == 0)
     }
 
+    pub fn intersect(&mut self, other: &Bits) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+    }
+
     pub fn union(&mut self, other: &Bits) {
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word |= other;

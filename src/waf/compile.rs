@@ -13,7 +13,7 @@ use super::lang::ast;
 use super::lang::error::{At, Place, Problems, nearest, shown};
 use super::operator;
 use super::pipeline::Pipelines;
-use super::prefilter::{self, Guard, Prefilter};
+use super::prefilter::{self, Guard, Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Action, Condition, Leaf, Rule};
 use super::template::Template;
@@ -53,7 +53,7 @@ pub(crate) fn compile<'a>(
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
-    let prefilters = prefilters(&leaves, &interests, plain, problems)?;
+    let prefilters = prefilters(&leaves, &interests, &pipelines, plain, problems)?;
     let mut mentioned = [false; Collection::COUNT];
     for collection in leaves.iter().flat_map(|leaf| &leaf.targets).flat_map(Target::collections) {
         mentioned[*collection as usize] = true;
@@ -140,21 +140,35 @@ fn collections() -> impl Iterator<Item = Collection> {
 fn prefilters(
     leaves: &[Leaf],
     interests: &[Interest],
+    pipelines: &Pipelines,
     plain: bool,
     problems: &mut Problems,
-) -> Option<[Prefilter; 2]> {
-    let mut sides = [Bits::none(leaves.len()), Bits::none(leaves.len())];
+) -> Option<[Vec<Prefilter>; Side::COUNT]> {
+    let mut sides = [(); Side::COUNT].map(|()| Bits::none(leaves.len()));
     for (collection, interest) in collections().zip(interests) {
-        sides[usize::from(collection.is_response())].union(&interest.any);
+        sides[Side::of(collection) as usize].union(&interest.any);
     }
-    let mut build = |members: &Bits| {
-        Prefilter::build(leaves, members, plain)
-            .map_err(|error| {
-                problems.add(Place::default(), format!("the rules' literals are too many: {error}"))
-            })
-            .ok()
-    };
-    Some([build(&sides[0])?, build(&sides[1])?])
+    let mut filters: [Vec<Prefilter>; Side::COUNT] = Default::default();
+    for (filters, members) in filters.iter_mut().zip(&sides) {
+        for (index, node) in pipelines.nodes.iter().enumerate() {
+            // Only a node whose step makes new bytes has them looked at anew.
+            let mut members = if index == 0 || node.step.is_some_and(|step| !step.folds) {
+                members.clone()
+            } else {
+                Bits::none(leaves.len())
+            };
+            members.intersect(&node.subtree);
+            match Prefilter::build(leaves, &members, plain) {
+                Ok(filter) => filters.push(filter),
+                Err(error) => {
+                    let problem = format!("the rules' literals are too many: {error}");
+                    problems.add(Place::default(), problem);
+                    return None;
+                }
+            }
+        }
+    }
+    Some(filters)
 }
 
 /// Decides for each rule which leaves' candidates wake it, and returns the rules that always

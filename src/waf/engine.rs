@@ -10,7 +10,7 @@ use super::input::ConnectionFacts;
 use super::interest::Interest;
 use super::lang::{self, LoadError};
 use super::pipeline::Pipelines;
-use super::prefilter::Prefilter;
+use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Leaf, Rule};
 use super::transaction::Transaction;
@@ -92,8 +92,8 @@ pub(crate) struct Program {
     pub phases: [Phase; 5],
     pub pipelines: Pipelines,
     pub interests: Vec<Interest>,
-    /// For request values and for response values.
-    pub prefilters: [Prefilter; 2],
+    /// By side, then by node of the transformation tree; nodes that need none have empty ones.
+    pub prefilters: [Vec<Prefilter>; Side::COUNT],
     /// Rules that run without waiting for a candidate.
     pub unconditional: Vec<u64>,
     pub exclusions: Vec<Exclusion>,

@@ -13,6 +13,7 @@ mod evaluate;
 pub mod example;
 mod exclusion;
 mod explain;
+mod grams;
 pub mod input;
 mod interest;
 pub mod lang;

@@ -9,7 +9,7 @@ use super::bits;
 use super::bytes::ByteSet;
 use super::clean;
 use super::engine::Program;
-use super::prefilter::Prefilter;
+use super::prefilter::{Prefilter, Side};
 use super::scratch::{Buffer, Candidate, Scratch};
 
 /// Scans the values from number `from` on for the leaves from `first_leaf` on: those of phases
@@ -37,9 +37,9 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
                 scratch.buffers.push(Buffer::default());
             }
             scratch.buffers[0].original = Some(value.value);
-            let filter = &program.prefilters[usize::from(value.collection.is_response())];
-            let mut walk = Walk { program, filter, scratch, value: number as u32, used: 1 };
-            walk.start(0);
+            let filters = &program.prefilters[Side::of(value.collection) as usize];
+            let mut walk = Walk { program, filters, scratch, value: number as u32, used: 1 };
+            walk.start(0, 0);
             walk.node(0, At { buffer: 0, folded: false });
         }
         if let (Some(clean), Some(name)) = (clean, name) {
@@ -87,7 +87,8 @@ struct At {
 
 struct Walk<'a> {
     program: &'a Program,
-    filter: &'a Prefilter,
+    /// By node.
+    filters: &'a [Prefilter],
     scratch: &'a mut Scratch,
     value: u32,
     /// Buffers in use; a node's buffers are free again when its subtree is done.
@@ -110,7 +111,7 @@ impl Walk<'_> {
                 } else if step.folds {
                     At { buffer: above.buffer, folded: true }
                 } else {
-                    self.apply(step.transformation.apply, above)
+                    self.apply(index, step.transformation.apply, above)
                 }
             }
         };
@@ -133,13 +134,13 @@ impl Walk<'_> {
         self.used = used;
     }
 
-    /// Fills in what is known of the value in a buffer.
-    fn start(&mut self, index: usize) {
+    /// Fills in what is known of the value in a buffer, for the leaves below the node.
+    fn start(&mut self, buffer: usize, node: usize) {
         let Scratch { buffers, store, applicable, .. } = &mut *self.scratch;
-        let Buffer { bytes, original, present, hits, kept } = &mut buffers[index];
+        let Buffer { bytes, original, present, hits, kept } = &mut buffers[buffer];
         let value = original.map_or(&bytes[..], |span| store.get(span));
         *present = ByteSet::present_in(value);
-        self.filter.hits(value, present, applicable, hits);
+        self.filters[node].hits(value, present, applicable, hits);
         *kept = [None, None];
     }
 
@@ -159,7 +160,7 @@ impl Walk<'_> {
     }
 
     /// The transformed value in a new buffer, or the old one when nothing changed.
-    fn apply(&mut self, apply: fn(&[u8], &mut Vec<u8>) -> bool, above: At) -> At {
+    fn apply(&mut self, node: usize, apply: fn(&[u8], &mut Vec<u8>) -> bool, above: At) -> At {
         if self.used == self.scratch.buffers.len() {
             self.scratch.buffers.push(Buffer::default());
         }
@@ -181,7 +182,7 @@ impl Walk<'_> {
         if !changed {
             return above;
         }
-        self.start(self.used);
+        self.start(self.used, node);
         self.used += 1;
         At { buffer: self.used - 1, folded: false }
     }
@@ -210,7 +211,7 @@ impl Walk<'_> {
     fn candidate(&mut self, leaf: usize, at: At) {
         let plain = &self.program.leaves[leaf];
         let side = usize::from(at.folded);
-        let filtered = !self.filter.always.contains(leaf);
+        let filtered = !self.filters[0].always.contains(leaf);
         if filtered && !plain.need.admits(self.bytes(at.buffer).len(), &self.present(at)) {
             return;
         }

@@ -13,7 +13,7 @@ use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Repor
 use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes};
-use super::{bits, scan};
+use super::{bits, body, scan};
 
 /// One exchange. It may wait between phases for as long as the exchange lasts.
 #[derive(Debug)]
@@ -72,9 +72,15 @@ impl Transaction {
     }
 
     /// True when some rule looks at what only a request body can hold, so that the body is worth
-    /// collecting before it is let go.
+    /// collecting before it is let go. Of large bodies in formats that are not taken apart, as
+    /// uploads mostly are, no rule sees more than the length, and their heads tell that.
     pub fn wants_request_body(&self) -> bool {
-        self.is_watching() && self.engine.program.looks_at_request_body
+        self.is_watching()
+            && self.engine.program.looks_at_request_body
+            && self
+                .scratch
+                .as_ref()
+                .is_some_and(|scratch| self.state.notes.opaque_length(&scratch.store).is_none())
     }
 
     /// Called with an empty body when there is none.
@@ -102,7 +108,7 @@ impl Transaction {
         self.is_watching()
             && self.engine.program.looks_at_response_body
             && self.scratch.as_ref().is_some_and(|scratch| {
-                scratch.store.first(Collection::ResponseContentType).is_none_or(is_textual)
+                scratch.store.first(Collection::ResponseContentType).is_none_or(body::is_textual)
             })
     }
 
@@ -238,29 +244,4 @@ impl Drop for Transaction {
             scratch::give_back(scratch);
         }
     }
-}
-
-/// Media types whose bodies are text. A response that does not say is taken for text, since
-/// browsers guess too.
-fn is_textual(content_type: &[u8]) -> bool {
-    let end = content_type.iter().position(|&b| b == b';' || b == b',').unwrap_or(content_type.len());
-    let media = content_type[..end].trim_ascii().to_ascii_lowercase();
-    media.is_empty()
-        || media.starts_with(b"text/")
-        || media.ends_with(b"+json")
-        || media.ends_with(b"+xml")
-        || !media.contains(&b'/')
-        || matches!(
-            &media[..],
-            b"application/json"
-                | b"application/xml"
-                | b"application/javascript"
-                | b"application/x-javascript"
-                | b"application/ecmascript"
-                | b"application/x-www-form-urlencoded"
-                | b"application/graphql"
-                | b"application/x-ndjson"
-                | b"application/x-httpd-php"
-                | b"application/x-sh"
-        )
 }

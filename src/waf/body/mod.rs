@@ -182,6 +182,31 @@ pub fn select(content_type: &[u8]) -> Option<Processor> {
     }
 }
 
+/// Media types whose bodies are text. A message that does not say is taken for text, since
+/// browsers guess too.
+pub fn is_textual(content_type: &[u8]) -> bool {
+    let end = content_type.iter().position(|&b| b == b';' || b == b',').unwrap_or(content_type.len());
+    let media = content_type[..end].trim_ascii().to_ascii_lowercase();
+    media.is_empty()
+        || media.starts_with(b"text/")
+        || media.ends_with(b"+json")
+        || media.ends_with(b"+xml")
+        || !media.contains(&b'/')
+        || matches!(
+            &media[..],
+            b"application/json"
+                | b"application/xml"
+                | b"application/javascript"
+                | b"application/x-javascript"
+                | b"application/ecmascript"
+                | b"application/x-www-form-urlencoded"
+                | b"application/graphql"
+                | b"application/x-ndjson"
+                | b"application/x-httpd-php"
+                | b"application/x-sh"
+        )
+}
+
 /// Reads a body into the sink.
 pub fn parse(
     processor: Processor,

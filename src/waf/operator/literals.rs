@@ -79,7 +79,7 @@ impl Facts {
     }
 
     fn add_bytes(&mut self, set: ByteSet) {
-        let weight = weigh(&set);
+        let weight = commonness(&set);
         if set.is_full() || self.bytes.iter().any(|(known, _)| *known == set) {
             return;
         }
@@ -283,7 +283,7 @@ fn shortest(texts: &[Vec<u8>]) -> usize {
 
 /// How likely a benign value has a byte of the set: letters and digits are in most values,
 /// spaces and a few marks in many, the rest in few.
-fn weigh(set: &ByteSet) -> u32 {
+pub(crate) fn commonness(set: &ByteSet) -> u32 {
     set.iter()
         .map(|byte| match byte {
             b'e' | b'a' | b't' | b'o' | b'i' | b'n' | b's' | b'r' => 12,

@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 
 use crate::waf::bytes::ByteSet;
 
+pub(crate) use literals::commonness;
+
 mod detect;
 mod ip_match;
 mod literals;

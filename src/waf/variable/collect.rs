@@ -15,6 +15,24 @@ pub(crate) struct Notes {
     args_size: usize,
     /// Why the query string was not read whole.
     query_error: Option<String>,
+    /// The first Content-Length, and whether there is a Content-Encoding.
+    content_length: Option<u64>,
+    is_coded: bool,
+}
+
+/// Of a body that no parser takes apart rules see this much. What is worth finding in one stands
+/// at its beginning, and uploads are long.
+pub(crate) const OPAQUE_BYTES: usize = 16 * 1024;
+
+impl Notes {
+    /// The length of an announced body that rules cannot say anything about: neither text nor a
+    /// format that is taken apart, and longer than rules look. Such a body is not collected.
+    pub fn opaque_length(&self, store: &Store) -> Option<u64> {
+        let content_type = store.get(self.content_type?);
+        let length = self.content_length.filter(|length| *length > OPAQUE_BYTES as u64)?;
+        let opaque = body::select(content_type).is_none() && !body::is_textual(content_type);
+        (opaque && !self.is_coded).then_some(length)
+    }
 }
 
 pub(crate) fn connection(store: &mut Store, facts: &ConnectionFacts) {
@@ -89,6 +107,10 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, notes: &mut No
             );
         } else if notes.content_type.is_none() && field.name.eq_ignore_ascii_case(b"content-type") {
             notes.content_type = Some(value);
+        } else if notes.content_length.is_none() && field.name.eq_ignore_ascii_case(b"content-length") {
+            notes.content_length = std::str::from_utf8(field.value).ok().and_then(|text| text.parse().ok());
+        } else if field.name.eq_ignore_ascii_case(b"content-encoding") {
+            notes.is_coded = true;
         }
     }
 }
@@ -112,10 +134,14 @@ pub(crate) fn request_body(store: &mut Store, body: &Body, keep_raw: bool, notes
     // unknown format, or one that breaks its format's rules, must not pass unseen.
     let raw = error.is_some() || matches!(processor, None | Some(Processor::Urlencoded));
     if raw && keep_raw && !body.bytes.is_empty() {
-        store.add_bytes(C::RequestBody, body.bytes);
+        let seen = if processor.is_none() { body.bytes.len().min(OPAQUE_BYTES) } else { body.bytes.len() };
+        store.add_bytes(C::RequestBody, &body.bytes[..seen]);
     }
+    // What was not collected has the length that was announced.
+    let announced = if body.bytes.is_empty() { notes.opaque_length(store) } else { None };
+    let length = announced.unwrap_or(body.bytes.len() as u64);
     let error = error.or(notes.query_error.take());
-    store.add_number(C::RequestBodyLength, body.bytes.len() as u64);
+    store.add_number(C::RequestBodyLength, length);
     store.add_bytes(C::ReqbodyProcessor, processor.map_or("", Processor::name).as_bytes());
     store.add_number(C::ReqbodyError, u64::from(error.is_some()));
     store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
