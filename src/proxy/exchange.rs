@@ -2,7 +2,7 @@
 //! or ends in a [`Problem`], which is answered in one place.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use http::header::{ACCEPT, CONNECTION, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
@@ -113,7 +113,8 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
         async move {
             let beat = way.pulse.begin();
             let response = match way.leg {
-                Leg::Proxy => connect::proxied(&way, request).await,
+                // On the heap: it is larger than what goes on inside tunnels, and rarer.
+                Leg::Proxy => Box::pin(connect::proxied(&way, request)).await,
                 Leg::Tunnel(_) => exchange(&way, request).await,
             };
             response.map(|response| relay::with_beat(response, beat))
@@ -332,7 +333,7 @@ fn open_case(
     authority: &Authority,
     ending: &mut Ending,
 ) -> Case {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = ending.began().duration_since(UNIX_EPOCH).unwrap_or_default();
     let sni = match &way.leg {
         Leg::Tunnel(inside) => inside.sni.as_ref().and_then(Host::name),
         Leg::Proxy => None,

@@ -70,6 +70,11 @@ impl Ending {
         self.record.as_ref().map_or(ReceiptId::from_random([0; 10]), |record| record.id)
     }
 
+    /// When it began, by the wall clock.
+    pub fn began(&self) -> SystemTime {
+        self.record.as_ref().map_or(SystemTime::UNIX_EPOCH, |record| record.time)
+    }
+
     pub fn stage(&mut self, stage: Stage) {
         self.note(|record| record.stage = stage);
     }
