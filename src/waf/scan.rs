@@ -102,6 +102,10 @@ impl Walk<'_> {
             return;
         }
         let used = self.used;
+        let present = self.scratch.buffers[above.buffer].present;
+        if !node.demand.intersects(&present.union(present.lowercased())) && !node.demand.is_full() {
+            return;
+        }
         let at = match node.step {
             None => above,
             Some(step) => {
