@@ -76,7 +76,8 @@ impl Store {
         Span { start, end: self.bytes.len() }
     }
 
-    pub fn add_number(&mut self, collection: Collection, number: u64) {
+    /// Writes a number in.
+    pub fn keep_number(&mut self, number: u64) -> Span {
         // Some ten numbers per exchange: written here, they cost a third of what formatting does.
         let mut digits = [0; 20];
         let mut first = digits.len();
@@ -89,7 +90,12 @@ impl Store {
                 break;
             }
         }
-        self.add_bytes(collection, &digits[first..]);
+        self.keep(&digits[first..])
+    }
+
+    pub fn add_number(&mut self, collection: Collection, number: u64) {
+        let span = self.keep_number(number);
+        self.add(collection, Span::default(), span);
     }
 
     /// The values of a collection.
