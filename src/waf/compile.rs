@@ -49,7 +49,7 @@ pub(crate) fn compile<'a>(
     let (phases, kept) = builder.phases(tree, paranoia_level, problems);
     let Builder { mut pipelines, mut rules, mut leaves, .. } = builder;
     let exclusions = exclusions(tree, &kept, &mut rules, &known, problems);
-    pipelines.assign(&leaves);
+    pipelines.assign(&leaves, plain);
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
         collections().map(|collection| Interest::build(collection, &leaves)).collect();

@@ -137,22 +137,23 @@ impl Evaluation<'_> {
                 Role::Exclude => {}
                 Role::Count => {
                     let count = self.count(index, target);
-                    let store = &mut self.scratch.store;
-                    let raw = store.keep_text(format_args!("{count}"));
-                    let name = store.keep_text(format_args!("&{}", target.text));
-                    self.try_live(index, name, raw);
+                    let raw = self.scratch.store.keep_number(count as u64);
+                    // Counts seldom match, and only matches are named.
+                    self.try_live(index, raw, |evaluation| {
+                        evaluation.scratch.store.keep_text(format_args!("&{}", target.text))
+                    });
                 }
                 Role::Include => {
                     for (name, raw) in self.live_values(index, target) {
-                        self.try_live(index, name, raw);
+                        self.try_live(index, raw, |_| name);
                     }
                 }
             }
         }
     }
 
-    fn try_live(&mut self, index: usize, name: Span, raw: Span) {
-        let named = |_: &mut Evaluation| Named { name, raw, excludable: false };
+    fn try_live(&mut self, index: usize, raw: Span, name: impl Fn(&mut Evaluation) -> Span) {
+        let named = |evaluation: &mut Evaluation| Named { name: name(evaluation), raw, excludable: false };
         let leaf = &self.program.leaves[index];
         if leaf.multi_match {
             return self.each_step(index, raw, named);

@@ -22,8 +22,11 @@ pub(crate) struct Interest {
     keyed: HashMap<Box<[u8]>, Change, BuildHasherDefault<Fnv>>,
     /// By pattern, each of them once.
     patterns: Vec<(Regex, Change)>,
-    /// All leaves that may look at some value.
+    /// The lengths of those keys, 63 standing for all from there on.
+    lengths: u64,
+    /// All leaves that may look at some value, and whether there are none.
     pub any: Bits,
+    pub is_empty: bool,
 }
 
 #[derive(Debug)]
@@ -41,8 +44,14 @@ impl Change {
 impl Interest {
     pub fn build(collection: Collection, leaves: &[Leaf]) -> Interest {
         let none = || Bits::none(leaves.len());
-        let mut interest =
-            Interest { all: none(), keyed: HashMap::default(), patterns: Vec::new(), any: none() };
+        let mut interest = Interest {
+            all: none(),
+            keyed: HashMap::default(),
+            patterns: Vec::new(),
+            lengths: 0,
+            any: none(),
+            is_empty: true,
+        };
         for (index, leaf) in leaves.iter().enumerate() {
             let targets: Vec<&Target> = leaf
                 .targets
@@ -70,6 +79,8 @@ impl Interest {
                 if target.role == Role::Include { &mut change.add } else { &mut change.remove }.insert(index);
             }
         }
+        interest.lengths = interest.keyed.keys().fold(0, |lengths, key| lengths | length_bit(key));
+        interest.is_empty = interest.any.is_empty();
         interest
     }
 
@@ -101,7 +112,7 @@ impl Interest {
                 *word |= remove;
             }
         };
-        if !self.keyed.is_empty() {
+        if self.lengths & length_bit(key) != 0 {
             let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(key);
             lower.make_ascii_lowercase();
             if let Some(change) = self.keyed.get(&lower[..]) {
@@ -117,6 +128,10 @@ impl Interest {
             *word &= !*removed;
         }
     }
+}
+
+fn length_bit(key: &[u8]) -> u64 {
+    1 << key.len().min(63)
 }
 
 /// True when the targets take a value in and nothing takes it out again.

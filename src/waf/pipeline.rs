@@ -3,6 +3,8 @@
 
 use super::bits::Bits;
 use super::bytes::ByteSet;
+use super::operator;
+use super::prefilter::{self, Guard};
 use super::rule::Leaf;
 use super::transformation::Transformation;
 
@@ -25,6 +27,9 @@ pub(crate) struct Node {
     pub subtree: Bits,
     /// A value without any of these bytes stays as it is below this node, but for its case.
     pub triggers: ByteSet,
+    /// A value with none of these bytes in either case, before this node's step, has no match at
+    /// this node or below.
+    pub demand: ByteSet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +66,8 @@ impl Pipelines {
         at
     }
 
-    /// Tells each node which leaves it serves, and what can change below it.
-    pub fn assign(&mut self, leaves: &[Leaf]) {
+    /// Tells each node which leaves it serves, what can change below it, and what a value needs.
+    pub fn assign(&mut self, leaves: &[Leaf], plain: bool) {
         // Children come after their parents.
         for index in (1..self.nodes.len()).rev() {
             let node = &self.nodes[index];
@@ -78,6 +83,7 @@ impl Pipelines {
         }
         for (index, leaf) in leaves.iter().enumerate() {
             let mut at = leaf.pipeline;
+            let mut made = ByteSet::EMPTY;
             if !leaf.multi_match {
                 self.nodes[at].leaves.insert(index);
             }
@@ -87,6 +93,12 @@ impl Pipelines {
                 if leaf.multi_match {
                     node.passing.insert(index);
                 }
+                made = made.union(node.step.map_or(ByteSet::EMPTY, |step| step.transformation.makes()));
+                // Of what the operator needs, that which no step from here on makes.
+                let sets = leaf.need.bytes.iter().filter(|set| !set.intersects(&made));
+                let rarest = sets.min_by_key(|set| operator::commonness(set)).copied();
+                let rarest = rarest.filter(|_| !plain && prefilter::guard(leaf, plain) != Guard::Nothing);
+                node.demand = node.demand.union(rarest.unwrap_or(ByteSet::FULL));
                 if at == 0 {
                     break;
                 }
@@ -107,6 +119,7 @@ impl Node {
             passing: none.clone(),
             subtree: none,
             triggers: ByteSet::EMPTY,
+            demand: ByteSet::EMPTY,
         }
     }
 }

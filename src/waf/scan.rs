@@ -18,7 +18,7 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
     for number in from..scratch.store.values.len() {
         let value = scratch.store.values[number];
         let interest = &program.interests[value.collection as usize];
-        if interest.any.is_empty() {
+        if interest.is_empty {
             continue;
         }
         let (key, bytes) = (scratch.store.get(value.key), scratch.store.get(value.value));
@@ -102,6 +102,10 @@ impl Walk<'_> {
             return;
         }
         let used = self.used;
+        let present = self.scratch.buffers[above.buffer].present;
+        if !node.demand.intersects(&present.union(present.lowercased())) && !node.demand.is_full() {
+            return;
+        }
         let at = match node.step {
             None => above,
             Some(step) => {

@@ -101,6 +101,44 @@ fn a_transaction_moves_between_threads() {
 }
 
 #[test]
+fn opaque_bodies_show_their_beginning_and_long_ones_only_their_length() {
+    let when = json!({ "any": [
+        contains(json!(["request_body"]), "attack"),
+        { "variables": ["request_body_length"], "operator": { "gt": 100_000 } },
+    ]});
+    let engine = compile(json!([with(rule(1, when), "phase", json!("request_body"))]));
+    let show = |pairs: Pairs, bytes: &[u8]| {
+        let mut transaction = engine.begin(&facts());
+        transaction.request_headers(&head("/", &fields(pairs)));
+        let wanted = transaction.wants_request_body();
+        let shown = if wanted { bytes } else { b"" };
+        (wanted, transaction.request_body(&body(shown)) != Decision::Continue)
+    };
+    const SEEN: usize = 16 * 1024;
+    let at = |place: usize| [&vec![b'.'; place][..], b"attack"].concat();
+    let binary = ("content-type", "application/octet-stream");
+    // Within the first 16 KiB, across their end, behind it.
+    assert_eq!(show(&[binary], &at(SEEN - 6)), (true, true));
+    assert_eq!(show(&[binary], &at(SEEN - 5)), (true, false));
+    assert_eq!(show(&[binary, ("content-length", "16384")], &at(SEEN - 6)), (true, true));
+    // Announced as longer: let go unseen, and its length is known all the same.
+    assert_eq!(show(&[binary, ("content-length", "16385")], &at(0)), (false, false));
+    assert_eq!(show(&[binary, ("content-length", "100001")], b"..."), (false, true));
+    // Text, coded bodies, forms and what does not say what it is are looked at.
+    for pairs in [
+        &[("content-type", "text/plain"), ("content-length", "20000")][..],
+        &[binary, ("content-length", "20000"), ("content-encoding", "gzip")],
+        &[("content-length", "20000")],
+        &[("content-type", "application/json"), ("content-length", "20000")],
+    ] {
+        assert_eq!(show(pairs, &at(0)), (true, true), "{pairs:?}");
+    }
+    // A form is seen whole.
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(show(&[form, ("content-length", "20000")], &at(SEEN)), (true, true));
+}
+
+#[test]
 fn scores_add_up_to_an_interruption_at_the_end_of_the_phase() {
     let scoring = |id: u32, severity: &str, text: &str| {
         let rule = with(rule(id, contains(json!(["args"]), text)), "then", json!(["score"]));

@@ -213,10 +213,13 @@ fn alternation(branches: impl Iterator<Item = Facts>) -> Facts {
         texts: gather(Facts::best_texts, MOST_TEXTS),
         bytes: Vec::new(),
     };
-    // One set from each branch: together they are needed by every branch.
+    // One set from each branch: together they are needed by every branch. The best of each make
+    // the best one, and the next ones another: what lets one through is often kept by the other.
     if branches.iter().all(|branch| !branch.bytes.is_empty()) {
-        let set = branches.iter().fold(ByteSet::EMPTY, |set, branch| set.union(branch.bytes[0].0));
-        facts.add_bytes(set);
+        for at in 0..MOST_BYTE_SETS {
+            let of = |branch: &Facts| branch.bytes[at.min(branch.bytes.len() - 1)].0;
+            facts.add_bytes(branches.iter().map(of).fold(ByteSet::EMPTY, ByteSet::union));
+        }
     }
     facts
 }

@@ -48,6 +48,18 @@ impl Transformation {
     }
 }
 
+impl Transformation {
+    /// Bytes that a result may have although the value has them in neither case.
+    pub fn makes(&self) -> ByteSet {
+        match self.name {
+            "lowercase" | "none" | "trim" | "trim_left" | "trim_right" | "remove_nulls"
+            | "remove_whitespace" => ByteSet::EMPTY,
+            "cmd_line" | "compress_whitespace" | "replace_comments" | "replace_nulls" => ByteSet::of(b" "),
+            _ => ByteSet::FULL,
+        }
+    }
+}
+
 /// The transformation of that name.
 pub fn find(name: &str) -> Option<&'static Transformation> {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
@@ -176,6 +188,12 @@ mod tests {
                 let changed = (transformation.apply)(&value, &mut out);
                 let may_change = transformation.may_change(&ByteSet::present_in(&value));
                 prop_assert!(may_change || !changed, "{}: {:?} has no trigger but changed", transformation.name, value);
+                if changed {
+                    let known = ByteSet::present_in(&value);
+                    let known = known.union(known.lowercased()).union(transformation.makes());
+                    let strange = ByteSet::present_in(&out).intersects(&known.complement());
+                    prop_assert!(!strange, "{}: {:?} became {:?}", transformation.name, value, out);
+                }
                 prop_assert!(!changed || out != value, "{}: {:?} is said to have changed", transformation.name, value);
             }
         }

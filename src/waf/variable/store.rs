@@ -76,8 +76,25 @@ impl Store {
         Span { start, end: self.bytes.len() }
     }
 
+    /// Writes a number in.
+    pub fn keep_number(&mut self, number: u64) -> Span {
+        // Some ten numbers per exchange: written here, they cost a third of what formatting does.
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        let mut rest = number;
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.keep(&digits[first..])
+    }
+
     pub fn add_number(&mut self, collection: Collection, number: u64) {
-        let span = self.keep_text(format_args!("{number}"));
+        let span = self.keep_number(number);
         self.add(collection, Span::default(), span);
     }
 
@@ -100,6 +117,20 @@ impl Store {
         for list in &mut self.index {
             list.clear();
             list.shrink_to(256);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 7, 10, 443, 65_535, 4_294_967_296, u64::MAX] {
+            let mut store = Store::default();
+            store.add_number(Collection::ServerPort, number);
+            assert_eq!(store.first(Collection::ServerPort), Some(number.to_string().as_bytes()));
         }
     }
 }
