@@ -4,6 +4,7 @@
 //!
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
+mod held;
 mod request;
 mod response;
 mod window;

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::window::{Coding, Fill, Patience, Window};
+use super::held::{Terms, coding, hold, streaming};
+use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
-use crate::message::decode::Decoder;
 use crate::message::target::Scheme;
 use crate::net::{Authority, Limits};
-use crate::policy::{FailModes, Oversize, Undecoded};
+use crate::policy::FailModes;
 use crate::waf::HeaderEdit;
 use crate::waf::input::{Body, Extent, Field, RequestHead};
 
@@ -73,50 +73,13 @@ async fn held(
         // What has a size is sent at once; half of a conversation may rest as long as `body_idle`.
         source = source.at_pace(limits.body_rate, limits.body_grace);
     }
-    let mut window = Window::new(source, coding, patience, limits.request_window);
-    let fill = window.fill().await?;
-    if let Some(problem) = window.coding_error()
-        && fail.undecodable_request == Undecoded::Deny
-        && headers.contains_key(CONTENT_ENCODING)
-        && !problem.starts_with(UNKNOWN)
-    {
-        return Err(Stop::Undecodable(problem.to_owned()));
-    }
-    if fill == Fill::Full && fail.oversize_request_body == Oversize::Deny {
-        return Err(Stop::Oversize { limit: limits.request_window });
-    }
-    judge(case, window.text(), extent(fill), window.coding_error())?;
-    let seen = match fill {
-        Fill::Whole => Seen::Whole,
-        Fill::Full => Seen::Partial("the body is larger than the window"),
-        Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
-    };
-    Ok((window.release(fill, case, Box::new(judge)), seen))
+    let window = Window::new(source, coding, patience, limits.request_window);
+    let terms = Terms { undecodable: fail.undecodable_request, oversize: fail.oversize_request_body, judge };
+    hold(case, window, terms).await
 }
 
-/// A body that is not held.
-pub(super) fn streaming(body: Incoming, limits: &Limits) -> Streamed {
-    if body.is_end_stream() {
-        return Streamed::empty();
-    }
-    Streamed::held(Default::default(), None, Some(Box::new(Timed::new(body, limits.body_idle))))
-}
-
-pub(super) const UNKNOWN: &str = "unknown content coding";
-
-pub(super) fn extent(fill: Fill) -> Extent {
-    if fill == Fill::Whole { Extent::Whole } else { Extent::Partial }
-}
-
-fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
-    aside(text, || case.decide(|tx| tx.request_body(&Body { bytes: text, extent, coding_error: problem })))
-}
-
-/// Rules take tens of milliseconds for a megabyte; other connections of this worker do not wait
-/// for them.
-pub(super) fn aside<R>(text: &[u8], run: impl FnOnce() -> R) -> R {
-    const LARGE: usize = 128 * 1024;
-    if text.len() > LARGE { tokio::task::block_in_place(run) } else { run() }
+fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {
+    case.decide(|tx| tx.request_body(body))
 }
 
 fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &HeaderMap) -> Result<(), Stop> {
@@ -148,30 +111,6 @@ pub(super) fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2.0",
         Version::HTTP_11 => "HTTP/1.1",
         _ => "HTTP/1.0",
-    }
-}
-
-/// The decoder that a message's Content-Encoding asks for.
-pub(super) fn coding(
-    headers: &HeaderMap,
-    limits: &Limits,
-    window: usize,
-    fail: &FailModes,
-) -> Result<Coding, Stop> {
-    let mut names = Vec::new();
-    for value in headers.get_all(CONTENT_ENCODING) {
-        names.extend_from_slice(if names.is_empty() { b"" } else { b"," });
-        names.extend_from_slice(value.as_bytes());
-    }
-    if names.is_empty() {
-        return Ok(Coding::Identity);
-    }
-    let names = String::from_utf8_lossy(&names);
-    match Decoder::new(&names, limits.decoded_bytes, limits.decoded_ratio, window) {
-        Ok(None) => Ok(Coding::Identity),
-        Ok(Some(decoder)) => Ok(Coding::Decode(Box::new(decoder))),
-        Err(_) if fail.unknown_coding == Undecoded::Pass => Ok(Coding::Failed(format!("{UNKNOWN} {names}"))),
-        Err(error) => Err(Stop::Undecodable(error.to_string())),
     }
 }
 

@@ -5,14 +5,15 @@ use http::{HeaderMap, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::request::{UNKNOWN, aside, coding, extent, protocol, streaming};
-use super::window::{Fill, Patience, Window};
+use super::held::{Terms, coding, hold, streaming};
+use super::request::protocol;
+use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
 use crate::net::Limits;
-use crate::policy::{FailModes, Oversize, Undecoded};
+use crate::policy::FailModes;
 use crate::waf::HeaderEdit;
-use crate::waf::input::{Body, Extent, ResponseHead};
+use crate::waf::input::{Body, ResponseHead};
 
 /// Runs the response phases. `bodiless` responses (to HEAD, 204, 304) have none to look at.
 pub async fn response(
@@ -56,31 +57,14 @@ async fn held(
     fail: &FailModes,
 ) -> Result<(Streamed, Seen), Stop> {
     let coding = coding(headers, limits, limits.response_window, fail)?;
-    let mut window = Window::new(
-        Timed::new(body, limits.body_idle),
-        coding,
-        Patience::Pause(limits.window_pause),
-        limits.response_window,
-    );
-    let fill = window.fill().await?;
-    if let Some(problem) = window.coding_error()
-        && fail.undecodable_response == Undecoded::Deny
-        && !problem.starts_with(UNKNOWN)
-    {
-        return Err(Stop::Undecodable(problem.to_owned()));
-    }
-    if fill == Fill::Full && fail.oversize_response_body == Oversize::Deny {
-        return Err(Stop::Oversize { limit: limits.response_window });
-    }
-    judge(case, window.text(), extent(fill), window.coding_error())?;
-    let seen = match fill {
-        Fill::Whole => Seen::Whole,
-        Fill::Full => Seen::Partial("the body is larger than the window"),
-        Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
-    };
-    Ok((window.release(fill, case, Box::new(judge)), seen))
+    let patience = Patience::Pause(limits.window_pause);
+    let source = Timed::new(body, limits.body_idle);
+    let window = Window::new(source, coding, patience, limits.response_window);
+    let terms =
+        Terms { undecodable: fail.undecodable_response, oversize: fail.oversize_response_body, judge };
+    hold(case, window, terms).await
 }
 
-fn judge(case: &Case, text: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
-    aside(text, || case.decide(|tx| tx.response_body(&Body { bytes: text, extent, coding_error: problem })))
+fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {
+    case.decide(|tx| tx.response_body(body))
 }

@@ -15,10 +15,10 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::held::{Judge, show};
 use super::{Case, Stop};
 use crate::message::body::{BodyError, Timed};
 use crate::message::decode::Decoder;
-use crate::waf::input::Extent;
 
 /// After a pause this much of what rules saw already is shown again before the new bytes, so that
 /// a pattern cannot hide on the border.
@@ -51,9 +51,6 @@ pub enum Coding {
     /// The bytes are shown as they stand.
     Failed(String),
 }
-
-/// Called with what rules should look at.
-pub type Judge = Box<dyn FnMut(&Case, &[u8], Extent, Option<&str>) -> Result<(), Stop> + Send>;
 
 /// A body behind its window.
 pub struct Window {
@@ -101,6 +98,10 @@ impl Window {
     /// Fills the window for the first verdict.
     pub async fn fill(&mut self) -> Result<Fill, BodyError> {
         std::future::poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     pub fn coding_error(&self) -> Option<&str> {
@@ -204,14 +205,13 @@ impl Window {
     }
 
     /// The verdict on what followed a pause.
-    fn judge(&mut self, fill: Fill) -> Result<(), Stop> {
-        let Some((case, judge)) = &mut self.after else { return Ok(()) };
-        let extent = if fill == Fill::Whole { Extent::Whole } else { Extent::Partial };
+    fn judge(&self, fill: Fill) -> Result<(), Stop> {
+        let Some((case, judge)) = &self.after else { return Ok(()) };
         let problem = match &self.coding {
             Coding::Failed(problem) => Some(problem.as_str()),
             _ => None,
         };
-        judge(case, &self.text[self.judged.saturating_sub(OVERLAP)..], extent, problem)
+        show(case, *judge, &self.text[self.judged.saturating_sub(OVERLAP)..], fill, problem)
     }
 }
 

@@ -1,0 +1,88 @@
+//! What requests and responses have in common: a body's coding, its window, and what policy says
+//! when either cannot be had as it should.
+
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::window::{Coding, Fill, Window};
+use super::{Case, Seen, Stop};
+use crate::message::body::{Streamed, Timed};
+use crate::message::decode::Decoder;
+use crate::net::Limits;
+use crate::policy::{FailModes, Oversize, Undecoded};
+use crate::waf::input::{Body, Extent};
+
+/// Shows a body, or the part of it that is held, to the rules of its phase.
+pub type Judge = fn(&Case, &Body<'_>) -> Result<(), Stop>;
+
+/// What differs between the directions.
+pub struct Terms {
+    /// A coding that we know and that cannot be undone.
+    pub undecodable: Undecoded,
+    /// More than fits the window.
+    pub oversize: Oversize,
+    pub judge: Judge,
+}
+
+/// Fills the window, shows it to the rules and lets it go.
+pub async fn hold(case: &Case, mut window: Window, terms: Terms) -> Result<(Streamed, Seen), Stop> {
+    let fill = window.fill().await?;
+    if let Some(problem) = window.coding_error()
+        && terms.undecodable == Undecoded::Deny
+        && !problem.starts_with(UNKNOWN)
+    {
+        return Err(Stop::Undecodable(problem.to_owned()));
+    }
+    if fill == Fill::Full && terms.oversize == Oversize::Deny {
+        return Err(Stop::Oversize { limit: window.limit() });
+    }
+    show(case, terms.judge, window.text(), fill, window.coding_error())?;
+    let seen = match fill {
+        Fill::Whole => Seen::Whole,
+        Fill::Full => Seen::Partial("the body is larger than the window"),
+        Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
+    };
+    Ok((window.release(fill, case, terms.judge), seen))
+}
+
+/// Calls the rules; a large text does so aside.
+pub fn show(case: &Case, judge: Judge, text: &[u8], fill: Fill, problem: Option<&str>) -> Result<(), Stop> {
+    /// Rules take tens of milliseconds for a megabyte; other connections of this worker do not
+    /// wait for them.
+    const LARGE: usize = 128 * 1024;
+    let extent = if fill == Fill::Whole { Extent::Whole } else { Extent::Partial };
+    let body = Body { bytes: text, extent, coding_error: problem };
+    if text.len() > LARGE { tokio::task::block_in_place(|| judge(case, &body)) } else { judge(case, &body) }
+}
+
+/// A body that is not held.
+pub fn streaming(body: Incoming, limits: &Limits) -> Streamed {
+    if body.is_end_stream() {
+        return Streamed::empty();
+    }
+    Streamed::held(Default::default(), None, Some(Box::new(Timed::new(body, limits.body_idle))))
+}
+
+/// How a coding error begins that policy treats apart: the name is unknown, the bytes may be fine.
+const UNKNOWN: &str = "unknown content coding";
+
+/// The decoder that a message's Content-Encoding asks for.
+pub fn coding(headers: &HeaderMap, limits: &Limits, window: usize, fail: &FailModes) -> Result<Coding, Stop> {
+    let mut names = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        names.extend_from_slice(if names.is_empty() { b"" } else { b"," });
+        names.extend_from_slice(value.as_bytes());
+    }
+    if names.is_empty() {
+        return Ok(Coding::Identity);
+    }
+    let names = String::from_utf8_lossy(&names);
+    match Decoder::new(&names, limits.decoded_bytes, limits.decoded_ratio, window) {
+        Ok(None) => Ok(Coding::Identity),
+        Ok(Some(decoder)) => Ok(Coding::Decode(Box::new(decoder))),
+        Err(_) if fail.unknown_coding == Undecoded::Pass => Ok(Coding::Failed(format!("{UNKNOWN} {names}"))),
+        Err(error) => Err(Stop::Undecodable(error.to_string())),
+    }
+}
