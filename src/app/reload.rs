@@ -47,6 +47,7 @@ pub async fn watch(
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
                 gateway.live.store(Arc::new(snapshot));
+                gateway.pool.clear();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;

@@ -226,6 +226,14 @@ impl Pool {
         });
     }
 
+    /// Closes every idle connection: what a changed policy forbids must not live on here.
+    pub fn clear(&self) {
+        self.idle.retain(|_, list| {
+            self.count.fetch_sub(list.len(), Ordering::Relaxed);
+            false
+        });
+    }
+
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }

@@ -105,7 +105,10 @@ fn established(way: &Arc<Way>, request: Request<Incoming>, next: Next, ending: E
     if request.version() != http::Version::HTTP_2 {
         way.pulse.detach();
     }
+    // A tunnel is one stream of an HTTP/2 connection, which is not idle for as long as it lasts.
+    let beat = way.pulse.begin();
     spawn(&way.gateway.clone(), async move {
+        let _beat = beat;
         let upgraded = match hyper::upgrade::on(request).await {
             Ok(upgraded) => upgraded,
             Err(error) => {
