@@ -13,7 +13,7 @@ use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
 use crate::message::target::Scheme;
 use crate::net::{Authority, Limits};
-use crate::policy::FailModes;
+use crate::policy::{FailModes, Oversize};
 use crate::waf::HeaderEdit;
 use crate::waf::input::{Body, Extent, Field, RequestHead};
 
@@ -49,6 +49,11 @@ pub async fn request(
     let wanted = case.step(|transaction| transaction.wants_request_body())?;
     if !wanted || body.is_end_stream() {
         case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
+        // What no rule reads is not held, but policy's bound on it holds all the same.
+        let limit = limits.request_window;
+        if fail.oversize_request_body == Oversize::Deny && body.size_hint().lower() > limit as u64 {
+            return Err(Stop::Oversize { limit });
+        }
         let seen = if wanted { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
         return Ok((Cleared(Request::from_parts(parts, streaming(body, limits))), seen));
     }
