@@ -13,7 +13,6 @@ use super::Gateway;
 use super::finish::{self, Ending};
 use super::respond::Problem;
 use crate::audit::Stage;
-use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::origin::dial::OriginFacts;
 use crate::policy::Permit;
@@ -37,17 +36,37 @@ where
     ending.stage(Stage::Tunnel);
     let mut reason = String::new();
     ending.note(|record| reason = record.reason.to_string());
-    let outcome = pipe(client, origin, &gateway.limits, &mut ending).await;
+    let ended = pipe(client, origin, &gateway.limits, &mut ending).await;
     ending.passed(finish::tunnel_verdict(&reason));
-    if let Some(idle) = outcome {
-        ending.note(|record| {
-            record.sentence = format!("{}; closed after {idle:?} of silence", record.sentence).into();
-        });
+    // Why it was opaque stays the reason; how it ended is told beside it.
+    if let Some(how) = ended.in_words() {
+        ending.note(|record| record.sentence = format!("{}; {how}", record.sentence).into());
     }
 }
 
-/// Copies both ways. `Some` when silence ended it; a peer's reset ends both sides.
-pub async fn pipe<A, B>(client: A, origin: B, limits: &Limits, ending: &mut Ending) -> Option<Duration>
+/// How a relay ended.
+pub enum Ended {
+    /// Both ends closed, one after the other.
+    Closed,
+    /// One end reset the connection, and the other was closed with it.
+    Reset(std::io::Error),
+    /// Nothing moved for this long.
+    Silent(Duration),
+}
+
+impl Ended {
+    /// What there is to say of it.
+    pub fn in_words(&self) -> Option<String> {
+        match self {
+            Ended::Closed => None,
+            Ended::Reset(error) => Some(format!("one end broke off: {error}")),
+            Ended::Silent(idle) => Some(format!("closed after {idle:?} of silence")),
+        }
+    }
+}
+
+/// Copies both ways; a peer's reset ends both sides.
+pub async fn pipe<A, B>(client: A, origin: B, limits: &Limits, ending: &mut Ending) -> Ended
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -58,13 +77,11 @@ where
     let idle = limits.tunnel_idle;
     let copy = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut origin, BUFFER, BUFFER);
     let outcome = tokio::select! {
-        copied = copy => {
-            if let Err(error) = copied {
-                ending.broke(Code::OriginClosed, error.to_string());
-            }
-            None
-        }
-        () = silence(&moved, idle) => Some(idle),
+        copied = copy => match copied {
+            Ok(_) => Ended::Closed,
+            Err(error) => Ended::Reset(error),
+        },
+        () = silence(&moved, idle) => Ended::Silent(idle),
     };
     ending.note(|record| {
         record.bytes_from_client = moved.from_client.load(Ordering::Relaxed);
@@ -73,7 +90,7 @@ where
     outcome
 }
 
-/// Resolves when nothing moved for `idle`.
+/// Resolves when nothing moved for `idle`, at most twice that after the last byte.
 async fn silence(moved: &Moved, idle: Duration) {
     let total = || moved.from_client.load(Ordering::Relaxed) + moved.to_client.load(Ordering::Relaxed);
     let mut before = total();

@@ -18,8 +18,12 @@ pub fn join(gateway: &Arc<Gateway>, client: OnUpgrade, origin: OnUpgrade, mut en
         match tokio::try_join!(client, origin) {
             Ok((client, origin)) => {
                 ending.note(|record| record.verdict = Verdict::Passed);
-                tunnel::pipe(TokioIo::new(client), TokioIo::new(origin), &shared.limits, &mut ending).await;
-                ending.stage(Stage::Done);
+                let (client, origin) = (TokioIo::new(client), TokioIo::new(origin));
+                let ended = tunnel::pipe(client, origin, &shared.limits, &mut ending).await;
+                ending.note(|record| {
+                    record.stage = Stage::Done;
+                    record.sentence = ended.in_words().unwrap_or_default().into();
+                });
             }
             Err(error) => ending.broke(Code::ClientGone, format!("the upgrade was not completed: {error}")),
         }
