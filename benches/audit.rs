@@ -24,7 +24,7 @@ struct Tunnel {
     target: Authority,
     sni: Host,
     tls: TlsFacts,
-    fingerprint: String,
+    certificate: Arc<CertificateFacts>,
 }
 
 impl Tunnel {
@@ -41,7 +41,10 @@ impl Tunnel {
                 alpn: "http/1.1".to_owned().into(),
                 resumed: false,
             },
-            fingerprint: "0123456789abcdef".repeat(4),
+            certificate: Arc::new(CertificateFacts {
+                sha256: "0123456789abcdef".repeat(4),
+                issuer: "CN=Bench Issuing CA 3, O=Bench, C=DE".to_owned(),
+            }),
         }
     }
 
@@ -64,14 +67,11 @@ impl Tunnel {
             protocol: "HTTP/1.1".into(),
             address: Some(self.origin),
             tls: Some(self.tls.clone()),
-            certificate: Some(CertificateFacts {
-                sha256: self.fingerprint.clone(),
-                issuer: "CN=Bench Issuing CA 3, O=Bench, C=DE".to_owned(),
-            }),
+            certificate: Some(self.certificate.clone()),
             pooled: true,
         };
         record.response_inspection = Some(Inspection::WHOLE);
-        record.rules = self.fingerprint[..16].to_owned().into();
+        record.rules = self.certificate.sha256[..16].to_owned().into();
         record.status = Some(200);
         record.bytes_to_client = 1024;
         record.duration = Duration::from_micros(100 + number % 4096);
