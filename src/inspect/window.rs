@@ -157,7 +157,14 @@ impl Window {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => self.take(chunk),
+                    Ok(chunk) => {
+                        self.take(chunk);
+                        // A body whose length was said is known to be whole at its last byte.
+                        if self.source.is_end_stream() {
+                            self.ended = true;
+                            self.finish_coding();
+                        }
+                    }
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
                 Poll::Pending if self.held.is_empty() => return Poll::Pending,

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::deadline::Deadline;
 use super::hop;
 
 /// Why a body broke off. The peer that was reading it sees a reset, never a complete message
@@ -122,9 +123,9 @@ pub struct Timed {
     idle: Duration,
     /// Bytes a second that the peer must send, and the time before that is asked of it.
     pace: Option<(u64, Duration)>,
-    timer: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     /// When the peer began to keep us waiting; `None` while it does not (a slow consumer is not the
-    /// peer's silence). The timer is only re-armed when it fires early.
+    /// peer's silence).
     waiting: Option<Instant>,
     waited: Duration,
     bytes: u64,
@@ -132,7 +133,15 @@ pub struct Timed {
 
 impl Timed {
     pub fn new(inner: Incoming, idle: Duration) -> Timed {
-        Timed { inner, idle, pace: None, timer: None, waiting: None, waited: Duration::ZERO, bytes: 0 }
+        Timed {
+            inner,
+            idle,
+            pace: None,
+            deadline: Deadline::default(),
+            waiting: None,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
     }
 
     /// Asks for `rate` bytes a second on average, after `grace`.
@@ -171,17 +180,8 @@ impl Body for Timed {
         }
         let limit = this.patience();
         let due = *this.waiting.get_or_insert_with(Instant::now) + limit;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if due <= Instant::now() {
-                return Poll::Ready(Some(Err(BodyError::Stalled(limit))));
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
+        std::task::ready!(this.deadline.poll(cx, due));
+        Poll::Ready(Some(Err(BodyError::Stalled(limit))))
     }
 
     fn is_end_stream(&self) -> bool {

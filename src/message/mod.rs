@@ -3,6 +3,7 @@
 //! response that we author. Nothing here decides whether a message may pass.
 
 pub mod body;
+pub mod deadline;
 pub mod decode;
 pub mod hop;
 pub mod reason;

@@ -2,6 +2,7 @@
 //! as a stream. Takes [`Cleared`] messages only, so nothing passes that rules did not see or
 //! policy did not wave through.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Gateway;
 use super::exchange::Way;
@@ -22,6 +23,7 @@ use super::respond::Problem;
 use crate::audit::{Stage, Verdict};
 use crate::inspect::{Cleared, Stop};
 use crate::message::body::{BodyError, Streamed};
+use crate::message::deadline::Deadline;
 use crate::message::hop::{self, Asked};
 use crate::message::reason::Code;
 use crate::message::send::{SendError, Sender};
@@ -175,17 +177,22 @@ async fn answer(
     let limit = gateway.limits.first_byte_time;
     let mut sending = std::pin::pin!(sender.send(request));
     let mut before = progress.bytes();
+    let mut due = Instant::now() + limit;
+    let mut deadline = Deadline::default();
     let outcome = loop {
-        match timeout(limit, sending.as_mut()).await {
-            Ok(outcome) => break outcome,
-            Err(_) => {
-                let now = progress.bytes();
-                if now == before {
-                    return Err(Problem::FirstByte { limit });
-                }
-                before = now;
-            }
+        let answered = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => deadline.poll(cx, due).map(|()| None),
+        });
+        if let Some(outcome) = answered.await {
+            break outcome;
         }
+        let now = progress.bytes();
+        if now == before {
+            return Err(Problem::FirstByte { limit });
+        }
+        before = now;
+        due = Instant::now() + limit;
     };
     ending.note(|record| record.bytes_from_client = progress.bytes());
     Ok(outcome)
