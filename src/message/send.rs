@@ -38,7 +38,7 @@ impl Sender {
                 let (sender, connection) = http1::Builder::new()
                     .preserve_header_case(true)
                     .max_headers(limits.head_fields.max(256))
-                    .max_buf_size((limits.head_bytes * 2).max(8192))
+                    .max_header_size(limits.head_bytes * 2)
                     .handshake(io)
                     .await?;
                 tokio::spawn(async move {

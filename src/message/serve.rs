@@ -111,7 +111,7 @@ where
                 .half_close(true)
                 .auto_date_header(false)
                 .max_headers(limits.head_fields)
-                .max_buf_size(limits.head_bytes.max(8192))
+                .max_header_size(limits.head_bytes)
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades()
         ),
