@@ -228,7 +228,7 @@ fn run(engine: &Arc<Engine>, exchange: &Exchange) -> Decision {
 
 fn engine(criterion: &mut Criterion) {
     let settings = Settings {
-        mode: Mode::Block,
+        mode: Some(Mode::Block),
         paranoia_level: None,
         inbound_threshold: None,
         outbound_threshold: None,

@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 
 use crate::ca::CaStatus;
-use crate::config::{Config, RulesMode};
+use crate::config::Config;
 use crate::proxy::Gateway;
+use crate::waf::Mode;
 
 /// Prints the banner on standard output, and one machine-readable line a listener on standard
 /// error.
@@ -15,9 +16,9 @@ pub fn print(config: &Config, gateway: &Gateway, ca: &CaStatus, listeners: &[Soc
     }
     let snapshot = gateway.live.load();
     let (inbound, _) = snapshot.engine.thresholds();
-    let mode = match config.rules.mode {
-        RulesMode::Block => "block",
-        RulesMode::Detect => "detect only",
+    let mode = match snapshot.engine.mode() {
+        Mode::Block => "block",
+        Mode::Detect => "detect only",
     };
     let audit = match &config.audit.path {
         Some(path) => path.display().to_string(),

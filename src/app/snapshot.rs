@@ -66,10 +66,10 @@ pub fn rules(config: &Config) -> Result<Engine, SnapshotError> {
         sources.extend(more);
     }
     let settings = Settings {
-        mode: match config.rules.mode {
+        mode: config.rules.mode.map(|mode| match mode {
             RulesMode::Block => Mode::Block,
             RulesMode::Detect => Mode::Detect,
-        },
+        }),
         paranoia_level: config.rules.paranoia_level,
         inbound_threshold: config.rules.inbound_threshold,
         outbound_threshold: config.rules.outbound_threshold,

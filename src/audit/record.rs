@@ -144,6 +144,7 @@ fn match_weight(found: &crate::waf::report::Match) -> usize {
     let steps: usize = found.steps.iter().map(|s| s.transformation.len() + s.result.len() + 48).sum();
     size_of_val(found)
         + found.message.len()
+        + found.data.len()
         + found.variable.len()
         + found.value.len()
         + found.matched.len()

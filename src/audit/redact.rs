@@ -83,7 +83,9 @@ fn redact_report(report: &mut Report, how: &Redaction, secrets: &mut Vec<String>
     secrets.dedup();
     for found in &mut report.matches {
         let steps = found.steps.iter_mut().map(|step| &mut step.result);
-        for text in [&mut found.value, &mut found.matched, &mut found.exclusion].into_iter().chain(steps) {
+        let texts =
+            [&mut found.value, &mut found.matched, &mut found.exclusion, &mut found.message, &mut found.data];
+        for text in texts.into_iter().chain(steps) {
             replace_known(text, secrets);
         }
     }
@@ -95,6 +97,12 @@ fn redact_report(report: &mut Report, how: &Redaction, secrets: &mut Vec<String>
 }
 
 fn redact_match(found: &mut Match, how: &Redaction, secrets: &mut Vec<String>) {
+    // Macros can put what was matched into the rule's own words.
+    for text in [&mut found.message, &mut found.data] {
+        if let Cow::Owned(covered) = cover(text, secret_ranges(text, how), mask) {
+            *text = covered;
+        }
+    }
     if is_secret_variable(&found.variable, how) {
         let steps = found.steps.iter_mut().map(|step| &mut step.result);
         for text in [&mut found.value, &mut found.matched].into_iter().chain(steps) {

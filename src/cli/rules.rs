@@ -177,7 +177,7 @@ pub struct Failure {
 /// Runs all examples, or those of the named rules, in detection-only mode at the highest
 /// paranoia level, so that no rule hides another.
 pub fn test_examples(sources: &Sources, ids: &[u32]) -> Result<Tested, Vec<LoadError>> {
-    let settings = Settings { mode: Mode::Detect, paranoia_level: Some(4), ..Settings::default() };
+    let settings = Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), ..Settings::default() };
     let engine = Arc::new(Engine::compile(sources, &settings)?);
     let program = lang::read_all(sources)?;
     let mut tested = Tested::default();

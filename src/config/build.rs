@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Problem, from_toml};
 use super::file::*;
 use super::value::{FromText, Size, Text};
-use super::{
-    AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, RulesMode, System, Transparent,
-};
+use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
 
@@ -125,7 +123,7 @@ fn rules(flags: &Flags, file: &FileRules, paths: &Paths<'_>) -> RulesConfig {
             [] => file.paths.iter().flatten().map(|path| paths.base.join(path)).collect(),
             given => given.iter().map(|path| paths.cwd.join(path)).collect(),
         },
-        mode: flags.mode.or(file.mode).unwrap_or(RulesMode::Block),
+        mode: flags.mode.or(file.mode),
         paranoia_level: file.paranoia_level,
         inbound_threshold: file.inbound_threshold,
         outbound_threshold: file.outbound_threshold,
@@ -467,7 +465,7 @@ impl Config {
             rules: FileRules {
                 core: Some(self.rules.core),
                 paths: Some(self.rules.paths.clone()),
-                mode: Some(self.rules.mode),
+                mode: self.rules.mode,
                 paranoia_level: self.rules.paranoia_level,
                 inbound_threshold: self.rules.inbound_threshold,
                 outbound_threshold: self.rules.outbound_threshold,

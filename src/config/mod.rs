@@ -77,8 +77,8 @@ pub struct RulesConfig {
     pub core: bool,
     /// Files, and directories of files.
     pub paths: Vec<PathBuf>,
-    pub mode: RulesMode,
     /// `None` leaves the rule sets' own setup in force, here and below.
+    pub mode: Option<RulesMode>,
     pub paranoia_level: Option<u8>,
     pub inbound_threshold: Option<i64>,
     pub outbound_threshold: Option<i64>,

@@ -56,7 +56,7 @@ fn without_anything_written_the_defaults_hold() {
     assert_eq!(config.audit.path, Some(state.join("audit.jsonl")));
     assert_eq!(config.policy, policy::Config::default());
     assert_eq!(config.limits, Limits::default());
-    assert!(config.rules.core && config.rules.mode == RulesMode::Block);
+    assert!(config.rules.core && config.rules.mode.is_none());
     assert_eq!((config.file, config.auth_file), (None, None));
 }
 
@@ -222,7 +222,7 @@ fn flags_win_over_the_file_and_a_given_list_replaces_it() {
     assert_eq!(config.ca_dir, system.cwd.join("my-ca"));
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
     assert_eq!(config.rules.paths, [system.cwd.join("mine.json")]);
-    assert_eq!(config.rules.mode, RulesMode::Block);
+    assert_eq!(config.rules.mode, Some(RulesMode::Block));
     assert_eq!(config.origin.ca_file, Some(system.cwd.join("root.pem")));
     assert_eq!(config.origin.resolve, [value::FromText::from_text("b.test:192.0.2.8").unwrap()]);
     assert_eq!(config.policy.allow_private, ["192.168.0.0/16".parse().unwrap()]);
@@ -273,13 +273,13 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
         ("PORTWARD_ALLOW_PRIVATE", "10.0.0.0/8,127.0.0.1"),
         ("PORTWARD_NO_CORE_RULES", "1"),
     ];
-    assert_eq!(run(&[], ""), "[127.0.0.1:1] Detect [] true");
-    assert_eq!(run(&env, ""), "[127.0.0.1:2, 127.0.0.1:3] Block [10.0.0.0/8, 127.0.0.1/32] false");
+    assert_eq!(run(&[], ""), "[127.0.0.1:1] Some(Detect) [] true");
+    assert_eq!(run(&env, ""), "[127.0.0.1:2, 127.0.0.1:3] Some(Block) [10.0.0.0/8, 127.0.0.1/32] false");
     assert_eq!(
         run(&env, "--listen 127.0.0.1:4 --mode detect"),
-        "[127.0.0.1:4] Detect [10.0.0.0/8, 127.0.0.1/32] false"
+        "[127.0.0.1:4] Some(Detect) [10.0.0.0/8, 127.0.0.1/32] false"
     );
-    assert_eq!(run(&[("PORTWARD_NO_CORE_RULES", "false")], ""), "[127.0.0.1:1] Detect [] true");
+    assert_eq!(run(&[("PORTWARD_NO_CORE_RULES", "false")], ""), "[127.0.0.1:1] Some(Detect) [] true");
 }
 
 #[test]

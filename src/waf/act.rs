@@ -4,30 +4,40 @@ use std::sync::Arc;
 
 use super::engine::{Mode, Program};
 use super::exclusion;
+use super::expand;
 use super::explain;
+use super::lang::ast::{AllowScope, EngineMode};
+use super::operator;
 use super::report::{Disruption, Interruption, PhaseName};
-use super::rule::{Action, Rule};
-use super::scratch::Scratch;
+use super::rule::{Action, Change, Rule, Variable};
+use super::scratch::{Opened, Scratch};
 use super::template::Template;
-use super::transaction::{HeaderEdit, State};
-use super::variable::Live;
-use super::variable::target::Target;
+use super::transaction::{Allowed, HeaderEdit, State};
 
-/// Whether the phase goes on.
+/// How the phase goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     GoOn,
+    /// With the rule of this index.
+    Go(usize),
     Stop,
 }
 
-/// Matches that a report keeps.
+/// Matches that a report keeps. Beyond the first number only a rule's first match is kept, up to
+/// the second: what matched is never hidden by how often something else did.
 const REPORTED: usize = 64;
+const RULES_REPORTED: usize = 1024;
 
 /// Carries out the rule's actions and writes its matches down. A shadow rule may set variables,
 /// which only rules see; everything else it merely reports.
 pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state: &mut State) -> Effect {
     let rule = &program.rules[index];
     scratch.matched_rules.push(rule.id);
+    if let Some(severity) = rule.severity
+        && state.highest_severity.is_none_or(|highest| severity < highest)
+    {
+        state.highest_severity = Some(severity);
+    }
     let points = if rule.shadow { 0 } else { score(rule) };
     if rule.log {
         report(program, rule, points, scratch, state);
@@ -40,51 +50,172 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
             state.highest[side] = Some((points, index));
         }
     }
-    let active = !rule.shadow;
-    let edits = active && program.mode == Mode::Block;
     let mut effect = Effect::GoOn;
     for action in &rule.then {
-        match action {
-            Action::Score(_) => {}
-            Action::Assign { name, text } => {
-                let value = expand(text, scratch);
-                scratch.tx.insert(name.clone(), value);
-            }
-            Action::Add { name, by } => {
-                let sum = scratch.tx.get(name).map_or(0, |text| number(text)).saturating_add(*by);
-                scratch.tx.insert(name.clone(), sum.to_string().into_bytes());
-            }
-            Action::Exclude { rules, targets } if active => {
-                exclusion::take_out(&rules.words, targets, scratch)
-            }
-            Action::StripRequestHeader(name) if edits => {
-                edit(&mut state.edits, HeaderEdit::StripRequest(Arc::clone(name)));
-            }
-            Action::StripResponseHeader(name) if edits => {
-                edit(&mut state.edits, HeaderEdit::StripResponse(Arc::clone(name)));
-            }
-            Action::Allow if active => {
-                state.allowed = true;
-                effect = Effect::Stop;
-            }
-            Action::Deny { status } if active => {
-                effect = disrupt(program, rule, Disruption::Deny { status: *status }, state);
-            }
-            Action::Redirect { status, location } if active => {
-                let location = header_value(&expand(location, scratch));
-                effect = disrupt(program, rule, Disruption::Redirect { status: *status, location }, state);
-            }
-            Action::Drop if active => effect = disrupt(program, rule, Disruption::Drop, state),
-            Action::Exclude { .. }
-            | Action::StripRequestHeader(_)
-            | Action::StripResponseHeader(_)
-            | Action::Allow
-            | Action::Deny { .. }
-            | Action::Redirect { .. }
-            | Action::Drop => {}
+        match decide(program, rule, action, scratch, state) {
+            Some(Effect::Stop) => effect = Effect::Stop,
+            Some(Effect::Go(target)) if effect == Effect::GoOn => effect = Effect::Go(target),
+            Some(_) => {}
+            None => quiet(rule, action, scratch, state),
         }
     }
     effect
+}
+
+/// What a condition does for one value that matched.
+pub(super) fn on_match(rule: &Rule, actions: &[Action], scratch: &mut Scratch, state: &mut State) {
+    for action in actions {
+        quiet(rule, action, scratch, state);
+    }
+}
+
+/// Actions that decide about the exchange, or about the order of rules; `None` for the others.
+fn decide(
+    program: &Program,
+    rule: &Rule,
+    action: &Action,
+    scratch: &mut Scratch,
+    state: &mut State,
+) -> Option<Effect> {
+    let active = !rule.shadow;
+    Some(match action {
+        Action::Score(_) => Effect::GoOn,
+        Action::Go(target) => Effect::Go(*target),
+        Action::RateLimit { .. }
+        | Action::StripRequestHeader(_)
+        | Action::StripResponseHeader(_)
+        | Action::Allow(_)
+        | Action::Deny { .. }
+        | Action::Redirect { .. }
+        | Action::Drop
+            if !active =>
+        {
+            Effect::GoOn
+        }
+        Action::StripRequestHeader(name) => {
+            edit(state, HeaderEdit::StripRequest(Arc::clone(name)));
+            Effect::GoOn
+        }
+        Action::StripResponseHeader(name) => {
+            edit(state, HeaderEdit::StripResponse(Arc::clone(name)));
+            Effect::GoOn
+        }
+        Action::Allow(scope) => {
+            state.allowed = match scope {
+                AllowScope::Exchange => Allowed::Exchange,
+                AllowScope::Request if rule.phase <= PhaseName::RequestBody => Allowed::Request,
+                AllowScope::Request | AllowScope::Phase => state.allowed,
+            };
+            Effect::Stop
+        }
+        Action::Deny { status } => disrupt(rule, Disruption::Deny { status: *status }, scratch, state),
+        Action::Redirect { status, location } => {
+            let location = header_value(&expand::template(location, rule, scratch, state, None));
+            disrupt(rule, Disruption::Redirect { status: *status, location }, scratch, state)
+        }
+        Action::Drop => disrupt(rule, Disruption::Drop, scratch, state),
+        Action::RateLimit { key, requests, seconds, status } => {
+            let key = expand::template(key, rule, scratch, state, None);
+            if program.persistent.hit(rule.id, &key, *seconds, state.unix_ms) <= *requests {
+                Effect::GoOn
+            } else {
+                disrupt(rule, Disruption::Deny { status: *status }, scratch, state)
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Actions that leave the exchange alone.
+fn quiet(rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State) {
+    let active = !rule.shadow;
+    match action {
+        Action::Set { variable, change } => set(rule, variable, change, scratch, state),
+        Action::Expire { variable, seconds } => {
+            let seconds = operator::number(&expand::template(seconds, rule, scratch, state, None));
+            let name = name_of(&variable.name, rule, scratch, state);
+            if let Some(kind) = variable.persistent
+                && let Some(opened) = &scratch.opened[kind as usize]
+            {
+                let at = state.unix_ms.saturating_add_signed(seconds.saturating_mul(1000));
+                state.store.expire(kind, &opened.key, &name, at, state.unix_ms);
+            }
+        }
+        Action::InitCollection { kind, key } => {
+            let key = expand::template(key, rule, scratch, state, None);
+            if scratch.opened[*kind as usize].is_none() && !key.is_empty() {
+                let variables = state.store.open(*kind, &key, state.unix_ms);
+                scratch.opened[*kind as usize] = Some(Opened { key, variables });
+            }
+        }
+        Action::Exclude { rules, targets } if active => exclusion::take_out(&rules.words, targets, scratch),
+        Action::Engine(mode) if active => match mode {
+            EngineMode::Block => (state.mode, state.off) = (Mode::Block, false),
+            EngineMode::Detect => (state.mode, state.off) = (Mode::Detect, false),
+            EngineMode::Off => state.off = true,
+        },
+        Action::BodyProcessor(processor) => state.processor = Some(*processor),
+        Action::ForceRequestBodyVariable => state.force_body = true,
+        Action::RequestBodyAccess(access) if active => state.request_body_access = *access,
+        Action::ResponseBodyAccess(access) if active => state.response_body_access = *access,
+        _ => {}
+    }
+}
+
+fn name_of(name: &Template, rule: &Rule, scratch: &Scratch, state: &State) -> Vec<u8> {
+    let mut name = expand::template(name, rule, scratch, state, None);
+    name.make_ascii_lowercase();
+    name
+}
+
+fn set(rule: &Rule, variable: &Variable, change: &Change, scratch: &mut Scratch, state: &mut State) {
+    let name = name_of(&variable.name, rule, scratch, state);
+    let now = state.unix_ms;
+    let number = |template: &Template, scratch: &Scratch, state: &State| {
+        operator::number(&expand::template(template, rule, scratch, state, None))
+    };
+    let (value, by) = match change {
+        Change::Assign(text) => (Some(expand::template(text, rule, scratch, state, None)), None),
+        Change::Add(by) => (None, Some(number(by, scratch, state))),
+        Change::Subtract(by) => (None, Some(number(by, scratch, state).saturating_neg())),
+        Change::Delete => (None, None),
+    };
+    let variables = match variable.persistent {
+        None => &mut scratch.tx,
+        // A collection that nobody opened is not there, and setting in it does nothing.
+        Some(kind) => match &mut scratch.opened[kind as usize] {
+            None => return,
+            Some(opened) => {
+                let value = match by {
+                    Some(by) => {
+                        let sum = state.store.add(kind, &opened.key, &name, by, now);
+                        Some(sum.to_string().into_bytes())
+                    }
+                    None => {
+                        state.store.set(kind, &opened.key, &name, value.as_deref(), now);
+                        value
+                    }
+                };
+                match value {
+                    Some(value) => opened.variables.insert(name, value),
+                    None => opened.variables.remove(&name),
+                };
+                return;
+            }
+        },
+    };
+    match (value, by) {
+        (Some(value), _) => {
+            variables.insert(name, value);
+        }
+        (None, Some(by)) => {
+            let sum = variables.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by);
+            variables.insert(name, sum.to_string().into_bytes());
+        }
+        (None, None) => {
+            variables.remove(&name);
+        }
+    }
 }
 
 fn score(rule: &Rule) -> i64 {
@@ -93,39 +224,40 @@ fn score(rule: &Rule) -> i64 {
 
 fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, state: &mut State) {
     let records = scratch.matched.len().max(1);
-    let room = REPORTED.saturating_sub(scratch.report.len());
+    let first = usize::from(scratch.report.len() < RULES_REPORTED);
+    let room = REPORTED.saturating_sub(scratch.report.len()).max(first);
     for number in 0..records.min(room) {
         // The rule scores once, however many values it matched.
         let score = if number == 0 { points } else { 0 };
         let matched = scratch.matched.get(number);
-        scratch.report.push(explain::match_of(program, rule, matched, score, &scratch.store));
+        let record = explain::match_of(program, rule, matched, score, scratch, state);
+        scratch.report.push(record);
     }
     let dropped = u32::try_from(records.saturating_sub(room)).unwrap_or(u32::MAX);
     state.matches_dropped = state.matches_dropped.saturating_add(dropped);
 }
 
-fn disrupt(program: &Program, rule: &Rule, action: Disruption, state: &mut State) -> Effect {
+fn disrupt(rule: &Rule, action: Disruption, scratch: &Scratch, state: &mut State) -> Effect {
     if state.interruption.is_none() {
+        let reason = expand::template(&rule.message, rule, scratch, state, None);
         state.interruption = Some(Interruption {
             phase: rule.phase,
             action,
             rule: rule.id,
             by_score: false,
-            reason: rule.message.clone(),
+            reason: explain::shown(&reason, REASON),
         });
     }
-    if program.mode == Mode::Block { Effect::Stop } else { Effect::GoOn }
+    if state.mode == Mode::Block { Effect::Stop } else { Effect::GoOn }
 }
 
-fn edit(edits: &mut Vec<HeaderEdit>, edit: HeaderEdit) {
-    if !edits.contains(&edit) {
-        edits.push(edit);
+/// Bytes of a reason: macros in it can be long.
+const REASON: usize = 512;
+
+fn edit(state: &mut State, edit: HeaderEdit) {
+    if state.mode == Mode::Block && !state.edits.contains(&edit) {
+        state.edits.push(edit);
     }
-}
-
-/// A text as a number: what is not one counts as 0, as in ModSecurity.
-fn number(text: &[u8]) -> i64 {
-    std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Macro values come from the client: what could end a header line is left out
@@ -136,36 +268,4 @@ fn header_value(bytes: &[u8]) -> String {
         .filter(|b| !b.is_ascii_control())
         .map(|&b| if b.is_ascii() { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
-}
-
-fn expand(template: &Template, scratch: &Scratch) -> Vec<u8> {
-    /// No value that rules set needs more.
-    const LONGEST: usize = 64 * 1024;
-    let mut text = template.expand(|target, out| {
-        if let Some(value) = value(target, scratch) {
-            out.extend_from_slice(&value[..value.len().min(LONGEST)]);
-        }
-    });
-    text.truncate(LONGEST);
-    text
-}
-
-/// The first value that a macro names.
-fn value<'a>(target: &Target, scratch: &'a Scratch) -> Option<&'a [u8]> {
-    let store = &scratch.store;
-    match target.live() {
-        Some(Live::Tx) => scratch.tx.iter().find(|(key, _)| target.takes(key)).map(|(_, value)| &value[..]),
-        Some(Live::MatchedVar | Live::MatchedVars) => {
-            scratch.matched.last().map(|matched| store.get(matched.transformed))
-        }
-        Some(Live::MatchedVarName | Live::MatchedVarsNames) => {
-            scratch.matched.last().map(|matched| store.get(matched.name))
-        }
-        None => {
-            let mut values = target.collections().iter().flat_map(|collection| store.of(*collection));
-            values
-                .find(|(_, value)| target.takes(store.get(value.key)))
-                .map(|(_, value)| store.get(value.value))
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::clean::Clean;
-use super::engine::{Phase, Program, RuleInfo, Settings, Sources};
+use super::engine::{Mode, Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
 use super::interest::Interest;
 use super::lang::ast;
@@ -15,7 +15,7 @@ use super::operator;
 use super::pipeline::Pipelines;
 use super::prefilter::{self, Guard, Prefilter, Side};
 use super::report::PhaseName;
-use super::rule::{Action, Condition, Leaf, Rule};
+use super::rule::{Action, Change, Condition, Leaf, Rule, Variable};
 use super::template::Template;
 use super::variable::target::{Role, Target};
 use super::variable::{Collection, Origin};
@@ -39,16 +39,22 @@ pub(crate) fn compile<'a>(
     plain: bool,
     problems: &mut Problems<'a>,
 ) -> Option<(Program, Vec<RuleInfo>)> {
-    let setup = tree.setup.unwrap_or_default();
+    let setup = tree.setup.clone().unwrap_or_default();
     let paranoia_level =
         settings.paranoia_level.or(setup.paranoia_level).unwrap_or(PARANOIA_LEVEL).clamp(1, 4);
     let inbound = settings.inbound_threshold.or(setup.inbound_threshold);
     let outbound = settings.outbound_threshold.or(setup.outbound_threshold);
     let known = Known::gather(tree, problems);
-    let mut builder = Builder { sources, pipelines: Pipelines::new(), rules: Vec::new(), leaves: Vec::new() };
-    let (phases, kept) = builder.phases(tree, paranoia_level, problems);
-    let Builder { mut pipelines, mut rules, mut leaves, .. } = builder;
-    let exclusions = exclusions(tree, &kept, &mut rules, &known, problems);
+    let mut builder = Builder {
+        sources,
+        pipelines: Pipelines::new(),
+        rules: Vec::new(),
+        leaves: Vec::new(),
+        excludes: Vec::new(),
+    };
+    let phases = builder.phases(tree, paranoia_level, problems);
+    let exclusions = builder.exclusions(tree, &known, problems);
+    let Builder { mut pipelines, rules, mut leaves, .. } = builder;
     pipelines.assign(&leaves, plain);
     let unconditional = gates(&rules, &mut leaves, plain);
     let interests: Vec<Interest> =
@@ -72,7 +78,15 @@ pub(crate) fn compile<'a>(
         unconditional: unconditional.words,
         exclusions,
         clean: (!plain).then(Clean::default),
-        mode: settings.mode,
+        mode: settings.mode.unwrap_or(match setup.mode {
+            Some(ast::SetupMode::Detect) => Mode::Detect,
+            Some(ast::SetupMode::Block) | None => Mode::Block,
+        }),
+        request_body_access: setup.request_body_access.unwrap_or(true),
+        response_body_access: setup.response_body_access.unwrap_or(true),
+        response_body_types: setup.response_body_types,
+        arguments_limit: setup.arguments_limit.map(|limit| limit as usize),
+        persistent: Arc::new(super::persistent::Memory::default()),
         paranoia_level,
         inbound_threshold: inbound.unwrap_or(INBOUND_THRESHOLD),
         outbound_threshold: outbound.unwrap_or(OUTBOUND_THRESHOLD),
@@ -97,30 +111,6 @@ fn infos(tree: &ast::Program, sources: &Sources, paranoia_level: u8) -> Vec<Rule
         active: rule.level() <= paranoia_level,
     };
     tree.sets.iter().flat_map(|set| set.rules.iter().map(move |rule| of(set, rule))).collect()
-}
-
-/// What exclusion files and `exclude` actions take out, now that all rules have numbers. The
-/// actions join their rules; `kept` are the sources of `rules`.
-fn exclusions(
-    tree: &ast::Program,
-    kept: &[&ast::Rule],
-    rules: &mut [Rule],
-    known: &Known,
-    problems: &mut Problems,
-) -> Vec<Exclusion> {
-    let numbered: Vec<_> = rules.iter().map(|rule| (rule.id, rule.tags.clone())).collect();
-    let selection = Selection { rules: &numbered, known };
-    for (rule, source) in rules.iter_mut().zip(kept) {
-        for at in &source.then {
-            if let ast::Action::Exclude(action) = &at.value {
-                let chosen = selection.choose(&action.rules, &action.tags, problems);
-                let targets = action.variables.clone().into();
-                rule.then.push(Action::Exclude { rules: chosen, targets });
-            }
-        }
-    }
-    let files = tree.exclusions.iter().flat_map(|set| &set.exclusions);
-    files.map(|exclusion| selection.exclusion(exclusion, problems)).collect()
 }
 
 fn collections() -> impl Iterator<Item = Collection> {
@@ -188,11 +178,12 @@ fn gates(rules: &[Rule], leaves: &mut [Leaf], plain: bool) -> Bits {
 fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize>> {
     match condition {
         Condition::Leaf(leaf) => (!leaves[*leaf].live).then(|| vec![*leaf]),
-        // All must hold, so any one of them is a gate: take the one that opens least. But a
-        // capture is kept even when a later condition fails, so none may come before its gate.
+        // All must hold, so any one of them is a gate: take the one that opens least. But what a
+        // condition leaves behind stays even when a later one fails, so none may come before its
+        // gate.
         Condition::All(inner) => {
-            let first_capture = inner.iter().position(|inner| captures(inner, leaves)).unwrap_or(inner.len());
-            let gates = inner.iter().take(first_capture + 1).filter_map(|inner| gate(inner, leaves, plain));
+            let first = inner.iter().position(|inner| has_effects(inner, leaves)).unwrap_or(inner.len());
+            let gates = inner.iter().take(first + 1).filter_map(|inner| gate(inner, leaves, plain));
             gates.min_by_key(|gate| {
                 let weakest = gate.iter().map(|leaf| match prefilter::guard(&leaves[*leaf], plain) {
                     Guard::Literals => 0,
@@ -211,11 +202,11 @@ fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize
     }
 }
 
-fn captures(condition: &Condition, leaves: &[Leaf]) -> bool {
+fn has_effects(condition: &Condition, leaves: &[Leaf]) -> bool {
     match condition {
-        Condition::Leaf(leaf) => leaves[*leaf].capture,
-        Condition::All(inner) | Condition::Any(inner) => inner.iter().any(|inner| captures(inner, leaves)),
-        Condition::Not(inner) => captures(inner, leaves),
+        Condition::Leaf(leaf) => leaves[*leaf].has_effects(),
+        Condition::All(inner) | Condition::Any(inner) => inner.iter().any(|inner| has_effects(inner, leaves)),
+        Condition::Not(inner) => has_effects(inner, leaves),
     }
 }
 
@@ -298,34 +289,96 @@ struct Builder<'a> {
     pipelines: Pipelines,
     rules: Vec<Rule>,
     leaves: Vec<Leaf>,
+    /// What `exclude` actions take out, to be chosen when all rules have their numbers.
+    excludes: Vec<(Owner, ast::ExcludeAction)>,
+}
+
+/// Whose action it is, by index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Rule(usize),
+    Leaf(usize),
+}
+
+/// Where rules of a phase may be told to go on.
+#[derive(Default)]
+struct Places<'t> {
+    /// For each rule as written, also those that the paranoia level leaves out, the index at
+    /// which it or the next one stands.
+    starts: Vec<usize>,
+    /// Names and the indices of the rules behind them.
+    markers: Vec<(&'t str, usize)>,
+    /// Rules with a jump: index, number among `starts`, target.
+    jumps: Vec<(usize, usize, &'t ast::Action)>,
 }
 
 impl Builder<'_> {
-    /// Builds all rules phase by phase, and returns the phases and the rules that were kept.
-    fn phases<'t>(
-        &mut self,
-        tree: &'t ast::Program,
-        paranoia_level: u8,
-        problems: &mut Problems,
-    ) -> ([Phase; 5], Vec<&'t ast::Rule>) {
+    /// Builds all rules phase by phase.
+    fn phases(&mut self, tree: &ast::Program, paranoia_level: u8, problems: &mut Problems) -> [Phase; 5] {
         let mut phases: [Phase; 5] = Default::default();
-        let mut kept = Vec::new();
         for (phase, name) in phases.iter_mut().zip(PHASES) {
             let (first, first_leaf) = (self.rules.len(), self.leaves.len());
+            let mut places = Places::default();
             for set in &tree.sets {
                 let set_name: Arc<str> = set.name.as_str().into();
-                for rule in set.rules.iter().filter(|rule| rule.phase.value == name) {
+                let mut markers = set.markers.iter().peekable();
+                for (number, rule) in set.rules.iter().enumerate() {
+                    while let Some(marker) = markers.next_if(|marker| marker.before <= number) {
+                        places.markers.push((&marker.name.value, self.rules.len()));
+                    }
+                    if rule.phase.value != name {
+                        continue;
+                    }
+                    places.starts.push(self.rules.len());
                     // What the paranoia level leaves out has to be right all the same.
                     let keep = rule.level() <= paranoia_level;
-                    self.rule(rule, set, &set_name, keep, problems);
                     if keep {
-                        kept.push(rule);
+                        let jumps = rule.then.iter().filter(|at| is_jump(&at.value));
+                        places
+                            .jumps
+                            .extend(jumps.map(|at| (self.rules.len(), places.starts.len() - 1, &at.value)));
                     }
+                    self.rule(rule, set, &set_name, keep, problems);
                 }
+                places.markers.extend(markers.map(|marker| (marker.name.value.as_str(), self.rules.len())));
             }
             *phase = Phase { rules: first..self.rules.len(), first_leaf };
+            self.jump(places);
         }
-        (phases, kept)
+        phases
+    }
+
+    /// Gives jumps their targets; what is not found is the end of the phase.
+    fn jump(&mut self, places: Places) {
+        let end = self.rules.len();
+        for (rule, number, action) in places.jumps {
+            let target = match action {
+                ast::Action::Skip(count) => places.starts.get(number + 1 + *count as usize).copied(),
+                ast::Action::SkipAfter(name) => {
+                    let behind = |(known, at): &&(&str, usize)| known == name && *at > rule;
+                    places.markers.iter().find(behind).map(|(_, at)| *at)
+                }
+                _ => None,
+            };
+            self.rules[rule].then.push(Action::Go(target.unwrap_or(end)));
+        }
+    }
+
+    /// What exclusion files and `exclude` actions take out, now that all rules have numbers. The
+    /// actions join their owners.
+    fn exclusions(&mut self, tree: &ast::Program, known: &Known, problems: &mut Problems) -> Vec<Exclusion> {
+        let numbered: Vec<_> = self.rules.iter().map(|rule| (rule.id, rule.tags.clone())).collect();
+        let selection = Selection { rules: &numbered, known };
+        for (owner, action) in std::mem::take(&mut self.excludes) {
+            let rules = selection.choose(&action.rules, &action.tags, problems);
+            let action = Action::Exclude { rules, targets: action.variables.into() };
+            match owner {
+                Owner::Rule(index) => self.rules[index].then.push(action),
+                Owner::Leaf(index) => self.leaves[index].on_match.push(action),
+            }
+        }
+        let files = tree.exclusions.iter().flat_map(|set| &set.exclusions);
+        files.map(|exclusion| selection.exclusion(exclusion, problems)).collect()
     }
 
     fn rule(
@@ -340,13 +393,20 @@ impl Builder<'_> {
         let condition = source.when.as_ref().map(|when| self.condition(when, problems));
         if !keep {
             self.leaves.truncate(first);
+            self.excludes.retain(|(owner, _)| !matches!(owner, Owner::Leaf(leaf) if *leaf >= first));
             return;
         }
+        let then = self.actions(&source.then, source.severity, Owner::Rule(self.rules.len()));
+        // Templates were parsed once already, when the file was read.
+        let template = |text: &str| Template::parse(text).unwrap_or_default();
         let rule = Rule {
             id: source.id.value,
             set: Arc::clone(set_name),
             phase: source.phase.value,
-            message: source.message.clone(),
+            message: template(&source.message),
+            log_data: source.log_data.as_deref().map(template),
+            version: source.version.clone(),
+            revision: source.revision.clone(),
             severity: source.severity,
             paranoia_level: source.level(),
             tags: source.tags().to_vec(),
@@ -357,10 +417,24 @@ impl Builder<'_> {
                 Some(None) => Some(Condition::Any(Vec::new())),
                 Some(Some(condition)) => Some(condition),
             },
-            then: source.then.iter().flat_map(|at| action(at, source.severity)).collect(),
+            then,
             log: !source.then.iter().any(|at| at.value == ast::Action::NoLog),
         };
         self.rules.push(rule);
+    }
+
+    fn actions(
+        &mut self,
+        source: &[At<ast::Action>],
+        severity: Option<ast::Severity>,
+        owner: Owner,
+    ) -> Vec<Action> {
+        for at in source {
+            if let ast::Action::Exclude(action) = &at.value {
+                self.excludes.push((owner, action.clone()));
+            }
+        }
+        source.iter().flat_map(|at| action(&at.value, severity)).collect()
     }
 
     fn condition(&mut self, source: &ast::Condition, problems: &mut Problems) -> Option<Condition> {
@@ -380,8 +454,13 @@ impl Builder<'_> {
 
     fn leaf(&mut self, source: &ast::Leaf, problems: &mut Problems) -> Option<usize> {
         let call = &source.operator;
-        let operator = match operator::build(&call.name.value, &call.argument.value, &self.sources.data) {
-            Ok(operator) => operator,
+        let built = match operator::Dynamic::parse(&call.name.value, &call.argument.value) {
+            Some(dynamic) => dynamic.map(|dynamic| (operator::never(), Some(dynamic))),
+            None => operator::build(&call.name.value, &call.argument.value, &self.sources.data)
+                .map(|operator| (operator, None)),
+        };
+        let (operator, dynamic) = match built {
+            Ok(built) => built,
             Err(error) => {
                 problems.add_with_help(call.argument.place, error.problem, error.help);
                 return None;
@@ -389,6 +468,7 @@ impl Builder<'_> {
         };
         let targets: Vec<Target> = source.variables.iter().map(|at| at.value.clone()).collect();
         let steps: Vec<_> = source.transformations.iter().flatten().map(|at| at.value.0).collect();
+        let on_match = source.on_match.as_deref().unwrap_or_default();
         let leaf = Leaf {
             rule: self.rules.len(),
             pipeline: self.pipelines.node(steps.iter().copied()),
@@ -398,45 +478,83 @@ impl Builder<'_> {
             negate: source.negate.unwrap_or(false),
             capture: source.capture.unwrap_or(false),
             multi_match: source.multi_match.unwrap_or(false),
-            live: targets
-                .iter()
-                .any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
+            live: dynamic.is_some()
+                || targets
+                    .iter()
+                    .any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
+            dynamic,
             wakes: false,
             targets,
+            on_match: self.actions(on_match, None, Owner::Leaf(self.leaves.len())),
         };
         self.leaves.push(leaf);
         Some(self.leaves.len() - 1)
     }
 }
 
-fn action(at: &At<ast::Action>, severity: Option<ast::Severity>) -> Vec<Action> {
+fn is_jump(action: &ast::Action) -> bool {
+    matches!(action, ast::Action::Skip(_) | ast::Action::SkipAfter(_))
+}
+
+fn action(source: &ast::Action, severity: Option<ast::Severity>) -> Vec<Action> {
     // Templates were parsed once already, when the file was read.
-    let template = |text: &str| Template::parse(text).ok();
-    match &at.value {
+    let template = |text: &str| Template::parse(text).unwrap_or_default();
+    let variable = |name: &ast::SetName| Variable { persistent: name.persistent, name: template(&name.name) };
+    vec![match source {
         ast::Action::Score(points) => {
-            vec![Action::Score(points.or(severity.map(ast::Severity::points)).unwrap_or(0))]
+            Action::Score(points.or(severity.map(ast::Severity::points)).unwrap_or(0))
         }
-        ast::Action::Block => vec![Action::Deny { status: 403 }],
-        ast::Action::Deny { status } => vec![Action::Deny { status: *status }],
-        ast::Action::Redirect { status, location } => template(location)
-            .map(|location| Action::Redirect { status: *status, location })
-            .into_iter()
-            .collect(),
-        ast::Action::Drop => vec![Action::Drop],
-        ast::Action::Allow => vec![Action::Allow],
-        ast::Action::Set(assignments) => assignments
-            .iter()
-            .filter_map(|(name, assignment)| {
-                let name = name.clone().into_bytes();
-                Some(match assignment {
-                    ast::Assignment::Add(by) => Action::Add { name, by: *by },
-                    ast::Assignment::Text(text) => Action::Assign { name, text: template(text)? },
-                })
-            })
-            .collect(),
-        ast::Action::StripRequestHeader(name) => vec![Action::StripRequestHeader(name.as_str().into())],
-        ast::Action::StripResponseHeader(name) => vec![Action::StripResponseHeader(name.as_str().into())],
-        // Excluding needs all rules' numbers, so it is added later.
-        ast::Action::Exclude(_) | ast::Action::Log | ast::Action::NoLog => Vec::new(),
-    }
+        ast::Action::Block => Action::Deny { status: 403 },
+        ast::Action::Deny { status } => Action::Deny { status: *status },
+        ast::Action::Redirect { status, location } => {
+            Action::Redirect { status: *status, location: template(location) }
+        }
+        ast::Action::Drop => Action::Drop,
+        ast::Action::Allow(scope) => Action::Allow(*scope),
+        ast::Action::Set(assignments) => {
+            let set = |(name, assignment): &(ast::SetName, ast::Assignment)| Action::Set {
+                variable: variable(name),
+                change: match assignment {
+                    ast::Assignment::Text(text) => Change::Assign(template(text)),
+                    ast::Assignment::Add(by) => Change::Add(template(by)),
+                    ast::Assignment::Subtract(by) => Change::Subtract(template(by)),
+                    ast::Assignment::Delete => Change::Delete,
+                },
+            };
+            return assignments.iter().map(set).collect();
+        }
+        ast::Action::Expire(all) => {
+            let expire = |(name, seconds): &(ast::SetName, String)| Action::Expire {
+                variable: variable(name),
+                seconds: template(seconds),
+            };
+            return all.iter().map(expire).collect();
+        }
+        ast::Action::InitCollection(all) => {
+            let open = |(kind, key): &(ast::Persistent, String)| Action::InitCollection {
+                kind: *kind,
+                key: template(key),
+            };
+            return all.iter().map(open).collect();
+        }
+        ast::Action::RateLimit(limit) => Action::RateLimit {
+            key: template(&limit.key),
+            requests: u64::from(limit.requests),
+            seconds: limit.seconds,
+            status: limit.status,
+        },
+        ast::Action::StripRequestHeader(name) => Action::StripRequestHeader(name.as_str().into()),
+        ast::Action::StripResponseHeader(name) => Action::StripResponseHeader(name.as_str().into()),
+        ast::Action::Engine(mode) => Action::Engine(*mode),
+        ast::Action::BodyProcessor(processor) => Action::BodyProcessor(*processor),
+        ast::Action::ForceRequestBodyVariable => Action::ForceRequestBodyVariable,
+        ast::Action::RequestBodyAccess(access) => Action::RequestBodyAccess(*access),
+        ast::Action::ResponseBodyAccess(access) => Action::ResponseBodyAccess(*access),
+        // Excluding and jumping need all rules' numbers, so they are added later.
+        ast::Action::Exclude(_)
+        | ast::Action::Skip(_)
+        | ast::Action::SkipAfter(_)
+        | ast::Action::Log
+        | ast::Action::NoLog => return Vec::new(),
+    }]
 }

@@ -9,6 +9,7 @@ use super::exclusion::Exclusion;
 use super::input::ConnectionFacts;
 use super::interest::Interest;
 use super::lang::{self, LoadError};
+use super::persistent;
 use super::pipeline::Pipelines;
 use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
@@ -52,7 +53,7 @@ pub enum Mode {
 /// What the configuration says; `None` leaves it to the setup file, then to the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    pub mode: Mode,
+    pub mode: Option<Mode>,
     pub paranoia_level: Option<u8>,
     pub inbound_threshold: Option<i64>,
     pub outbound_threshold: Option<i64>,
@@ -107,6 +108,13 @@ pub(crate) struct Program {
     pub mentioned: [bool; Collection::COUNT],
     pub looks_at_request_body: bool,
     pub looks_at_response_body: bool,
+    pub request_body_access: bool,
+    pub response_body_access: bool,
+    /// In lower case; none for all that is text.
+    pub response_body_types: Option<Vec<String>>,
+    /// None for the default.
+    pub arguments_limit: Option<usize>,
+    pub persistent: Arc<dyn persistent::Store>,
 }
 
 impl Program {
@@ -145,6 +153,17 @@ impl Engine {
             }
             _ => Err(errors),
         }
+    }
+
+    /// Keeps the collections that outlive exchanges there: what is reloaded goes on counting.
+    pub fn with_store(mut self, store: Arc<dyn persistent::Store>) -> Engine {
+        self.program.persistent = store;
+        self
+    }
+
+    /// Where its collections are kept.
+    pub fn store(&self) -> Arc<dyn persistent::Store> {
+        Arc::clone(&self.program.persistent)
     }
 
     /// True when no rule is loaded.

@@ -1,9 +1,12 @@
 //! Conditions: candidates against operators, and what has to be looked up while rules run.
 
+use super::act;
 use super::engine::Program;
+use super::expand;
 use super::operator::Hit;
 use super::rule::{Condition, Leaf};
 use super::scratch::{Matched, Scratch};
+use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
 use super::variable::store::Span;
@@ -14,6 +17,7 @@ use super::{bits, interest};
 pub(crate) struct Evaluation<'a> {
     pub program: &'a Program,
     pub scratch: &'a mut Scratch,
+    pub state: &'a mut State,
 }
 
 /// A value with its name, both kept in the store.
@@ -76,7 +80,15 @@ impl Evaluation<'_> {
     /// Asks the operator about one transformed value.
     fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
         let leaf = &self.program.leaves[index];
-        let (hit, captures, note) = match leaf.operator.evaluate(self.scratch.store.get(span)) {
+        let answer = match &leaf.dynamic {
+            None => leaf.operator.evaluate(self.scratch.store.get(span)),
+            Some(dynamic) => {
+                let rule = &self.program.rules[leaf.rule];
+                let argument = expand::template(&dynamic.template, rule, self.scratch, self.state, None);
+                dynamic.evaluate(&argument, self.scratch.store.get(span))
+            }
+        };
+        let (hit, captures, note) = match answer {
             Some(_) if leaf.negate => return,
             None if !leaf.negate => return,
             Some(Hit { span, captures, note }) => (span, captures, note),
@@ -112,6 +124,10 @@ impl Evaluation<'_> {
             note,
             excludable,
         });
+        if !leaf.on_match.is_empty() {
+            let rule = &self.program.rules[leaf.rule];
+            act::on_match(rule, &leaf.on_match, self.scratch, self.state);
+        }
     }
 
     /// `multi_match` of a live value: as it is and after each transformation that changed it.
@@ -143,10 +159,43 @@ impl Evaluation<'_> {
                         evaluation.scratch.store.keep_text(format_args!("&{}", target.text))
                     });
                 }
-                Role::Include => {
+                Role::Include if target.live().is_some() => {
                     for (name, raw) in self.live_values(index, target) {
                         self.try_live(index, raw, |_| name);
                     }
+                }
+                Role::Include if program.leaves[index].dynamic.is_some() => self.stored(index, target),
+                // The scan made candidates of these.
+                Role::Include => {}
+            }
+        }
+    }
+
+    /// Values that lie in the store, for a leaf that could not be asked before its rule runs.
+    fn stored(&mut self, index: usize, target: &Target) {
+        let program = self.program;
+        let leaf = &program.leaves[index];
+        for collection in target.collections() {
+            for at in 0..self.scratch.store.index[*collection as usize].len() {
+                let number = self.scratch.store.index[*collection as usize][at];
+                let value = self.scratch.store.values[number as usize];
+                let key = self.scratch.store.get(value.key);
+                if !target.takes(key)
+                    || leaf.targets.iter().any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
+                    || self.is_excluded(leaf.rule, |target| target.covers(value.collection, key))
+                {
+                    continue;
+                }
+                let raw = value.value;
+                let named = |evaluation: &mut Evaluation| {
+                    let name = evaluation.spell(leaf, number);
+                    Named { name, raw, excludable: true }
+                };
+                if leaf.multi_match {
+                    self.each_step(index, raw, named);
+                } else {
+                    let span = self.transform(&leaf.steps, raw);
+                    self.test(index, span, named);
                 }
             }
         }
@@ -193,27 +242,54 @@ impl Evaluation<'_> {
                 matched(self.scratch, |matched| matched.transformed).pop().into_iter().collect()
             }
             Live::MatchedVarName => matched(self.scratch, |matched| matched.name).pop().into_iter().collect(),
-            Live::Tx => {
-                let rule = self.program.leaves[index].rule;
-                let out = |key: &[u8], other: &Target| other.live() == Some(Live::Tx) && other.takes(key);
-                let targets = &self.program.leaves[index].targets;
-                let Scratch { tx, store, exclusions, .. } = &mut *self.scratch;
-                let taken = tx.iter().filter(|(key, _)| {
-                    target.takes(key)
-                        && !targets.iter().any(|other| other.role == Role::Exclude && out(key, other))
-                        && !exclusions
-                            .iter()
-                            .any(|e| bits::contains(&e.rules, rule) && e.targets.iter().any(|t| out(key, t)))
-                });
-                taken
-                    .map(|(key, value)| {
-                        let name = store.keep(b"tx:");
-                        let end = store.keep(key).end;
-                        (Span { start: name.start, end }, store.keep(value))
-                    })
+            Live::Tx => self.variables(index, target, live, b"tx:"),
+            Live::Persistent(kind) => {
+                let prefix = format!("{}:", kind.name());
+                self.variables(index, target, live, prefix.as_bytes())
+            }
+            Live::Rule => {
+                let rule = &self.program.rules[self.program.leaves[index].rule];
+                let facts = expand::facts(rule).into_iter().filter(|(key, _)| target.takes(key.as_bytes()));
+                let store = &mut self.scratch.store;
+                facts
+                    .map(|(key, value)| (store.keep_text(format_args!("rule:{key}")), store.keep(&value)))
                     .collect()
             }
+            Live::HighestSeverity => {
+                let value = expand::severity(self.state);
+                let store = &mut self.scratch.store;
+                vec![(store.keep(b"highest_severity"), store.keep(&value))]
+            }
         }
+    }
+
+    /// Variables that rules set, less what is taken out.
+    fn variables(&mut self, index: usize, target: &Target, live: Live, prefix: &[u8]) -> Vec<(Span, Span)> {
+        let rule = self.program.leaves[index].rule;
+        let out = |key: &[u8], other: &Target| other.live() == Some(live) && other.takes(key);
+        let targets = &self.program.leaves[index].targets;
+        let Scratch { tx, opened, store, exclusions, .. } = &mut *self.scratch;
+        let variables = match live {
+            Live::Persistent(kind) => match &opened[kind as usize] {
+                Some(opened) => &opened.variables,
+                None => return Vec::new(),
+            },
+            _ => &*tx,
+        };
+        let taken = variables.iter().filter(|(key, _)| {
+            target.takes(key)
+                && !targets.iter().any(|other| other.role == Role::Exclude && out(key, other))
+                && !exclusions
+                    .iter()
+                    .any(|e| bits::contains(&e.rules, rule) && e.targets.iter().any(|t| out(key, t)))
+        });
+        taken
+            .map(|(key, value)| {
+                let name = store.keep(prefix);
+                let end = store.keep(key).end;
+                (Span { start: name.start, end }, store.keep(value))
+            })
+            .collect()
     }
 
     /// How many values a target has; exclusions come first.

@@ -4,9 +4,13 @@
 use serde_json::json;
 
 use super::engine::Program;
+use super::expand;
+use super::operator::Dynamic;
 use super::report::{Match, Step};
 use super::rule::Rule;
-use super::scratch::Matched;
+use super::scratch::{Matched, Scratch};
+use super::template::Template;
+use super::transaction::State;
 use super::variable::Collection;
 use super::variable::store::Store;
 
@@ -14,6 +18,9 @@ use super::variable::store::Store;
 const VALUE: usize = 256;
 const HIT: usize = 128;
 const OPERATOR: usize = 200;
+/// Bytes kept of texts with macros.
+const MESSAGE: usize = 512;
+const DATA: usize = 512;
 
 /// `matched` is none for a rule that matched without a value, by `not` for instance.
 pub(crate) fn match_of(
@@ -21,14 +28,21 @@ pub(crate) fn match_of(
     rule: &Rule,
     matched: Option<&Matched>,
     score: i64,
-    store: &Store,
+    scratch: &Scratch,
+    state: &State,
 ) -> Match {
+    let store = &scratch.store;
+    let text = |template: &Template, most: usize| match template.plain() {
+        Some(text) => text.to_owned(),
+        None => shown(&expand::template(template, rule, scratch, state, matched), most),
+    };
     let variable = matched.map_or_else(String::new, |matched| shown(store.get(matched.name), VALUE));
     Match {
         rule: rule.id,
         set: rule.set.to_string(),
         phase: rule.phase,
-        message: rule.message.clone(),
+        message: text(&rule.message, MESSAGE),
+        data: rule.log_data.as_ref().map_or_else(String::new, |data| text(data, DATA)),
         severity: rule.severity.map_or("", |severity| severity.name()).to_owned(),
         paranoia_level: rule.paranoia_level,
         tags: rule.tags.clone(),
@@ -69,7 +83,8 @@ pub(crate) fn shown(bytes: &[u8], most: usize) -> String {
 fn operator(program: &Program, matched: &Matched) -> String {
     let leaf = &program.leaves[matched.leaf];
     let mut text = if leaf.negate { "not ".to_owned() } else { String::new() };
-    text.push_str(&shown(leaf.operator.describe().as_bytes(), OPERATOR));
+    let described = leaf.dynamic.as_ref().map_or_else(|| leaf.operator.describe(), Dynamic::describe);
+    text.push_str(&shown(described.as_bytes(), OPERATOR));
     if let Some(note) = &matched.note {
         text.push_str(&format!(" ({})", shown(note.as_bytes(), HIT)));
     }

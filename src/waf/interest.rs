@@ -52,7 +52,8 @@ impl Interest {
             any: none(),
             is_empty: true,
         };
-        for (index, leaf) in leaves.iter().enumerate() {
+        // A leaf whose argument is known only later looks at values when its rule runs.
+        for (index, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.dynamic.is_none()) {
             let targets: Vec<&Target> = leaf
                 .targets
                 .iter()

@@ -77,6 +77,9 @@ pub struct Match {
     pub set: String,
     pub phase: PhaseName,
     pub message: String,
+    /// What the rule has to say of what it found (`log_data`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data: String,
     pub severity: String,
     pub paranoia_level: u8,
     pub tags: Vec<String>,

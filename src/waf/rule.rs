@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lang::ast::Severity;
-use super::operator::{Need, Operator};
+use super::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent, Severity};
+use super::operator::{Dynamic, Need, Operator};
 use super::report::PhaseName;
 use super::template::Template;
 use super::transformation::Transformation;
@@ -16,7 +16,10 @@ pub(crate) struct Rule {
     pub id: u32,
     pub set: Arc<str>,
     pub phase: PhaseName,
-    pub message: String,
+    pub message: Template,
+    pub log_data: Option<Template>,
+    pub version: Option<String>,
+    pub revision: Option<String>,
     pub severity: Option<Severity>,
     pub paranoia_level: u8,
     pub tags: Vec<String>,
@@ -46,6 +49,9 @@ pub(crate) struct Leaf {
     pub pipeline: usize,
     pub steps: Vec<&'static Transformation>,
     pub operator: Box<dyn Operator>,
+    /// In place of the operator when its argument has macros. Such a leaf is looked at when its
+    /// rule runs, and only then.
+    pub dynamic: Option<Dynamic>,
     pub need: Need,
     pub negate: bool,
     pub capture: bool,
@@ -54,6 +60,15 @@ pub(crate) struct Leaf {
     pub live: bool,
     /// A candidate for this leaf wakes its rule.
     pub wakes: bool,
+    /// Carried out for each value that matches.
+    pub on_match: Vec<Action>,
+}
+
+impl Leaf {
+    /// True when evaluating it leaves something behind even if its rule does not match.
+    pub fn has_effects(&self) -> bool {
+        self.capture || !self.on_match.is_empty()
+    }
 }
 
 /// An action with everything resolved.
@@ -68,14 +83,24 @@ pub(crate) enum Action {
         location: Template,
     },
     Drop,
-    Allow,
-    Assign {
-        name: Vec<u8>,
-        text: Template,
+    Allow(AllowScope),
+    Set {
+        variable: Variable,
+        change: Change,
     },
-    Add {
-        name: Vec<u8>,
-        by: i64,
+    Expire {
+        variable: Variable,
+        seconds: Template,
+    },
+    InitCollection {
+        kind: Persistent,
+        key: Template,
+    },
+    RateLimit {
+        key: Template,
+        requests: u64,
+        seconds: u32,
+        status: u16,
     },
     StripRequestHeader(Arc<str>),
     StripResponseHeader(Arc<str>),
@@ -84,4 +109,28 @@ pub(crate) enum Action {
         rules: super::bits::Bits,
         targets: Arc<[Target]>,
     },
+    Engine(EngineMode),
+    BodyProcessor(BodyProcessor),
+    ForceRequestBodyVariable,
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    /// The phase goes on with the rule of this index.
+    Go(usize),
+}
+
+/// A variable that rules set.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    /// None for `tx`.
+    pub persistent: Option<Persistent>,
+    pub name: Template,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Assign(Template),
+    Add(Template),
+    Subtract(Template),
+    Delete,
 }

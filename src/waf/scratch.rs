@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bytes::ByteSet;
+use super::persistent::{Persistent, Variables};
 use super::report::Match;
 use super::variable::store::{Span, Store};
 use super::variable::target::Target;
@@ -21,6 +22,8 @@ pub(crate) struct Scratch {
     /// Targets that an exclusion took from rules.
     pub exclusions: Vec<ActiveExclusion>,
     pub tx: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Persistent collections that the exchange opened, with their keys.
+    pub opened: [Option<Opened>; Persistent::ALL.len()],
     /// What the rule that is running matched so far.
     pub matched: Vec<Matched>,
     pub matched_rules: Vec<u32>,
@@ -29,6 +32,13 @@ pub(crate) struct Scratch {
     pub applicable: Vec<u64>,
     pub removed: Vec<u64>,
     pub temporary: [Vec<u8>; 2],
+}
+
+/// A persistent collection as the exchange sees it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub key: Vec<u8>,
+    pub variables: Variables,
 }
 
 /// A leaf's operator should look at this span, the transformed value of that number.
@@ -91,6 +101,7 @@ impl Scratch {
         self.off.clear();
         self.exclusions.clear();
         self.tx.clear();
+        self.opened = Default::default();
         self.matched.clear();
         self.matched_rules.clear();
         self.report.clear();

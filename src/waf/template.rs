@@ -5,7 +5,7 @@ use super::variable::target::{Role, Selector, Target};
 use super::variable::{self, Keys, Live};
 
 /// A parsed text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Template {
     parts: Vec<Part>,
 }
@@ -52,9 +52,26 @@ impl Template {
         out
     }
 
-    /// True when `matched_var` and its kin must be kept for this text.
+    /// The text, when it has no macros.
+    pub fn plain(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text as it was written.
+    pub fn written(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Macro(target) => format!("%{{{}}}", target.text),
+        });
+        parts.collect()
+    }
+
     pub fn is_plain(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
+        self.plain().is_some()
     }
 }
 

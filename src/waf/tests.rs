@@ -229,7 +229,7 @@ fn detection_only_reports_and_stops_nothing() {
     let one = || with(rule(1, contains(json!(["args"]), "x")), "then", strip.clone());
     let scored = with(rule(2, contains(json!(["args"]), "x")), "then", json!(["score"]));
     // Everywhere: what would have happened is told.
-    let settings = Settings { mode: Mode::Detect, ..Settings::default() };
+    let settings = Settings { mode: Some(Mode::Detect), ..Settings::default() };
     let engine = compile_all(&[set(json!([one(), scored.clone()]))], &settings);
     let mut transaction = engine.begin(&facts());
     assert_eq!(transaction.request_headers(&head("/?q=x", &[])), Decision::Continue);

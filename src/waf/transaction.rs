@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use super::act::{self, Effect};
-use super::engine::{Engine, Mode};
+use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
+use super::lang::ast::{BodyProcessor, Severity};
+use super::persistent;
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
@@ -34,10 +36,20 @@ pub enum HeaderEdit {
 }
 
 /// What has come of the exchange so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     notes: Notes,
-    unix_ms: u64,
+    pub unix_ms: u64,
+    pub store: Arc<dyn persistent::Store>,
+    pub mode: Mode,
+    /// A rule switched the engine off: nothing is looked at any more.
+    pub off: bool,
+    pub request_body_access: bool,
+    pub response_body_access: bool,
+    /// How a rule wants the request body to be read.
+    pub processor: Option<BodyProcessor>,
+    pub force_body: bool,
+    pub highest_severity: Option<Severity>,
     /// Values that were scanned already.
     scanned: usize,
     pub inbound: i64,
@@ -45,9 +57,45 @@ pub(super) struct State {
     /// Points and index of the highest scoring rule, inbound and outbound.
     pub highest: [Option<(i64, usize)>; 2],
     pub interruption: Option<Interruption>,
-    pub allowed: bool,
+    pub allowed: Allowed,
     pub edits: Vec<HeaderEdit>,
     pub matches_dropped: u32,
+}
+
+/// What a rule let pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Allowed {
+    #[default]
+    Nothing,
+    /// The rest of the request phases.
+    Request,
+    /// Everything.
+    Exchange,
+}
+
+impl State {
+    fn new(program: &Program, unix_ms: u64) -> State {
+        State {
+            notes: Notes::default(),
+            unix_ms,
+            store: Arc::clone(&program.persistent),
+            mode: program.mode,
+            off: false,
+            request_body_access: program.request_body_access,
+            response_body_access: program.response_body_access,
+            processor: None,
+            force_body: false,
+            highest_severity: None,
+            scanned: 0,
+            inbound: 0,
+            outbound: 0,
+            highest: [None; 2],
+            interruption: None,
+            allowed: Allowed::Nothing,
+            edits: Vec::new(),
+            matches_dropped: 0,
+        }
+    }
 }
 
 impl Transaction {
@@ -56,7 +104,7 @@ impl Transaction {
         scratch.awake.extend_from_slice(&engine.program.unconditional);
         scratch.off.resize(engine.program.unconditional.len(), 0);
         collect::connection(&mut scratch.store, facts);
-        let state = State { unix_ms: facts.unix_ms, ..State::default() };
+        let state = State::new(&engine.program, facts.unix_ms);
         Transaction { engine, scratch: Some(scratch), state }
     }
 
@@ -76,6 +124,7 @@ impl Transaction {
     /// uploads mostly are, no rule sees more than the length, and their heads tell that.
     pub fn wants_request_body(&self) -> bool {
         self.is_watching()
+            && self.state.request_body_access
             && self.engine.program.looks_at_request_body
             && self
                 .scratch
@@ -106,9 +155,16 @@ impl Transaction {
     /// True when rules look at response bodies and this one is text, as far as its head says.
     pub fn wants_response_body(&self) -> bool {
         self.is_watching()
+            && self.state.response_body_access
             && self.engine.program.looks_at_response_body
             && self.scratch.as_ref().is_some_and(|scratch| {
-                scratch.store.first(Collection::ResponseContentType).is_none_or(body::is_textual)
+                let content_type = scratch.store.first(Collection::ResponseContentType);
+                match &self.engine.program.response_body_types {
+                    None => content_type.is_none_or(body::is_textual),
+                    Some(types) => types
+                        .iter()
+                        .any(|known| body::media_type(content_type.unwrap_or_default()) == known.as_bytes()),
+                }
             })
     }
 
@@ -135,7 +191,7 @@ impl Transaction {
 
     /// [`Transaction::finish`], with all rules that matched, also those that do not log.
     pub fn finish_with_matches(mut self) -> Outcome {
-        self.state.allowed = false;
+        self.state.allowed = Allowed::Nothing;
         self.run(PhaseName::Logging);
         let program = &self.engine.program;
         let ledger = Ledger {
@@ -153,7 +209,7 @@ impl Transaction {
             matched,
             report: Report {
                 interruption: self.state.interruption.take(),
-                detection_only: program.mode == Mode::Detect,
+                detection_only: self.state.mode == Mode::Detect,
                 ledger,
                 matches,
                 matches_dropped: self.state.matches_dropped,
@@ -167,17 +223,15 @@ impl Transaction {
         self.scratch.as_ref().map_or(0, |scratch| scratch.candidates.len())
     }
 
-    /// False once a rule allowed or stopped the exchange.
+    /// False once a rule allowed or stopped the exchange, or switched the engine off.
     fn is_watching(&self) -> bool {
-        !self.state.allowed && self.decision() == Decision::Continue
+        self.state.allowed != Allowed::Exchange && !self.state.off && self.decision() == Decision::Continue
     }
 
     /// What was decided so far.
     fn decision(&self) -> Decision {
         match &self.state.interruption {
-            Some(interruption) if self.engine.program.mode == Mode::Block => {
-                Decision::Interrupt(interruption.clone())
-            }
+            Some(interruption) if self.state.mode == Mode::Block => Decision::Interrupt(interruption.clone()),
             _ => Decision::Continue,
         }
     }
@@ -185,6 +239,10 @@ impl Transaction {
     fn run(&mut self, name: PhaseName) -> Decision {
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
         let program = &engine.program;
+        let request = name <= PhaseName::RequestBody;
+        if state.off || state.allowed == Allowed::Exchange || (request && state.allowed == Allowed::Request) {
+            return Decision::Continue;
+        }
         let phase = &program.phases[name as usize];
         scan::scan(program, scratch, state.scanned, phase.first_leaf);
         state.scanned = scratch.store.values.len();
@@ -199,13 +257,21 @@ impl Transaction {
             scratch.matched.clear();
             let matched = match &rule.condition {
                 None => true,
-                Some(condition) => Evaluation { program, scratch }.condition(condition),
+                Some(condition) => Evaluation { program, scratch, state }.condition(condition),
             };
-            if matched && act::act(program, index, scratch, state) == Effect::Stop {
+            if !matched {
+                continue;
+            }
+            match act::act(program, index, scratch, state) {
+                Effect::GoOn => {}
+                Effect::Go(target) => from = target.max(from),
+                Effect::Stop => break,
+            }
+            if state.off {
                 break;
             }
         }
-        if !state.allowed {
+        if !state.off && state.allowed == Allowed::Nothing {
             self.weigh(name);
         }
         self.decision()
@@ -227,7 +293,7 @@ impl Transaction {
             return;
         }
         let rule = highest.and_then(|(_, index)| program.rules.get(index));
-        let message = rule.map_or("", |rule| rule.message.as_str());
+        let message = rule.map_or_else(String::new, |rule| rule.message.written());
         self.state.interruption = Some(Interruption {
             phase,
             action: Disruption::Deny { status: 403 },

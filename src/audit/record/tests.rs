@@ -13,6 +13,7 @@ pub(crate) fn plain(seed: u8) -> Record {
 
 pub(crate) fn found(variable: &str, value: &str, matched: &str) -> Match {
     Match {
+        data: String::new(),
         rule: 120010,
         set: "sql-injection".into(),
         phase: PhaseName::RequestBody,

@@ -166,11 +166,16 @@ impl BodyError {
     }
 }
 
-/// How a body of this media type is read; `None` when it is not taken apart.
-pub fn select(content_type: &[u8]) -> Option<Processor> {
+/// The media type of a Content-Type, in lower case and without its parameters.
+pub fn media_type(content_type: &[u8]) -> Vec<u8> {
     let end =
         content_type.iter().position(|&byte| byte == b';' || byte == b',').unwrap_or(content_type.len());
-    let media = content_type[..end].trim_ascii().to_ascii_lowercase();
+    content_type[..end].trim_ascii().to_ascii_lowercase()
+}
+
+/// How a body of this media type is read; `None` when it is not taken apart.
+pub fn select(content_type: &[u8]) -> Option<Processor> {
+    let media = media_type(content_type);
     match &media[..] {
         b"application/x-www-form-urlencoded" => Some(Processor::Urlencoded),
         b"multipart/form-data" => Some(Processor::Multipart),
@@ -185,8 +190,7 @@ pub fn select(content_type: &[u8]) -> Option<Processor> {
 /// Media types whose bodies are text. A message that does not say is taken for text, since
 /// browsers guess too.
 pub fn is_textual(content_type: &[u8]) -> bool {
-    let end = content_type.iter().position(|&b| b == b';' || b == b',').unwrap_or(content_type.len());
-    let media = content_type[..end].trim_ascii().to_ascii_lowercase();
+    let media = media_type(content_type);
     media.is_empty()
         || media.starts_with(b"text/")
         || media.ends_with(b"+json")

@@ -30,7 +30,19 @@ pub struct RuleSet {
     pub description: Option<String>,
     /// `detect`: the rules of this set are reported but never stop anything.
     pub mode: Option<ShadowMode>,
+    /// In order; a `{"marker": "NAME"}` between them is a place that `skip_after` can go to.
+    #[schemars(with = "Vec<super::schema::Entry>")]
     pub rules: Vec<Rule>,
+    #[schemars(skip)]
+    pub markers: Vec<Marker>,
+}
+
+/// A named place between the rules of a set.
+#[derive(Clone, Debug)]
+pub struct Marker {
+    /// The number of rules of the set that stand before it.
+    pub before: usize,
+    pub name: At<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
@@ -47,14 +59,25 @@ pub struct Rule {
     /// Unique over all sets; 900000 and above are the user's.
     pub id: At<u32>,
     pub phase: At<PhaseName>,
-    /// One sentence for a person, without the matched data.
+    /// One sentence for a person. Macros are expanded when it matches. Only a rule that does not
+    /// log may go without.
+    #[serde(default)]
     pub message: String,
+    /// What was found, with macros: `%{matched_var_name}: %{matched_var}`.
+    pub log_data: Option<String>,
     pub description: Option<String>,
     pub severity: Option<Severity>,
     /// Active from this paranoia level on.
     #[schemars(range(min = 1, max = 4))]
     pub paranoia_level: Option<u8>,
     pub tags: Option<Vec<String>>,
+    /// The rule's own version and revision, for people and for the variable `rule`.
+    pub version: Option<String>,
+    pub revision: Option<String>,
+    #[schemars(range(max = 10))]
+    pub maturity: Option<u8>,
+    #[schemars(range(max = 10))]
+    pub accuracy: Option<u8>,
     /// `detect`: this rule is reported but never stops anything.
     pub mode: Option<ShadowMode>,
     /// Absent: always.
@@ -163,6 +186,9 @@ pub struct Leaf {
     pub capture: Option<bool>,
     /// Looks at the value before, between and after the transformations.
     pub multi_match: Option<bool>,
+    /// Done for each value that matches, also when a later condition of the rule does not hold.
+    /// Only actions that stop nothing.
+    pub on_match: Option<Vec<At<Action>>>,
 }
 
 /// A transformation by name.
@@ -190,20 +216,134 @@ pub enum Action {
         location: String,
     },
     Drop,
-    Allow,
+    Allow(AllowScope),
     Log,
     NoLog,
-    Set(Vec<(String, Assignment)>),
+    Set(Vec<(SetName, Assignment)>),
+    /// Variables of persistent collections go after so many seconds (a text with macros).
+    Expire(Vec<(SetName, String)>),
+    /// Opens persistent collections under these keys (texts with macros).
+    InitCollection(Vec<(Persistent, String)>),
+    RateLimit(RateLimit),
     StripRequestHeader(String),
     StripResponseHeader(String),
     Exclude(ExcludeAction),
+    /// From here on this exchange is blocked, only reported, or not looked at.
+    Engine(EngineMode),
+    /// How the request body is read, whatever its Content-Type says.
+    BodyProcessor(BodyProcessor),
+    /// `request_body` has the body also when a processor took it apart.
+    ForceRequestBodyVariable,
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    /// The next rules of the phase, so many, are left out.
+    Skip(u32),
+    /// The rules of the phase up to this marker are left out; without such a marker behind the
+    /// rule, the rest of the phase.
+    SkipAfter(String),
 }
 
-/// What `set` does to a `tx` variable.
+impl Action {
+    /// True for what may be done for one value before the whole condition is known to hold.
+    pub fn stops_nothing(&self) -> bool {
+        matches!(
+            self,
+            Action::Set(_)
+                | Action::Expire(_)
+                | Action::InitCollection(_)
+                | Action::Exclude(_)
+                | Action::Engine(_)
+                | Action::BodyProcessor(_)
+                | Action::ForceRequestBodyVariable
+                | Action::RequestBodyAccess(_)
+                | Action::ResponseBodyAccess(_)
+        )
+    }
+}
+
+/// How much of the exchange an `allow` lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowScope {
+    /// All phases but logging.
+    Exchange,
+    /// The rest of this phase.
+    Phase,
+    /// The rest of the request phases.
+    Request,
+}
+
+/// What an `engine` action switches to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineMode {
+    Block,
+    Detect,
+    Off,
+}
+
+/// How a request body is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyProcessor {
+    Urlencoded,
+    Multipart,
+    Json,
+    Xml,
+}
+
+/// Collections that outlive the exchange; each exchange opens at most one of each kind, under a
+/// key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Persistent {
+    Ip,
+    Session,
+    User,
+    Resource,
+    Global,
+}
+
+impl Persistent {
+    pub const ALL: [Persistent; 5] =
+        [Persistent::Ip, Persistent::Session, Persistent::User, Persistent::Resource, Persistent::Global];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Persistent::Ip => "ip",
+            Persistent::Session => "session",
+            Persistent::User => "user",
+            Persistent::Resource => "resource",
+            Persistent::Global => "global",
+        }
+    }
+}
+
+/// A variable that rules can set, `tx.NAME` or `ip.NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetName {
+    /// None for `tx`.
+    pub persistent: Option<Persistent>,
+    /// In lower case but for its macros; a text with macros.
+    pub name: String,
+}
+
+/// What `set` does to a variable.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Assignment {
+    /// A text with macros.
     Text(String),
-    Add(i64),
+    /// `+n`, `-n`: counts, from 0 when there is nothing yet. The number is a text with macros.
+    Add(String),
+    Subtract(String),
+    /// `null`: takes it away.
+    Delete,
+}
+
+/// Denies what comes more often than so many times in so many seconds under one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    /// A text with macros: `%{remote_addr}`.
+    pub key: String,
+    pub requests: u32,
+    pub seconds: u32,
+    pub status: u16,
 }
 
 /// What an `exclude` action takes out for the rest of the exchange.
@@ -308,7 +448,7 @@ pub struct SetupFile {
 }
 
 /// Defaults that flags and configuration override.
-#[derive(Debug, Clone, Copy, Default, JsonSchema)]
+#[derive(Debug, Clone, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Setup {
     #[schemars(range(min = 1, max = 4))]
@@ -319,6 +459,40 @@ pub struct Setup {
     /// A response with this score or more is stopped.
     #[schemars(range(min = 1))]
     pub outbound_threshold: Option<i64>,
+    /// Whether matches stop an exchange (`block`) or are only reported (`detect`).
+    pub mode: Option<SetupMode>,
+    /// False: request bodies are not looked at.
+    pub request_body_access: Option<bool>,
+    /// False: response bodies are not looked at.
+    pub response_body_access: Option<bool>,
+    /// Media types of responses whose bodies are looked at; without it, all that is text.
+    pub response_body_types: Option<Vec<String>>,
+    /// Arguments that a request may have; with more, `reqbody_error` is set.
+    #[schemars(range(min = 1))]
+    pub arguments_limit: Option<u32>,
+}
+
+impl Setup {
+    /// This one, and where it is silent the other.
+    pub fn over(self, other: Setup) -> Setup {
+        Setup {
+            paranoia_level: self.paranoia_level.or(other.paranoia_level),
+            inbound_threshold: self.inbound_threshold.or(other.inbound_threshold),
+            outbound_threshold: self.outbound_threshold.or(other.outbound_threshold),
+            mode: self.mode.or(other.mode),
+            request_body_access: self.request_body_access.or(other.request_body_access),
+            response_body_access: self.response_body_access.or(other.response_body_access),
+            response_body_types: self.response_body_types.or(other.response_body_types),
+            arguments_limit: self.arguments_limit.or(other.arguments_limit),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum SetupMode {
+    Block,
+    Detect,
 }
 
 /// Phrase files by name, as operators want them.

@@ -21,6 +21,23 @@ enum RuleFile {
     Setup(SetupFile),
 }
 
+/// What stands in a set's list of rules.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(super) enum Entry {
+    Rule(Box<Rule>),
+    Marker(MarkerEntry),
+}
+
+/// A place that `skip_after` can go to.
+#[derive(JsonSchema)]
+#[schemars(rename = "Marker", deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(super) struct MarkerEntry {
+    marker: String,
+}
+
 /// The schema as pretty JSON with a final newline.
 pub fn schema() -> String {
     let schema = schemars::generate::SchemaSettings::draft2020_12()
@@ -151,19 +168,47 @@ schema_of!(Action, "Action", |generator| {
             "additionalProperties": false,
         })
     };
+    let texts = |description: &str, pattern: &str, values: serde_json::Value| {
+        json!({
+            "type": "object",
+            "description": description,
+            "patternProperties": { pattern: values },
+            "additionalProperties": false,
+            "minProperties": 1,
+        })
+    };
+    let number_or_text = json!({ "type": ["integer", "string"] });
     json_schema!({
         "anyOf": [
-            { "enum": ["score", "block", "drop", "allow", "log", "no_log"] },
+            { "enum": ["score", "block", "drop", "allow", "log", "no_log", "force_request_body_variable"] },
             one("score", json!({ "type": "integer", "minimum": 0, "maximum": 1000 })),
             one("deny", object(json!({ "status": status }), &["status"])),
             one("redirect", object(json!({ "status": redirect_status, "location": { "type": "string" } }), &["location"])),
-            one("set", json!({
-                "type": "object",
-                "description": "`tx.NAME` to a text, a number, or \"+n\" and \"-n\" to count.",
-                "patternProperties": { "^tx\\..+$": { "type": ["string", "integer"] } },
-                "additionalProperties": false,
-                "minProperties": 1,
-            })),
+            one("allow", json!({ "enum": ["exchange", "phase", "request"] })),
+            one("set", texts(
+                "`tx.NAME`, or `ip.NAME` of a persistent collection, to a text, a number, \"+n\" and \"-n\" to count, or null to take it away.",
+                "^(?:tx|ip|session|user|resource|global)\\..+$",
+                json!({ "type": ["string", "integer", "null"] }),
+            )),
+            one("expire", texts(
+                "Seconds after which variables of persistent collections go.",
+                "^(?:ip|session|user|resource|global)\\..+$",
+                number_or_text,
+            )),
+            one("init_collection", texts(
+                "Kept collections to open, with their keys.",
+                "^(?:ip|session|user|resource|global)$",
+                json!({ "type": "string" }),
+            )),
+            one("rate_limit", object(
+                json!({
+                    "key": { "type": "string" },
+                    "requests": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                    "seconds": { "type": "integer", "minimum": 1, "maximum": 86_400 },
+                    "status": status,
+                }),
+                &["key", "requests", "seconds"],
+            )),
             one("strip_request_header", json!({ "type": "string" })),
             one("strip_response_header", json!({ "type": "string" })),
             one("exclude", object(
@@ -174,6 +219,12 @@ schema_of!(Action, "Action", |generator| {
                 }),
                 &[],
             )),
+            one("engine", json!({ "enum": ["block", "detect", "off"] })),
+            one("body_processor", json!({ "enum": ["urlencoded", "multipart", "json", "xml"] })),
+            one("request_body_access", json!({ "type": "boolean" })),
+            one("response_body_access", json!({ "type": "boolean" })),
+            one("skip", json!({ "type": "integer", "minimum": 1, "maximum": 10_000 })),
+            one("skip_after", json!({ "type": "string" })),
         ],
     })
 });

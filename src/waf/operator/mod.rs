@@ -14,9 +14,12 @@ use smallvec::SmallVec;
 
 use crate::waf::bytes::ByteSet;
 
+pub(crate) use dynamic::Dynamic;
 pub(crate) use literals::commonness;
+pub(crate) use number::read as number;
 
 mod detect;
+mod dynamic;
 mod ip_match;
 mod literals;
 mod number;
@@ -144,6 +147,24 @@ pub fn build(name: &str, argument: &Value, data: &Data) -> Result<Box<dyn Operat
             })
         }
     }
+}
+
+/// What matches nothing.
+pub(crate) fn never() -> Box<dyn Operator> {
+    #[derive(Debug)]
+    struct Never;
+    impl Operator for Never {
+        fn evaluate(&self, _: &[u8]) -> Option<Hit> {
+            None
+        }
+        fn need(&self) -> Need {
+            Need::ALWAYS
+        }
+        fn describe(&self) -> String {
+            "never".into()
+        }
+    }
+    Box::new(Never)
 }
 
 /// All operator names.

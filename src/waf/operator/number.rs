@@ -26,14 +26,21 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
             format!("write {{\"{name}\": 10}}, without quotes or decimals"),
         )
     })?;
-    let (name, holds): (_, fn(&i64, &i64) -> bool) = match name {
-        "eq" => ("eq", i64::eq),
-        "ge" => ("ge", i64::ge),
-        "gt" => ("gt", i64::gt),
-        "le" => ("le", i64::le),
-        _ => ("lt", i64::lt),
-    };
-    Ok(Box::new(Number { name, holds, bound }))
+    let names = ["eq", "ge", "gt", "le", "lt"];
+    let name = names.into_iter().find(|known| *known == name).unwrap_or("eq");
+    Ok(Box::new(Number { name, holds: comparison(name).unwrap_or(i64::eq), bound }))
+}
+
+/// What an operator of this name asks of the value and the bound.
+pub(super) fn comparison(name: &str) -> Option<fn(&i64, &i64) -> bool> {
+    Some(match name {
+        "eq" => i64::eq,
+        "ge" => i64::ge,
+        "gt" => i64::gt,
+        "le" => i64::le,
+        "lt" => i64::lt,
+        _ => return None,
+    })
 }
 
 impl Operator for Number {

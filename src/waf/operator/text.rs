@@ -24,7 +24,7 @@ struct Text {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
+pub(super) enum Relation {
     BeginsWith,
     Contains,
     ContainsWord,
@@ -34,18 +34,31 @@ enum Relation {
     Within,
 }
 
-pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Operator>, OperatorError> {
-    let text = text_argument(name, argument)?;
-    let relation = match name {
+/// The relation that an operator's name stands for.
+pub(super) fn relation(name: &str) -> Option<Relation> {
+    Some(match name {
         "begins_with" => Relation::BeginsWith,
         "contains" => Relation::Contains,
         "contains_word" => Relation::ContainsWord,
         "ends_with" => Relation::EndsWith,
         "str_match" => Relation::StrMatch,
         "streq" => Relation::Streq,
-        _ => Relation::Within,
-    };
+        "within" => Relation::Within,
+        _ => return None,
+    })
+}
+
+pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Operator>, OperatorError> {
+    let text = text_argument(name, argument)?;
+    let relation = relation(name).unwrap_or(Relation::Streq);
     Ok(Box::new(Text { relation, finder: Finder::new(text.as_bytes()).into_owned() }))
+}
+
+impl Relation {
+    /// The comparison with a text that is known only now.
+    pub fn evaluate(self, text: &[u8], value: &[u8]) -> Option<Hit> {
+        Text { relation: self, finder: Finder::new(text).into_owned() }.evaluate(value)
+    }
 }
 
 impl Operator for Text {

@@ -187,7 +187,7 @@ fn engines(conditions: &[Value]) -> [Arc<Engine>; 2] {
         .collect();
     let text = json!({"name": "set", "version": "1", "rules": rules}).to_string();
     let sources = Sources { files: vec![Source { name: "r.json".into(), text }], ..Sources::default() };
-    let settings = Settings { mode: Mode::Detect, ..Settings::default() };
+    let settings = Settings { mode: Some(Mode::Detect), ..Settings::default() };
     [Engine::compile, Engine::compile_plain]
         .map(|compile| Arc::new(compile(&sources, &settings).unwrap_or_else(|errors| panic!("{errors:#?}"))))
 }

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod store;
 pub mod target;
 
+use crate::waf::lang::ast::Persistent;
 use crate::waf::report::PhaseName;
 
 /// A collection of values, filled once by [`collect`].
@@ -98,6 +99,12 @@ pub enum Live {
     MatchedVarName,
     MatchedVars,
     MatchedVarsNames,
+    /// A persistent collection that the exchange opened.
+    Persistent(Persistent),
+    /// The rule that is running: `rule:id`, `rule:message`, `rule:severity`...
+    Rule,
+    /// The number of the highest severity that matched so far, 255 for none.
+    HighestSeverity,
 }
 
 /// Where a variable's values come from.
@@ -211,6 +218,13 @@ static TABLE: &[Variable] = &[
     live("matched_var_name", Live::MatchedVarName, Keys::None),
     live("matched_vars", Live::MatchedVars, Keys::Any),
     live("matched_vars_names", Live::MatchedVarsNames, Keys::Any),
+    live("ip", Live::Persistent(Persistent::Ip), Keys::Any),
+    live("session", Live::Persistent(Persistent::Session), Keys::Any),
+    live("user", Live::Persistent(Persistent::User), Keys::Any),
+    live("resource", Live::Persistent(Persistent::Resource), Keys::Any),
+    live("global", Live::Persistent(Persistent::Global), Keys::Any),
+    live("rule", Live::Rule, Keys::Any),
+    live("highest_severity", Live::HighestSeverity, Keys::None),
 ];
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Conditions: a leaf, or `all`, `any` and `not` of conditions.
 
-use super::super::ast::{All, Any, Condition, Leaf, Named, Not, OperatorCall};
+use super::super::ast::{Action, All, Any, Condition, Leaf, Named, Not, OperatorCall};
 use super::super::error::{At, Problems, shown};
 use super::super::node::{Kind, Node};
-use super::{Fields, list, target, text};
+use super::{Fields, action, list, target, text};
 use crate::waf::report::PhaseName;
 use crate::waf::variable::target::Role;
 use crate::waf::{operator, transformation};
@@ -12,7 +12,8 @@ use crate::waf::{operator, transformation};
 const DEPTH: usize = 16;
 /// Transformations of one leaf at most; real ones have up to eight.
 const STEPS: usize = 32;
-const LEAF_KEYS: &[&str] = &["variables", "transformations", "operator", "negate", "capture", "multi_match"];
+const LEAF_KEYS: &[&str] =
+    &["variables", "transformations", "operator", "negate", "capture", "multi_match", "on_match"];
 const JOIN_KEYS: &[&str] = &["all", "any", "not"];
 
 pub(super) fn condition(node: &Node, problems: &mut Problems, depth: usize) -> Option<Condition> {
@@ -78,6 +79,7 @@ fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
     let negate = fields.boolean("negate", problems);
     let capture = fields.boolean("capture", problems);
     let multi_match = fields.boolean("multi_match", problems);
+    let on_match = fields.list("on_match", problems).map(|nodes| on_match(nodes, problems));
     Some(Leaf {
         place: node.place,
         variables: variables?,
@@ -89,7 +91,23 @@ fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
         negate,
         capture,
         multi_match,
+        on_match,
     })
+}
+
+/// Actions for each matching value; none of them may decide about the exchange.
+fn on_match(nodes: &[Node], problems: &mut Problems) -> Vec<At<Action>> {
+    let actions: Vec<_> = nodes.iter().filter_map(|node| action::action(node, problems)).collect();
+    for at in &actions {
+        if !at.value.stops_nothing() {
+            problems.add_with_help(
+                at.place,
+                "a condition's `on_match` cannot decide about the exchange",
+                Some("move the action to the rule's `then`".to_owned()),
+            );
+        }
+    }
+    actions
 }
 
 fn transformations(node: &Node, problems: &mut Problems) -> Option<Vec<At<Named>>> {

@@ -10,7 +10,7 @@ mod tests;
 
 use serde::de::IntoDeserializer;
 
-use super::ast::{Program, RuleSet, Setup, ShadowMode};
+use super::ast::{Marker, Program, RuleSet, Setup, SetupMode, ShadowMode};
 use super::error::{At, Place, Problems, shown};
 use super::node::{Kind, Node};
 
@@ -28,12 +28,8 @@ pub fn file(node: &Node, program: &mut Program, problems: &mut Problems) {
         ["setup"] => {
             // A later file, the user's, overrides an earlier one, the core's.
             if let Some(setup) = setup(node, problems) {
-                let before = program.setup.unwrap_or_default();
-                program.setup = Some(Setup {
-                    paranoia_level: setup.paranoia_level.or(before.paranoia_level),
-                    inbound_threshold: setup.inbound_threshold.or(before.inbound_threshold),
-                    outbound_threshold: setup.outbound_threshold.or(before.outbound_threshold),
-                });
+                let before = program.setup.take().unwrap_or_default();
+                program.setup = Some(setup.over(before));
             }
         }
         [] => problems.add(node.place, "the file has none of the keys `rules`, `exclusions` and `setup`"),
@@ -52,21 +48,62 @@ fn rule_set(node: &Node, problems: &mut Problems) -> Option<RuleSet> {
     let version = fields.text("version", problems);
     let description = fields.optional_text("description", problems);
     let mode = fields.mode(problems);
-    let rules = fields.required("rules", problems).and_then(|node| list(node, "`rules`", problems));
-    let rules = rules?.iter().filter_map(|node| rule::rule(node, problems)).collect();
-    Some(RuleSet { place: node.place, name: name?, version: version?, description, mode, rules })
+    let nodes = fields.required("rules", problems).and_then(|node| list(node, "`rules`", problems))?;
+    let (mut rules, mut markers) = (Vec::with_capacity(nodes.len()), Vec::new());
+    for node in nodes {
+        match &node.kind {
+            Kind::Object(entries) if matches!(&entries[..], [(key, _)] if key.value == "marker") => {
+                let name = non_empty(&entries[0].1, "`marker`", problems);
+                markers.extend(name.map(|name| Marker { before: rules.len(), name }));
+            }
+            _ => rules.extend(rule::rule(node, problems)),
+        }
+    }
+    Some(RuleSet { place: node.place, name: name?, version: version?, description, mode, rules, markers })
 }
+
+const SETUP_KEYS: &[&str] = &[
+    "paranoia_level",
+    "inbound_threshold",
+    "outbound_threshold",
+    "mode",
+    "request_body_access",
+    "response_body_access",
+    "response_body_types",
+    "arguments_limit",
+];
 
 fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
     let file = Fields::of(node, "a setup file", &["$schema", "setup"], problems)?;
     let inner = file.required("setup", problems)?;
-    let keys = &["paranoia_level", "inbound_threshold", "outbound_threshold"];
-    let fields = Fields::of(inner, "`setup`", keys, problems)?;
+    let fields = Fields::of(inner, "`setup`", SETUP_KEYS, problems)?;
+    let most = i64::from(u32::MAX);
+    let types = fields.texts("response_body_types", problems);
+    let mode = text_of(&fields, "mode", problems).and_then(|word| match word.value.as_str() {
+        "block" => Some(SetupMode::Block),
+        "detect" => Some(SetupMode::Detect),
+        _ => {
+            problems.unknown(word.place, "mode", &word.value, ["block", "detect"]);
+            None
+        }
+    });
     Some(Setup {
         paranoia_level: fields.paranoia_level(problems),
-        inbound_threshold: fields.integer("inbound_threshold", 1, i64::from(u32::MAX), problems),
-        outbound_threshold: fields.integer("outbound_threshold", 1, i64::from(u32::MAX), problems),
+        inbound_threshold: fields.integer("inbound_threshold", 1, most, problems),
+        outbound_threshold: fields.integer("outbound_threshold", 1, most, problems),
+        mode,
+        request_body_access: fields.boolean("request_body_access", problems),
+        response_body_access: fields.boolean("response_body_access", problems),
+        response_body_types: types
+            .map(|types| types.into_iter().map(|at| at.value.to_ascii_lowercase()).collect()),
+        arguments_limit: fields
+            .integer("arguments_limit", 1, most, problems)
+            .and_then(|limit| u32::try_from(limit).ok()),
     })
+}
+
+fn text_of(fields: &Fields, key: &str, problems: &mut Problems) -> Option<At<String>> {
+    text(fields.get(key)?, &format!("`{key}`"), problems)
 }
 
 /// An object's entries, its keys having been checked.
@@ -114,6 +151,14 @@ impl<'n> Fields<'n> {
 
     fn optional_text(&self, key: &str, problems: &mut Problems) -> Option<String> {
         text(self.get(key)?, &format!("`{key}`"), problems).map(|at| at.value)
+    }
+
+    /// A text whose macros name variables.
+    fn template(&self, key: &str, problems: &mut Problems) -> Option<String> {
+        let node = self.get(key)?;
+        let text = text(node, &format!("`{key}`"), problems)?.value;
+        action::check_template(&text, node, problems)?;
+        Some(text)
     }
 
     fn integer(&self, key: &str, least: i64, most: i64, problems: &mut Problems) -> Option<i64> {

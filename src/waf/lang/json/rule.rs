@@ -10,10 +10,15 @@ const KEYS: &[&str] = &[
     "id",
     "phase",
     "message",
+    "log_data",
     "description",
     "severity",
     "paranoia_level",
     "tags",
+    "version",
+    "revision",
+    "maturity",
+    "accuracy",
     "mode",
     "when",
     "then",
@@ -31,12 +36,18 @@ pub(super) fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
     let phase = fields
         .required("phase", problems)
         .and_then(|node| word::<PhaseName>(node, "phase", PHASES, problems));
-    let message = fields.text("message", problems);
+    let message = fields.template("message", problems).unwrap_or_default();
+    let log_data = fields.template("log_data", problems);
     let description = fields.optional_text("description", problems);
     let severity =
         fields.get("severity").and_then(|node| word::<Severity>(node, "severity", SEVERITIES, problems));
     let paranoia_level = fields.paranoia_level(problems);
     let tags = fields.texts("tags", problems).map(|tags| tags.into_iter().map(|at| at.value).collect());
+    let version = fields.optional_text("version", problems);
+    let revision = fields.optional_text("revision", problems);
+    let mut grade =
+        |key: &str| fields.integer(key, 0, 10, problems).and_then(|grade| u8::try_from(grade).ok());
+    let (maturity, accuracy) = (grade("maturity"), grade("accuracy"));
     let mode = fields.mode(problems);
     let when = fields.get("when").map(|node| condition::condition(node, problems, 0));
     let then = fields.required("then", problems).and_then(|node| list(node, "`then`", problems));
@@ -49,11 +60,16 @@ pub(super) fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
         place: node.place,
         id: At::new(id.place, u32::try_from(id.value).ok()?),
         phase,
-        message: message?,
+        message,
+        log_data,
         description,
         severity: severity.map(|at| at.value),
         paranoia_level,
         tags,
+        version,
+        revision,
+        maturity,
+        accuracy,
         mode,
         // A condition that could not be read must not turn into "always".
         when: match when {
@@ -63,6 +79,9 @@ pub(super) fn rule(node: &Node, problems: &mut Problems) -> Option<Rule> {
         then,
         examples,
     };
+    if rule.message.is_empty() && !rule.then.iter().any(|at| at.value == Action::NoLog) {
+        problems.add(node.place, "a rule needs the key `message`, unless it has \"no_log\"");
+    }
     check(&rule, problems);
     Some(rule)
 }
@@ -84,7 +103,8 @@ fn check(rule: &Rule, problems: &mut Problems) {
             | Action::Deny { .. }
             | Action::Redirect { .. }
             | Action::Drop
-            | Action::Allow
+            | Action::RateLimit(_)
+            | Action::Allow(_)
                 if phase == PhaseName::Logging =>
             {
                 problems.add(at.place, "nothing can be stopped or scored in the phase `logging`");
@@ -97,6 +117,15 @@ fn check(rule: &Rule, problems: &mut Problems) {
             }
             Action::StripResponseHeader(_) if phase > PhaseName::ResponseHeaders => {
                 problems.add(at.place, "the response head is gone by then; use an earlier phase");
+            }
+            Action::BodyProcessor(_) | Action::RequestBodyAccess(_) | Action::ForceRequestBodyVariable
+                if phase != PhaseName::RequestHeaders =>
+            {
+                problems
+                    .add(at.place, "the body has been read by then; only `request_headers` is early enough");
+            }
+            Action::ResponseBodyAccess(_) if phase > PhaseName::ResponseHeaders => {
+                problems.add(at.place, "the response body has been read by then; use an earlier phase");
             }
             _ => {}
         }
