@@ -81,7 +81,7 @@ fn each_mistake_in_a_rule_is_told_with_place_and_help() {
         (action("{\"redirect\": {\"location\": §\"/x%{nothing.a}\"}}"), "unknown macro `nothing.a`"),
         (action("{\"redirect\": {\"location\": \"/x\", \"status\": §304}}"), "304 does not redirect"),
         (action("{\"set\": {§\"env.x\": 1}}"), "`env.x` cannot be set"),
-        (action("{\"set\": {\"tx.x\": §1.5}}"), "a value to set is a string or a whole number"),
+        (action("{\"set\": {\"tx.x\": §1.5}}"), "a value to set is a string, a whole number or null"),
         (action("{\"set\": {\"tx.x\": §\"%{arg.x}\"}}"), "unknown macro `arg.x`"),
         (action("{\"strip_request_header\": §\"a b\"}"), "`a b` is not a header name"),
         (action("{\"exclude\": {\"rules\": [§7]}}"), "no loaded rule has the id 7"),
