@@ -15,6 +15,7 @@ use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Repor
 use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes};
+use super::variable::store::Store;
 use super::{bits, body, scan};
 
 /// One exchange. It may wait between phases for as long as the exchange lasts.
@@ -214,6 +215,16 @@ impl Transaction {
                 matches,
                 matches_dropped: self.state.matches_dropped,
             },
+        }
+    }
+
+    /// Shows what the prefilters let through so far.
+    pub(super) fn candidates_seen(&self, mut see: impl FnMut(&Program, &Store, &Candidate)) {
+        if let Some(scratch) = &self.scratch {
+            scratch
+                .candidates
+                .iter()
+                .for_each(|candidate| see(&self.engine.program, &scratch.store, candidate));
         }
     }
 

@@ -6,6 +6,7 @@ pub mod error;
 pub mod json;
 pub mod node;
 pub mod schema;
+pub mod words;
 
 pub use error::LoadError;
 
