@@ -10,7 +10,6 @@ use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, Severity};
-use super::persistent;
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
@@ -41,7 +40,6 @@ pub enum HeaderEdit {
 pub(super) struct State {
     notes: Notes,
     pub unix_ms: u64,
-    pub store: Arc<dyn persistent::Store>,
     pub mode: Mode,
     /// A rule switched the engine off: nothing is looked at any more.
     pub off: bool,
@@ -79,7 +77,6 @@ impl State {
         State {
             notes: Notes::default(),
             unix_ms,
-            store: Arc::clone(&program.persistent),
             mode: program.mode,
             off: false,
             request_body_access: program.request_body_access,
