@@ -218,6 +218,26 @@ fn unescape(bytes: &mut Vec<u8>, letter: u8, digits: usize) {
     }
 }
 
+/// `url_decode_uni` has ModSecurity's table for code page 20127 built in.
+#[test]
+fn units_become_the_characters_of_code_page_20127() {
+    let file = data("modsecurity/unicode.mapping");
+    let content = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let (_, table) = content.split_once("20127 (US-ASCII)").expect("the file has this code page");
+    let table = table.trim_start().lines().next().unwrap_or_default();
+    let url_decode_uni = transformation::find("url_decode_uni").expect("the name is in the table");
+    let mut checked = 0;
+    for pair in table.split_ascii_whitespace() {
+        let (unit, character) = pair.split_once(':').expect("pairs have a colon");
+        let mut out = Vec::new();
+        assert!((url_decode_uni.apply)(format!("%u{unit}").as_bytes(), &mut out));
+        assert_eq!(u8::from_str_radix(character, 16), Ok(out[0]), "{pair}");
+        assert_eq!(out.len(), 1, "{pair}");
+        checked += 1;
+    }
+    assert!(checked >= 370, "{checked} units were checked, at least 370 were expected");
+}
+
 #[test]
 fn texts_are_read_as_modsecuritys_runner_reads_them() {
     assert_eq!(bytes(r"a\x00b\u0041\u00e4"), b"a\0bA\xe4");

@@ -6,9 +6,11 @@
 //! candidate is at most [`LONGEST`] bytes long, context of the expression included; that bounds what
 //! a search reads, and makes the whole linear.
 
+use std::ops::Range;
+
 use regex_automata::Input;
 use regex_automata::meta::Regex;
-use regex_automata::util::{captures::Captures, syntax};
+use regex_automata::util::syntax;
 use serde_json::Value;
 use smallvec::SmallVec;
 
@@ -21,7 +23,7 @@ use super::{Hit, Need, Operator, OperatorError, literals, text_argument};
 const LONGEST: usize = 128;
 
 /// The digits of a candidate, as numbers from 0 to 9.
-pub(super) type Digits = SmallVec<[u8; 32]>;
+type Digits = SmallVec<[u8; 32]>;
 
 #[derive(Debug)]
 struct Verify {
@@ -71,17 +73,13 @@ pub(super) fn build(
 impl Verify {
     /// The first candidate that holds, and how many searches that took.
     fn search(&self, value: &[u8]) -> (Option<Hit>, usize) {
-        let mut captures = match self.parts {
-            Parts::Whole => Captures::matches(self.regex.group_info().clone()),
-            Parts::WholeAndGroups => self.regex.create_captures(),
-        };
         let (mut from, mut searches) = (0, 0);
         while from < value.len() {
             let to = value.len().min(from + 2 * LONGEST);
-            searches += 1;
             // What surrounds the window is still seen by `^`, `$` and `\b`.
-            self.regex.search_captures(&Input::new(value).span(from..to), &mut captures);
-            let Some(found) = captures.get_match() else {
+            let window = Input::new(value).span(from..to);
+            searches += 1;
+            let Some(found) = self.regex.search(&window) else {
                 from += LONGEST;
                 continue;
             };
@@ -90,19 +88,29 @@ impl Verify {
                 from = found.start();
                 continue;
             }
-            for span in captures.iter().flatten() {
-                let digits: Digits = value[span.range()]
-                    .iter()
-                    .filter(|byte| byte.is_ascii_digit())
-                    .map(|byte| byte - b'0')
-                    .collect();
-                if (self.holds)(&digits) {
-                    return (Some(Hit::at(span.range())), searches);
-                }
+            if let Some(span) = self.candidate(value, window, found.range()) {
+                return (Some(Hit::at(span)), searches);
             }
             from = found.start() + 1;
         }
         (None, searches)
+    }
+
+    /// What holds of the match in a window: the whole, or else one of its groups.
+    fn candidate(&self, value: &[u8], window: Input<'_>, whole: Range<usize>) -> Option<Range<usize>> {
+        let holds = |span: &Range<usize>| {
+            let digits = value[span.clone()].iter().filter(|byte| byte.is_ascii_digit());
+            (self.holds)(&digits.map(|byte| byte - b'0').collect::<Digits>())
+        };
+        if holds(&whole) {
+            return Some(whole);
+        }
+        if self.parts == Parts::Whole || self.regex.captures_len() == 1 {
+            return None;
+        }
+        let mut captures = self.regex.create_captures();
+        self.regex.search_captures(&window, &mut captures);
+        captures.iter().skip(1).flatten().map(|group| group.range()).find(holds)
     }
 }
 

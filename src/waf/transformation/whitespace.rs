@@ -1,7 +1,7 @@
 //! `remove_whitespace` takes white space out; `compress_whitespace` makes each run of it one
 //! space. White space is C's `isspace` and the no-break space of Latin-1, 0xA0, whatever the
-//! encoding of the value. `remove_whitespace` takes 0xC2 out too, the first byte of the same space in
-//! UTF-8.
+//! encoding of the value; `remove_whitespace` takes out 0xC2 too, the first byte of that space in
+//! UTF-8. ModSecurity 2 knows the one, ModSecurity 3 the other.
 //!
 //! Example: `"transformations": ["compress_whitespace"]` turns `union \n\t select` into
 //! `union select`.
