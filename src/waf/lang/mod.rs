@@ -5,6 +5,7 @@ pub mod ast;
 pub mod error;
 pub mod json;
 pub mod node;
+pub mod print;
 pub mod schema;
 pub mod words;
 
