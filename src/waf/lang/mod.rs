@@ -8,6 +8,7 @@ pub mod node;
 pub mod print;
 pub mod schema;
 pub mod words;
+pub mod seclang;
 
 pub use error::LoadError;
 
