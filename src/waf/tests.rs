@@ -10,6 +10,7 @@ use super::report::{Decision, Disruption, PhaseName, Report};
 use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
 mod prefilter;
+mod variables;
 
 pub(super) fn facts() -> ConnectionFacts<'static> {
     ConnectionFacts {
