@@ -10,11 +10,11 @@ use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
-use super::persistent;
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::scratch::{self, Candidate, Scratch};
+use super::variable::Collection;
 use super::variable::collect::{self, Notes, Reading};
-use super::variable::{self, Collection};
+use super::variable::store::Store;
 use super::{bits, body, scan};
 
 /// One exchange. It may wait between phases for as long as the exchange lasts.
@@ -43,7 +43,6 @@ pub(super) struct State {
     /// Now, as far as the caller told.
     pub unix_ms: u64,
     request_bodies: RequestBodies,
-    pub store: Arc<dyn persistent::Store>,
     pub mode: Mode,
     /// A rule switched the engine off: nothing is looked at any more.
     pub off: bool,
@@ -83,7 +82,6 @@ impl State {
             began_unix_ms: unix_ms,
             unix_ms,
             request_bodies: program.request_bodies,
-            store: Arc::clone(&program.persistent),
             mode: program.mode,
             off: false,
             request_body_access: program.request_body_access,
@@ -103,7 +101,7 @@ impl State {
     }
 
     /// How the request body will be read, as far as rules have decided.
-    pub fn processor(&self, store: &variable::store::Store) -> Option<body::Processor> {
+    pub fn processor(&self, store: &Store) -> Option<body::Processor> {
         self.notes.processor(store, self.request_bodies, self.reading().processor)
     }
 
@@ -246,6 +244,16 @@ impl Transaction {
                 matches,
                 matches_dropped: self.state.matches_dropped,
             },
+        }
+    }
+
+    /// Shows what the prefilters let through so far.
+    pub(super) fn candidates_seen(&self, mut see: impl FnMut(&Program, &Store, &Candidate)) {
+        if let Some(scratch) = &self.scratch {
+            scratch
+                .candidates
+                .iter()
+                .for_each(|candidate| see(&self.engine.program, &scratch.store, candidate));
         }
     }
 
