@@ -9,6 +9,7 @@ use super::scratch::{Matched, Scratch};
 use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
+use super::variable::fact;
 use super::variable::store::Span;
 use super::variable::target::{Role, Target};
 use super::{bits, interest};
@@ -259,6 +260,12 @@ impl Evaluation<'_> {
                 let value = expand::severity(self.state);
                 let store = &mut self.scratch.store;
                 vec![(store.keep(b"highest_severity"), store.keep(&value))]
+            }
+            Live::Fact(fact) => {
+                let Some(value) = fact::value(fact, self.scratch, self.state) else { return Vec::new() };
+                let value = value.into_owned();
+                let store = &mut self.scratch.store;
+                vec![(store.keep(target.variable.name.as_bytes()), store.keep(&value))]
             }
         }
     }
