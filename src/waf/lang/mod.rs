@@ -7,8 +7,8 @@ pub mod json;
 pub mod node;
 pub mod print;
 pub mod schema;
-pub mod words;
 pub mod seclang;
+pub mod words;
 
 pub use error::LoadError;
 
