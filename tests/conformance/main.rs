@@ -8,3 +8,4 @@
 mod binary;
 mod crs;
 mod support;
+mod vectors;

@@ -232,7 +232,7 @@ mod tests {
         let memory = Memory::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..1000).for_each(|_| drop(memory.add(IP, b"k", b"n", 1, 0))));
+                scope.spawn(|| (0..1000).for_each(|_| _ = memory.add(IP, b"k", b"n", 1, 0)));
             }
         });
         assert_eq!(memory.open(IP, b"k", 0)[&b"n".to_vec()], b"4000");

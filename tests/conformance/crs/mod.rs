@@ -119,6 +119,9 @@ async fn every_case_through_the_proxy() {
     let mut inspected = 0;
     for (case, passed) in cases.iter().zip(&passed) {
         inspected += usize::from(passed.logged.is_some());
+        if passed.logged.is_none() {
+            println!("refused: {} with {:?}, expected {:?}", case.id, passed.status, case.expect);
+        }
         let logged = match &passed.logged {
             Some(logged) => logged.judge(case),
             // The request was refused before rules saw it, so that nothing can go wrong behind us.
