@@ -102,7 +102,8 @@ impl Sample {
 
     /// From the lowest to the highest, in per cent of the median.
     fn spread(&self) -> f64 {
-        let (low, high) = self.0.iter().fold((f64::MAX, 0f64), |(low, high), at| (low.min(*at), high.max(*at)));
+        let (low, high) =
+            self.0.iter().fold((f64::MAX, 0f64), |(low, high), at| (low.min(*at), high.max(*at)));
         (high - low) / self.median() * 100.0
     }
 
@@ -115,7 +116,10 @@ fn main() {
     let plan = Plan::read();
     let missing = peer::missing();
     if !missing.is_empty() {
-        eprintln!("the comparison needs Debian packages that are not here: apt-get install {}", missing.join(" "));
+        eprintln!(
+            "the comparison needs Debian packages that are not here: apt-get install {}",
+            missing.join(" ")
+        );
         std::process::exit(1);
     }
     let program = peer::build();
@@ -139,7 +143,9 @@ fn compare(plan: Plan, level: u8, program: &Path) {
     if level == 1 {
         sides.push(("core rules", Side::Engine(compile(&rules::core()))));
     }
-    for (values, title) in [(Values::Fresh, "values never seen before"), (Values::Repeated, "values that repeat")] {
+    for (values, title) in
+        [(Values::Fresh, "values never seen before"), (Values::Repeated, "values that repeat")]
+    {
         println!("\nCRS 3.3.4 at paranoia level {level}, {title}: microseconds of CPU per request\n");
         table(plan, values, &mut sides);
     }
