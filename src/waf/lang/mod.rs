@@ -5,7 +5,9 @@ pub mod ast;
 pub mod error;
 pub mod json;
 pub mod node;
+pub mod print;
 pub mod schema;
+pub mod words;
 
 pub use error::LoadError;
 

@@ -202,7 +202,7 @@ fn set(node: &Node, problems: &mut Problems) -> Option<Action> {
 }
 
 /// `+n` and `-n`, n being a number or a macro.
-fn counted(text: &str) -> Option<(u8, &str)> {
+pub(in crate::waf::lang) fn counted(text: &str) -> Option<(u8, &str)> {
     let sign = *text.as_bytes().first().filter(|sign| matches!(sign, b'+' | b'-'))?;
     let number = &text[1..];
     (number.parse::<u32>().is_ok() || (number.starts_with("%{") && number.ends_with('}')))

@@ -8,6 +8,8 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub(super) use action::counted;
+
 use serde::de::IntoDeserializer;
 
 use super::ast::{Marker, Program, RuleSet, Setup, SetupMode, ShadowMode};
