@@ -1,5 +1,8 @@
-//! `portward rules`: check, test, list rule sets and print their schema. Plain functions over
-//! sources and a writer; main decides what they are and what an outcome's exit code is.
+//! `portward rules`: check, test, list rule sets, import them from SecLang and print their schema.
+//! Plain functions over sources and a writer; main decides what they are and what an outcome's exit
+//! code is.
+
+pub mod import;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -28,6 +31,8 @@ pub enum RulesCommand {
     Test(TestArgs),
     /// List the rules
     List(SetArgs),
+    /// Turn SecLang rules (ModSecurity, OWASP CRS) into rule files
+    Import(import::ImportArgs),
     /// Print the JSON Schema of rule files
     Schema,
 }
@@ -71,6 +76,7 @@ pub fn run(args: &RulesArgs, out: &mut dyn Write) -> io::Result<Finding> {
         RulesCommand::Check(sets) => check(&load(sets)?, sets.json, out),
         RulesCommand::Test(test) => self::test(&load(&test.sets)?, &test.ids, test.sets.json, out),
         RulesCommand::List(sets) => list(&load(sets)?, sets.json, out),
+        RulesCommand::Import(args) => import::run(args, out),
         RulesCommand::Schema => {
             out.write_all(lang::schema::schema().as_bytes())?;
             Ok(Finding::Fine)
