@@ -56,16 +56,22 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
             Some(Effect::Stop) => effect = Effect::Stop,
             Some(Effect::Go(target)) if effect == Effect::GoOn => effect = Effect::Go(target),
             Some(_) => {}
-            None => quiet(rule, action, scratch, state),
+            None => quiet(program, rule, action, scratch, state),
         }
     }
     effect
 }
 
 /// What a condition does for one value that matched.
-pub(super) fn on_match(rule: &Rule, actions: &[Action], scratch: &mut Scratch, state: &mut State) {
+pub(super) fn on_match(
+    program: &Program,
+    rule: &Rule,
+    actions: &[Action],
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
     for action in actions {
-        quiet(rule, action, scratch, state);
+        quiet(program, rule, action, scratch, state);
     }
 }
 
@@ -127,10 +133,10 @@ fn decide(
 }
 
 /// Actions that leave the exchange alone.
-fn quiet(rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State) {
+fn quiet(program: &Program, rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State) {
     let active = !rule.shadow;
     match action {
-        Action::Set { variable, change } => set(rule, variable, change, scratch, state),
+        Action::Set { variable, change } => set(program, rule, variable, change, scratch, state),
         Action::Expire { variable, seconds } => {
             let seconds = operator::number(&expand::template(seconds, rule, scratch, state, None));
             let name = name_of(&variable.name, rule, scratch, state);
@@ -138,13 +144,13 @@ fn quiet(rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State)
                 && let Some(opened) = &scratch.opened[kind as usize]
             {
                 let at = state.unix_ms.saturating_add_signed(seconds.saturating_mul(1000));
-                state.store.expire(kind, &opened.key, &name, at, state.unix_ms);
+                program.persistent.expire(kind, &opened.key, &name, at, state.unix_ms);
             }
         }
         Action::InitCollection { kind, key } => {
             let key = expand::template(key, rule, scratch, state, None);
             if scratch.opened[*kind as usize].is_none() && !key.is_empty() {
-                let variables = state.store.open(*kind, &key, state.unix_ms);
+                let variables = program.persistent.open(*kind, &key, state.unix_ms);
                 scratch.opened[*kind as usize] = Some(Opened { key, variables });
             }
         }
@@ -168,7 +174,14 @@ fn name_of(name: &Template, rule: &Rule, scratch: &Scratch, state: &State) -> Ve
     name
 }
 
-fn set(rule: &Rule, variable: &Variable, change: &Change, scratch: &mut Scratch, state: &mut State) {
+fn set(
+    program: &Program,
+    rule: &Rule,
+    variable: &Variable,
+    change: &Change,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
     let name = name_of(&variable.name, rule, scratch, state);
     let now = state.unix_ms;
     let number = |template: &Template, scratch: &Scratch, state: &State| {
@@ -188,11 +201,11 @@ fn set(rule: &Rule, variable: &Variable, change: &Change, scratch: &mut Scratch,
             Some(opened) => {
                 let value = match by {
                     Some(by) => {
-                        let sum = state.store.add(kind, &opened.key, &name, by, now);
+                        let sum = program.persistent.add(kind, &opened.key, &name, by, now);
                         Some(sum.to_string().into_bytes())
                     }
                     None => {
-                        state.store.set(kind, &opened.key, &name, value.as_deref(), now);
+                        program.persistent.set(kind, &opened.key, &name, value.as_deref(), now);
                         value
                     }
                 };

@@ -126,7 +126,7 @@ impl Evaluation<'_> {
         });
         if !leaf.on_match.is_empty() {
             let rule = &self.program.rules[leaf.rule];
-            act::on_match(rule, &leaf.on_match, self.scratch, self.state);
+            act::on_match(self.program, rule, &leaf.on_match, self.scratch, self.state);
         }
     }
 

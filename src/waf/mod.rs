@@ -8,6 +8,7 @@ pub mod body;
 pub mod bytes;
 mod clean;
 mod compile;
+pub mod cost;
 pub mod engine;
 mod evaluate;
 pub mod example;

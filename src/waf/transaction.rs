@@ -10,11 +10,11 @@ use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, Severity};
-use super::persistent;
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::scratch::{self, Candidate, Scratch};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes};
+use super::variable::store::Store;
 use super::{bits, body, scan};
 
 /// One exchange. It may wait between phases for as long as the exchange lasts.
@@ -40,7 +40,6 @@ pub enum HeaderEdit {
 pub(super) struct State {
     notes: Notes,
     pub unix_ms: u64,
-    pub store: Arc<dyn persistent::Store>,
     pub mode: Mode,
     /// A rule switched the engine off: nothing is looked at any more.
     pub off: bool,
@@ -78,7 +77,6 @@ impl State {
         State {
             notes: Notes::default(),
             unix_ms,
-            store: Arc::clone(&program.persistent),
             mode: program.mode,
             off: false,
             request_body_access: program.request_body_access,
@@ -214,6 +212,16 @@ impl Transaction {
                 matches,
                 matches_dropped: self.state.matches_dropped,
             },
+        }
+    }
+
+    /// Shows what the prefilters let through so far.
+    pub(super) fn candidates_seen(&self, mut see: impl FnMut(&Program, &Store, &Candidate)) {
+        if let Some(scratch) = &self.scratch {
+            scratch
+                .candidates
+                .iter()
+                .for_each(|candidate| see(&self.engine.program, &scratch.store, candidate));
         }
     }
 

@@ -4,3 +4,4 @@
 
 mod patterns;
 mod support;
+mod vectors;

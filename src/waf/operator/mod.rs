@@ -18,16 +18,24 @@ pub(crate) use dynamic::Dynamic;
 pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
+mod data_file;
 mod detect;
 mod dynamic;
 mod ip_match;
 mod literals;
+mod no_match;
 mod number;
 mod pm;
 mod rx;
+mod rx_global;
 mod text;
 mod unconditional_match;
 mod validate;
+mod verify;
+mod verify_cc;
+mod verify_cpf;
+mod verify_ssn;
+mod verify_svnr;
 
 /// A test of one value.
 pub trait Operator: Send + Sync + Debug {
@@ -38,6 +46,11 @@ pub trait Operator: Send + Sync + Debug {
 
     /// The operator as a person reads it: `rx \bunion\b`.
     fn describe(&self) -> String;
+
+    /// Steps per byte of a value at worst. Every operator is linear; this is its factor.
+    fn steps_per_byte(&self) -> usize {
+        1
+    }
 }
 
 /// Where and how an operator hit.
@@ -183,17 +196,24 @@ const TABLE: &[(&str, Build)] = &[
     ("ge", number::build),
     ("gt", number::build),
     ("ip_match", ip_match::build),
+    ("ip_match_from_file", ip_match::build_from_file),
     ("le", number::build),
     ("lt", number::build),
+    ("no_match", no_match::build),
     ("pm", pm::build),
     ("pm_from_file", pm::build_from_file),
     ("rx", rx::build),
+    ("rx_global", rx_global::build),
     ("str_match", text::build),
     ("streq", text::build),
     ("unconditional_match", unconditional_match::build),
     ("validate_byte_range", validate::build_byte_range),
     ("validate_url_encoding", validate::build_url_encoding),
     ("validate_utf8_encoding", validate::build_utf8_encoding),
+    ("verify_cc", verify_cc::build),
+    ("verify_cpf", verify_cpf::build),
+    ("verify_ssn", verify_ssn::build),
+    ("verify_svnr", verify_svnr::build),
     ("within", text::build),
 ];
 

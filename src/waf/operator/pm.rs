@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::waf::bytes::ByteSet;
 
-use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, list_argument, text_argument};
+use super::data_file::DataFile;
+use super::{Data, Hit, Need, Operator, OperatorError, list_argument};
 
 #[derive(Debug)]
 struct Pm {
@@ -31,36 +32,12 @@ pub(super) fn build_from_file(
     argument: &Value,
     data: &Data,
 ) -> Result<Box<dyn Operator>, OperatorError> {
-    let file = text_argument(name, argument)?;
-    let Some(content) = data.get(file) else {
-        let near = data
-            .keys()
-            .map(|known| (strsim::damerau_levenshtein(known, file), known))
-            .min()
-            .filter(|(distance, known)| *distance <= known.len().div_ceil(3));
-        let help = match near {
-            Some((_, known)) => format!("did you mean `{known}`?"),
-            None => "phrase files lie in the folder data of the rules, and are named without it".into(),
-        };
-        return Err(OperatorError {
-            kind: OperatorErrorKind::MissingData,
-            problem: format!("there is no phrase file `{file}`"),
-            help: Some(help),
-        });
-    };
-    let phrases: Vec<&[u8]> = content
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-        .collect();
+    let file = DataFile::named(name, argument, data)?;
+    let phrases: Vec<&[u8]> = file.lines().filter(|line| !line.starts_with(b"#")).collect();
     if phrases.is_empty() {
-        return Err(OperatorError {
-            kind: OperatorErrorKind::MissingData,
-            problem: format!("the phrase file `{file}` holds no phrase"),
-            help: Some("write one phrase per line".into()),
-        });
+        return Err(file.holds_nothing("phrase"));
     }
-    Pm::boxed(phrases.into_iter(), Some(file.to_owned()))
+    Pm::boxed(phrases.into_iter(), Some(file.name.to_owned()))
 }
 
 impl Pm {
@@ -127,6 +104,7 @@ impl Operator for Pm {
 mod tests {
     use serde_json::json;
 
+    use super::super::OperatorErrorKind;
     use super::super::build as build_any;
     use super::super::tests::{built, check};
     use super::*;

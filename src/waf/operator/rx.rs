@@ -12,14 +12,14 @@ use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literal
 
 /// A compiled expression stays under this, which is ten times what the largest expression in
 /// public rule sets (12 KB of text) needs.
-const SIZE_LIMIT: usize = 10 * 1024 * 1024;
+pub(super) const SIZE_LIMIT: usize = 10 * 1024 * 1024;
 
 /// The lazy automaton of one expression in one thread; some 200 expressions on every thread would
 /// take 2 MiB each otherwise.
-const DFA_CACHE: usize = 256 * 1024;
+pub(super) const DFA_CACHE: usize = 256 * 1024;
 
 /// Groups kept: `tx.0` is the whole match, `tx.1` to `tx.9` the groups.
-const GROUPS: usize = 9;
+pub(super) const GROUPS: usize = 9;
 
 #[derive(Debug)]
 struct Rx {
@@ -29,6 +29,11 @@ struct Rx {
 
 pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Operator>, OperatorError> {
     let pattern = text_argument(name, argument)?;
+    Ok(Box::new(Rx { regex: compile(pattern)?, need: literals::need(pattern) }))
+}
+
+/// The expression compiled, or what is wrong with it and what to write instead.
+pub(super) fn compile(pattern: &str) -> Result<Regex, OperatorError> {
     if let Some(at) = wide_escape(pattern) {
         return Err(OperatorError {
             kind: OperatorErrorKind::Expression,
@@ -36,14 +41,13 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
             help: Some(BYTE_HELP.to_owned()),
         });
     }
-    let regex = RegexBuilder::new(pattern)
+    RegexBuilder::new(pattern)
         .unicode(false)
         .dot_matches_new_line(true)
         .size_limit(SIZE_LIMIT)
         .dfa_size_limit(DFA_CACHE)
         .build()
-        .map_err(|error| refusal(pattern, &error))?;
-    Ok(Box::new(Rx { need: literals::need(pattern), regex }))
+        .map_err(|error| refusal(pattern, &error))
 }
 
 const BYTE_HELP: &str = "expressions match bytes: write a byte as \\xHH (two digits, no braces)";
@@ -116,6 +120,11 @@ impl Operator for Rx {
 
     fn describe(&self) -> String {
         format!("rx {}", self.regex.as_str())
+    }
+
+    /// The states of its automaton: all of them can be alive at one byte.
+    fn steps_per_byte(&self) -> usize {
+        literals::states(self.regex.as_str())
     }
 }
 

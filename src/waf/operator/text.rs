@@ -2,13 +2,16 @@
 //! transformation for the other):
 //!
 //! - `contains`, `str_match`: the text stands somewhere in the value;
-//! - `contains_word`: it does, and no letter, digit or underscore stands right beside it;
+//! - `contains_word`: it does, and no ASCII letter stands right beside it; the empty text is a
+//!   word of every value;
 //! - `begins_with`, `ends_with`, `streq`: where the name says;
 //! - `within`: the other way round, the value stands somewhere in the text. The empty value
 //!   does. Lists are therefore written with separators: `"|GET|HEAD|"` over a value that a
 //!   rule has wrapped, or `"GET HEAD"` where values hold no space.
 //!
 //! Argument: a text. Example: `{"begins_with": "/admin"}`.
+
+use std::ops::Range;
 
 use memchr::memmem::Finder;
 use serde_json::Value;
@@ -72,11 +75,7 @@ impl Operator for Text {
             Relation::Contains | Relation::StrMatch => {
                 self.finder.find(value).map(|start| start..start + text.len())
             }
-            Relation::ContainsWord => self
-                .finder
-                .find_iter(value)
-                .map(|start| start..start + text.len())
-                .find(|span| is_border(value, span.start) && is_border_after(value, span.end)),
+            Relation::ContainsWord => self.word(value),
             // The other direction: the value is the needle.
             Relation::Within => memchr::memmem::find(text, value).map(|_| whole),
         };
@@ -113,18 +112,24 @@ impl Operator for Text {
     }
 }
 
-/// No word goes on to the left of `at`.
-fn is_border(value: &[u8], at: usize) -> bool {
-    at == 0 || !is_word(value[at - 1])
-}
-
-/// No word goes on at `at`.
-fn is_border_after(value: &[u8], at: usize) -> bool {
-    value.get(at).is_none_or(|&byte| !is_word(byte))
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+impl Text {
+    /// Where the text stands as a word. Occurrences may overlap: `a-a` is a word of `xa-a-a`.
+    fn word(&self, value: &[u8]) -> Option<Range<usize>> {
+        let length = self.finder.needle().len();
+        if length == 0 {
+            return Some(0..0);
+        }
+        let mut from = 0;
+        loop {
+            let start = from + self.finder.find(&value[from..])?;
+            let end = start + length;
+            let letter_before = start > 0 && value[start - 1].is_ascii_alphabetic();
+            if !letter_before && !value.get(end).is_some_and(u8::is_ascii_alphabetic) {
+                return Some(start..end);
+            }
+            from = start + 1;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -154,12 +159,16 @@ mod tests {
                 (b"id", Some(0..2)),
                 (b"void id;", Some(5..7)),
                 (b"identity", None),
-                (b"my_id", None),
-                (b"id2", None),
+                (b"my_id", Some(3..5)),
+                (b"id2", Some(0..2)),
+                (b"grid", None),
                 (b"(id)", Some(1..3)),
                 (b"\xc3id\xc3", Some(1..3)),
+                (b"", None),
             ],
         );
+        check(&*built("contains_word", json!("a-a")), &[(b"xa-a-a", Some(3..6)), (b"xa-ax", None)]);
+        check(&*built("contains_word", json!("")), &[(b"", Some(0..0)), (b"x", Some(0..0))]);
     }
 
     #[test]

@@ -102,6 +102,10 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"validate_url_encoding": true})),
         Just(json!({"validate_utf8_encoding": true})),
         Just(json!({"unconditional_match": true})),
+        Just(json!({"no_match": true})),
+        Just(json!({"rx_global": "(?i)(un)ion"})),
+        Just(json!({"contains_word": "or"})),
+        Just(json!({"verify_cc": "\\d+"})),
     ];
     (variables, transformations, operator, any::<[bool; 3]>()).prop_map(
         |(variables, steps, operator, flags)| {

@@ -1,7 +1,8 @@
 //! `base64_decode` decodes the standard alphabet up to the first byte outside of it (padding
 //! included) and drops the rest, as strict decoders of ModSecurity's time do.
 //! `base64_decode_ext` skips bytes outside the alphabet instead, as lenient decoders (PHP's)
-//! do. A single left-over digit is dropped by both.
+//! do. A single left-over digit is dropped by both. ModSecurity 3 refuses more: a value without
+//! its padding loses its end there.
 //!
 //! Example: `"transformations": ["base64_decode"]` turns `PHNjcmlwdD4=` into `<script>`.
 

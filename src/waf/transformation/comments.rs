@@ -2,8 +2,10 @@
 //!
 //! - `replace_comments`: each `/* ... */` becomes one space, an unclosed one too; a `*/` alone
 //!   stays;
-//! - `remove_comments`: `/* ... */` and `<!-- ... -->` go, an unclosed one becomes a space; at
-//!   `--` or `#` outside of them the rest of the value goes;
+//! - `remove_comments`: comments that begin with `/*` or `<!--` go, up to the first `*/` or `-->`;
+//!   an unclosed one becomes a space; at `--` or `#` outside of them the rest of the value goes. As
+//!   in ModSecurity, the byte behind a comment stays whatever it is, so that a second comment right
+//!   there is not seen as one, and a comment that ends the value leaves a NUL;
 //! - `remove_comments_char`: only the signs `/*`, `*/`, `<!--`, `-->`, `--` and `#` go.
 //!
 //! Example: `"transformations": ["replace_comments"]` turns `union/**/select` into
@@ -48,25 +50,30 @@ fn remove(value: &[u8], out: &mut Vec<u8>) -> bool {
     }
     out.clear();
     let mut rest = value;
-    loop {
-        let (open, close): (usize, &[u8]) = match rest {
-            [] => break,
-            [b'/', b'*', ..] => (2, b"*/"),
-            [b'<', b'!', b'-', b'-', ..] => (4, b"-->"),
-            [b'-', b'-', ..] | [b'#', ..] => break,
-            [byte, behind @ ..] => {
+    let mut inside = false;
+    while let [byte, behind @ ..] = rest {
+        rest = match rest {
+            [b'*', b'/', behind @ ..] | [b'-', b'-', b'>', behind @ ..] if inside => {
+                inside = false;
+                // Whatever stands there; at the end of the value the reference reads its terminator.
+                let (byte, behind) = behind.split_first().unwrap_or((&0, &[]));
                 out.push(*byte);
-                rest = behind;
-                continue;
+                behind
+            }
+            _ if inside => behind,
+            [b'/', b'*', behind @ ..] | [b'<', b'!', b'-', b'-', behind @ ..] => {
+                inside = true;
+                behind
+            }
+            [b'-', b'-', ..] | [b'#', ..] => break,
+            _ => {
+                out.push(*byte);
+                behind
             }
         };
-        match memmem::find(&rest[open..], close) {
-            Some(end) => rest = &rest[open + end + close.len()..],
-            None => {
-                out.push(b' ');
-                break;
-            }
-        }
+    }
+    if inside {
+        out.push(b' ');
     }
     out != value
 }
@@ -130,6 +137,10 @@ mod tests {
                 (b"a/*b", b"a "),
                 (b"a<!--b", b"a "),
                 (b"/*#*/a", b"a"),
+                (b"a/*b*/", b"a\0"),
+                (b"/*a*//*b*/c", b"/*b*/c"),
+                (b"/*a-->b<!--c*/d", b"bd"),
+                (b"/*/b", b" "),
                 (b"*/a", b"*/a"),
                 (b"--", b""),
             ],

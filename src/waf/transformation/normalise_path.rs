@@ -1,7 +1,7 @@
 //! `normalise_path`: empty segments, `.` and `..` are resolved. A path from the root does not
 //! climb above it; a relative one keeps the `..` it begins with. A slash at the end stays if
 //! there was one. `normalise_path_win` reads backslashes as slashes first. Both also go by
-//! `normalize_...`.
+//! `normalize_...`. Unlike in ModSecurity, a segment that only ends in `..` is an ordinary one.
 //!
 //! Example: `"transformations": ["normalise_path"]` turns `/a/./b//../etc` into `/a/etc`.
 

@@ -1,22 +1,28 @@
 //! `utf8_to_unicode`: UTF-8 sequences of two to four bytes become `%uHHHH` (more digits where
 //! four do not do), for `url_decode_uni` to read. Sequences that a strict decoder refuses as too
 //! long for their character are converted all the same, because lenient applications decode
-//! them; bytes that begin no sequence stay.
+//! them. As in ModSecurity, NUL bytes go, and so does the first byte of a sequence that breaks off;
+//! bytes that begin none stay. Unlike it, nothing is put behind a sequence that is too long.
 //!
 //! Example: `"transformations": ["utf8_to_unicode"]` turns the three bytes of a full width `<`
 //! into `%uff1c`.
 
 use std::io::Write;
 
+use memchr::memchr;
+
 use crate::waf::bytes::ByteSet;
 
 use super::Transformation;
 
-pub(super) static UTF8_TO_UNICODE: Transformation =
-    Transformation { name: "utf8_to_unicode", apply, triggers: ByteSet::range(0xc0, 0xff) };
+pub(super) static UTF8_TO_UNICODE: Transformation = Transformation {
+    name: "utf8_to_unicode",
+    apply,
+    triggers: ByteSet::range(0xc0, 0xf7).union(ByteSet::of(b"\0")),
+};
 
 fn apply(value: &[u8], out: &mut Vec<u8>) -> bool {
-    if value.is_ascii() {
+    if value.is_ascii() && memchr(0, value).is_none() {
         return false;
     }
     out.clear();
@@ -31,7 +37,11 @@ fn apply(value: &[u8], out: &mut Vec<u8>) -> bool {
                 changed = true;
             }
             None => {
-                out.push(*first);
+                if matches!(first, 0 | 0xc0..=0xf4) {
+                    changed = true;
+                } else {
+                    out.push(*first);
+                }
                 rest = behind;
             }
         }
@@ -63,7 +73,7 @@ mod tests {
     use super::super::tests::check;
 
     #[test]
-    fn sequences_become_escapes_and_stray_bytes_stay() {
+    fn sequences_become_escapes_and_what_breaks_off_goes() {
         check(
             "utf8_to_unicode",
             &[
@@ -74,10 +84,12 @@ mod tests {
                 (b"\xc0\xaf", b"%u002f"),
                 (b"\xe0\x80\xaf", b"%u002f"),
                 (b"\xed\xa0\x80", b"%ud800"),
-                (b"\x80\xff\xc3", b"\x80\xff\xc3"),
-                (b"\xc3a", b"\xc3a"),
-                (b"\xe2\x82", b"\xe2\x82"),
-                (b"\xe2\xc3\xa4", b"\xe2%u00e4"),
+                (b"\x80\xf5\xff", b"\x80\xf5\xff"),
+                (b"\xff\xc3", b"\xff"),
+                (b"\xc3a", b"a"),
+                (b"\xe2\x82", b"\x82"),
+                (b"\xe2\xc3\xa4", b"%u00e4"),
+                (b"a\0b", b"ab"),
             ],
         );
     }

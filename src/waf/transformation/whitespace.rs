@@ -1,6 +1,7 @@
 //! `remove_whitespace` takes white space out; `compress_whitespace` makes each run of it one
 //! space. White space is C's `isspace` and the no-break space of Latin-1, 0xA0, whatever the
-//! encoding of the value.
+//! encoding of the value; `remove_whitespace` takes out 0xC2 too, the first byte of that space in
+//! UTF-8. ModSecurity 2 knows the one, ModSecurity 3 the other.
 //!
 //! Example: `"transformations": ["compress_whitespace"]` turns `union \n\t select` into
 //! `union select`.
@@ -11,17 +12,19 @@ use super::{SPACE, Transformation};
 
 const WHITE: ByteSet = SPACE.union(ByteSet::of(b"\xa0"));
 
+const REMOVED: ByteSet = WHITE.union(ByteSet::of(b"\xc2"));
+
 pub(super) static REMOVE_WHITESPACE: Transformation =
-    Transformation { name: "remove_whitespace", apply: remove, triggers: WHITE };
+    Transformation { name: "remove_whitespace", apply: remove, triggers: REMOVED };
 
 pub(super) static COMPRESS_WHITESPACE: Transformation =
     Transformation { name: "compress_whitespace", apply: compress, triggers: WHITE };
 
 fn remove(value: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(first) = WHITE.find(value) else { return false };
+    let Some(first) = REMOVED.find(value) else { return false };
     out.clear();
     out.extend_from_slice(&value[..first]);
-    out.extend(value[first..].iter().filter(|&&byte| !WHITE.contains(byte)));
+    out.extend(value[first..].iter().filter(|&&byte| !REMOVED.contains(byte)));
     true
 }
 
@@ -54,7 +57,13 @@ mod tests {
     fn white_space_goes_or_becomes_one_space() {
         check(
             "remove_whitespace",
-            &[(b"", b""), (b"ab", b"ab"), (b" a \xa0\x0b\x0c\r\n\tb ", b"ab"), (b" ", b"")],
+            &[
+                (b"", b""),
+                (b"ab", b"ab"),
+                (b" a \xa0\x0b\x0c\r\n\tb ", b"ab"),
+                (b"a\xc2\xa0b", b"ab"),
+                (b" ", b""),
+            ],
         );
         check(
             "compress_whitespace",
