@@ -222,7 +222,291 @@ fn the_expressions_of_the_core_rule_set_match_what_pcre_matches() {
         if pattern.contains("%{") {
             continue;
         }
-        tally.case(pattern.clone(), compare(pattern, &inputs));
+        let near = near(pattern, 300);
+        tally.case(pattern.clone(), compare(pattern, &[&inputs[..], &near].concat()));
     }
     tally.finish(230);
+}
+
+/// Texts of the expression's own characters, which come nearer to matching than any request.
+fn near(pattern: &str, count: usize) -> Vec<Vec<u8>> {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d ^ pattern.len() as u64);
+    let letters: Vec<u8> = [pattern.as_bytes(), b" \n\taA1\xff"].concat();
+    let pieces: Vec<&str> =
+        pattern.split(|c: char| !c.is_ascii_alphanumeric()).filter(|piece| piece.len() > 1).collect();
+    let text = |dice: &mut Dice| {
+        let mut text = Vec::new();
+        for _ in 0..dice.roll(12) {
+            match dice.roll(3) {
+                0 if !pieces.is_empty() => text.extend_from_slice(pieces[dice.roll(pieces.len())].as_bytes()),
+                _ => text.push(letters[dice.roll(letters.len())]),
+            }
+        }
+        text
+    };
+    (0..count).map(|_| text(&mut dice)).collect()
+}
+
+/// One of each construct, and what rules of other hands are like.
+const OWN: &[&str] = &[
+    // Literals that the regex crate takes for something else.
+    r"a{",
+    r"a{b}",
+    r"\{x",
+    r"{1}{",
+    r"x{2,}y{,3}z{1,2}",
+    r"a{0}b",
+    r"[[]",
+    r"[a[b]",
+    r"[]a]+",
+    r"[^]a]",
+    r"[a\]b]",
+    r"[a&&b]+",
+    r"[a--b]",
+    r"[~~a]",
+    r"[a-z-9]",
+    r"[\w-x]+",
+    r"[a-\d]+",
+    r"[+-]",
+    r"[-a]",
+    r"[a-]",
+    r"\--9",
+    r"\<a\>",
+    r#"\"\'\;\@\%\-\/\ \,\:\=\!\#\&\~\`"#,
+    r"a\/b",
+    "\u{e4}+",
+    "[\u{b4}\u{2019}]x",
+    r"\x{bc}|\x{41}",
+    r"[\x{bc}\xbe]",
+    r"\xff\x0",
+    r"\x",
+    // Escapes.
+    r"\a|\e|\f|\cA|\cz|\c[",
+    r"\0|\01|\012|\0123",
+    r"\101",
+    r"[\101\08]",
+    r"\o{101}",
+    r"\v+",
+    r"[\v\h]+",
+    r"\V\H",
+    r"[^\v]",
+    r"[\V]",
+    r"\R",
+    r"\R\n",
+    r"\Rx",
+    r"a\R?b",
+    r"\N+",
+    r"\C",
+    r"\h+\H",
+    r"\s\S\d\D\w\W",
+    r"[\s\S]",
+    r"[\D\d]",
+    r"[\b]",
+    r"[\e\a]",
+    r"\Qa.b[\E+",
+    r"\Q\E*a|b",
+    r"[\Qa-]\E]",
+    r"a\Eb",
+    r"\ba\b|\Ba",
+    // Places.
+    r"^a$",
+    r"\Aa\z",
+    r"a\Z",
+    r"a\Z|b",
+    r"(a\Z)",
+    r"\Ga",
+    r"$",
+    r"^",
+    r"\b+a",
+    r"^*a",
+    r"(?:^|;)a",
+    r"a(?:$|;)",
+    r"(?m)^a.*$",
+    r"(?m)a$\n",
+    r"(?m:^)b",
+    r"[[:<:]]a",
+    r"a[[:>:]]",
+    // Flags.
+    r"(?i)ab|c",
+    r"a(?i)b|c",
+    r"a(?i:b)c",
+    r"(?i)a(?-i)b",
+    r"((?i)a)b",
+    r"(?s).a",
+    r"(?-s).a",
+    r"(?-s:.+)b.",
+    r"(?x) a b # c",
+    r"(?x: a [ ] b )c d",
+    "(?x)a # x\n b",
+    r"(?xx)[a b]",
+    r"(?i)[^a]",
+    r"(?i)[a-f]+",
+    r"(?i)[[:lower:]]",
+    r"(?U)a+b",
+    r"(?U)a+?b",
+    r"(?#no)a(?# )b",
+    r"(?^)a.b",
+    r"(?i-s)A.",
+    // Classes of POSIX.
+    r"[[:alpha:][:digit:]]+",
+    r"[[:^space:]]",
+    r"[^[:punct:]]",
+    r"[[:word:]]+",
+    r"[[:print:]]+",
+    r"[[:cntrl:]]",
+    r"[[:graph:]]+",
+    r"[[:xdigit:]]+",
+    r"[[:blank:]]",
+    r"[[:ascii:]]+$",
+    r"[[:upper:]]",
+    r"[a[:digit:]b]",
+    // Groups.
+    r"(a)|(b)(c)",
+    r"(?P<x>a)b",
+    r"(?<x>a)b",
+    r"(?'x'a)b",
+    r"(a|ab)(c|bcd)(d*)",
+    r"(|a)b",
+    r"(a||b)c",
+    r"()a",
+    r"(?:)a",
+    r"(a*)*b",
+    r"(a|b)*c",
+    r"(?:(a)|b)*",
+    r"((a)(b)?)+",
+    r"a??b",
+    r"(a+?)(a*)",
+    r"(?:a|ab){2,3}c",
+    // Possessive and atomic.
+    r"a++b",
+    r"a*+b",
+    r"a*+a",
+    r"\s*+[^;]x",
+    r"\w++\d",
+    r"a++",
+    r"(a*+)(b)",
+    r"[ab]*+b?c",
+    r"(?:a*+b|a*+c)",
+    r"x*+(?:xy|z)",
+    r"\d++(?:\.\d++)?x",
+    r"(?>a+)b",
+    r"(?>a|ab)c",
+    r"(?>ab|a)bc",
+    r"(?>abc|ab|a)c",
+    r"(?>\w+)1",
+    r"(?:\s*+,\s*+[^,]+)*x",
+    r"a?+ab",
+    r"[^>]*+>",
+    // Look-ahead.
+    r"<\?(?!xml)",
+    r"<(?!br)",
+    r"a(?=b)",
+    r"a(?=b)b",
+    r"a(?!b)[a-c]",
+    r"(?!a)\w+",
+    r"(?!ab)\w+",
+    r"(?!abc)\w+;",
+    r"x(?!y)(z|y)",
+    r"x(?!y)y?z",
+    r"a(?!\s*=)",
+    r"a(?!\s*=)b",
+    r"(?i)script(?!able\b)",
+    r"(?i)a(?!b)[A-Z]",
+    r"select(?!ed|ion)\b",
+    r"select(?!ed|ion)\w*",
+    r"(?=\d)\w+",
+    r"(?=[a-f])\w",
+    r"\b(?!and\b)\w+",
+    r"^(?!GET|POST)",
+    r"^(?!GET$|POST$)\w+$",
+    r"^(?!.*\.\.).*$",
+    r"^(?=.*\d)(?=.*[a-z]).{4,}$",
+    r"^(?!.*evil)a",
+    r"(?i)^(?!.*EVIL)\w",
+    r"^(?!(a)b)(\w)",
+    r"a(?!$)",
+    r"a(?=$)",
+    r"a(?!)",
+    r"a(?=)",
+    r"(?:a(?!b)|c)d",
+    r"(?:a(?!b))*",
+    r"(?:x|a(?!b))[bc]",
+    r"(a(?!b))",
+    r"=(?!=)",
+    r"%(?![0-9a-fA-F]{2})",
+    r"(?:%(?![0-9a-f]{2}))+",
+    r"\.(?!jpg$|png$)\w+$",
+    r"a(?!b|cd)[bc]d",
+    r"&(?!(?:amp|lt);)",
+    r"a(?![^;]*;)",
+    // Look-behind.
+    r"(?<!\w)a",
+    r"(?<=\W)a",
+    r"(?<!&amp);",
+    r"(?<![a-z])b+",
+    r"a(?<!b)c",
+    r"[ab](?<!b)c",
+    r"[ab]+(?<!b)c",
+    r"(?<=a)b",
+    r"x(?<=x)y",
+    r"(?<!\\)'",
+    r"(?<!ab|c)d",
+    r"\w+(?<!\d)$",
+    r"\w+(?<!ing)$",
+    r".*(?<!\.txt)$",
+    r"^(?<!a)b",
+    r"(?i)(?<!a)b",
+    r";(?<!&amp;)",
+    // Words compared.
+    r"\b(\w+)\b\s*=\s*\b\1\b",
+    r"(?i)\b(\w+)\b\s*=\s*\b\1\b",
+    r"(?i:\b([\w]+)\b ?(?:=|like) ?(?:\b\1\b))",
+    r"(?i)\b(\d|\w)\b",
+    r"\b(\w+)\b[<>](?!\b\1\b)\w+",
+    r"(?P<w>\w)x",
+    r"(a)?\b(\w+)\b=\b\2\b",
+];
+
+/// What has no linear form is refused by us alone.
+const REFUSED: &[&str] = &[
+    r"(?i)(\w+)\s*=\s*\1",
+    r"(a|b)\1",
+    r"(['\x22]).*?\1",
+    r"(?P<q>.)(?P=q)",
+    r"(.)\g{-1}",
+    r"(.)\k'q'",
+    r"a(?=(b))",
+    r"(?R)?",
+    r"(a)(?1)",
+    r"(?(1)a|b)",
+    r"(?|a|b)",
+    r"a\Kb",
+    r"(*COMMIT)a",
+    r"\p{L}",
+    r"\X",
+    r"(?!a.*b)c",
+    r"(?<!a+)b",
+];
+
+#[test]
+fn every_construct_of_pcre_matches_what_pcre_matches() {
+    let inputs: Vec<Vec<u8>> = inputs().into_iter().step_by(7).collect();
+    let mut tally = support::Tally::new("construct");
+    for pattern in OWN {
+        let inputs = [near(pattern, 8_000), inputs.clone()].concat();
+        tally.case((*pattern).to_owned(), compare(pattern, &inputs));
+    }
+    tally.finish(OWN.len());
+}
+
+#[test]
+fn what_has_no_linear_form_is_refused_with_a_way_out() {
+    for pattern in REFUSED {
+        let refusal = rewrite(pattern).expect_err(pattern);
+        println!("{pattern}: {refusal}");
+        assert!(
+            refusal.at >= 1 && refusal.at <= pattern.chars().count() && !refusal.help.is_empty(),
+            "{refusal:?}"
+        );
+    }
 }

@@ -5,6 +5,7 @@
 //! (PCRE's DOTALL and DOLLAR_ENDONLY), no UTF.
 
 mod ahead;
+mod back;
 mod escape;
 mod parse;
 mod resolve;
@@ -23,6 +24,8 @@ pub struct Rewritten {
     pub equal: Vec<[usize; 2]>,
     /// The same, but they must be different.
     pub different: Vec<[usize; 2]>,
+    /// Groups are compared whatever their case.
+    pub ignore_case: bool,
     /// Expressions that must match the value as well.
     pub also: Vec<String>,
     /// Expressions that must not match the value.
@@ -48,6 +51,9 @@ impl Rewritten {
         if object.is_empty() {
             return Value::String(self.pattern.clone());
         }
+        if self.ignore_case {
+            object.insert("ignore_case".to_owned(), json!(true));
+        }
         object.insert("pattern".to_owned(), json!(self.pattern));
         Value::Object(object)
     }
@@ -67,7 +73,8 @@ pub struct Refusal {
 pub fn rewrite(pcre: &str) -> Result<Rewritten, Refusal> {
     let parsed = parse::parse(pcre)?;
     let mut rewritten = Rewritten { notes: parsed.notes, ..Rewritten::default() };
-    let (flags, mut tree) = without_flags(parsed.tree);
+    let (flags, tree) = without_flags(parsed.tree);
+    let mut tree = back::compared(tree, &mut rewritten);
     if !flags.is_empty() || resolve::is_special(&tree) {
         tree = linear(tree, &flags, parsed.caseless, &mut rewritten)?;
     }

@@ -12,12 +12,15 @@ use crate::waf::bytes::ByteSet;
 
 /// Nodes that the rewriting of one expression may add; the size limit of expressions is far.
 const BUDGET: usize = 2000;
+/// Nodes that one look-around is pushed through, one behind the other.
+const DEPTH: usize = 200;
 
 pub(super) struct Resolver {
     pub notes: Vec<String>,
     /// Case does not count somewhere: a set that tells case must be spelled so.
     caseless: bool,
     budget: usize,
+    depth: usize,
 }
 
 /// What is around a list of trees.
@@ -45,7 +48,7 @@ type Answer<T> = Result<T, Box<Tree>>;
 
 impl Resolver {
     pub fn new(caseless: bool) -> Resolver {
-        Resolver { notes: Vec::new(), caseless, budget: BUDGET }
+        Resolver { notes: Vec::new(), caseless, budget: BUDGET, depth: 0 }
     }
 
     /// The whole expression without what is not linear; or what is in the way.
@@ -86,6 +89,7 @@ impl Resolver {
             match part {
                 // Flags would have to move with what they stand before.
                 Tree::Around(_) if flags => return Err(Box::new(part)),
+                Tree::Back { .. } => return Err(Box::new(part)),
                 Tree::Around(around) if around.ahead => {
                     done = self.ahead(&around, &done, context)?;
                 }
@@ -276,9 +280,16 @@ impl Resolver {
             State::Fail => return Some(never()),
             State::Open { .. } => {}
         }
-        if !self.spend(1) {
+        if self.depth >= DEPTH || !self.spend(1) {
             return None;
         }
+        self.depth += 1;
+        let pushed = self.push_open(state, rest, end);
+        self.depth -= 1;
+        pushed
+    }
+
+    fn push_open(&mut self, state: &State, rest: &[Tree], end: End) -> Option<Tree> {
         let Some((head, tail)) = rest.split_first() else {
             return match end {
                 End::Value => {
