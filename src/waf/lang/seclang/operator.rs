@@ -95,9 +95,17 @@ fn argument(
             json!(all)
         }
         "rx" | "rx_global" | "verify_cc" | "verify_cpf" | "verify_ssn" | "verify_svnr" => {
-            let pattern = expression(written)?;
-            // Our names of variables are in lower case, and such expressions are about names.
-            json!(if looks_at_names(targets) { format!("(?i){pattern}") } else { pattern })
+            let mut rewritten = expression(written)?;
+            if looks_at_names(targets) {
+                // Our names of variables are in lower case, and such expressions are about names.
+                rewritten.pattern.insert_str(0, "(?i)");
+            }
+            let argument = rewritten.argument();
+            if name != "rx" && !argument.is_string() {
+                let problem = format!("`{name}` cannot do what this expression needs look-around for");
+                return Err(Fault::unsupported(written.place, problem));
+            }
+            argument
         }
         "validate_byte_range" => json!(text.trim()),
         _ => {
@@ -163,7 +171,7 @@ fn unfold(text: &str) -> String {
 }
 
 /// An expression in our dialect; macros stay, and what is rewritten is what stands around them.
-fn expression(written: &At<String>) -> Result<String, Fault> {
+fn expression(written: &At<String>) -> Result<pattern::Rewritten, Fault> {
     let text = unfold(&written.value);
     let mut held = Vec::new();
     let mut around = String::with_capacity(text.len());
@@ -182,15 +190,15 @@ fn expression(written: &At<String>) -> Result<String, Fault> {
     }
     around.push_str(rest);
     let refused = |problem: String| Fault::unsupported(written.place, problem);
-    let mut pattern = pattern::rewrite(&around).map_err(|refusal| refused(refusal.what))?.pattern;
+    let mut rewritten = pattern::rewrite(&around).map_err(|refusal| refused(refusal.to_string()))?;
     for (number, known) in held.iter().enumerate() {
         let mark = placeholder(number);
-        if pattern.matches(&mark).count() != 1 {
+        if rewritten.pattern.matches(&mark).count() != 1 {
             return Err(refused("a macro stands where the expression has to be rewritten".into()));
         }
-        pattern = pattern.replace(&mark, known);
+        rewritten.pattern = rewritten.pattern.replace(&mark, known);
     }
-    Ok(pattern)
+    Ok(rewritten)
 }
 
 fn placeholder(number: usize) -> String {
