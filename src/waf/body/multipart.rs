@@ -30,19 +30,13 @@ pub(super) fn parse(
     let mut marks = Marks { bytes, finder: memmem::Finder::new(&delimiter), length: delimiter.len(), at: 0 };
 
     let Some(first) = marks.next(&mut sink) else {
-        return match extent {
-            Extent::Partial => Ok(()),
-            Extent::Whole => Err(malformed("it has no boundary", bytes.len())),
-        };
-    };
-    // Line ends alone are let pass here and behind the last boundary, where ModSecurity flags
-    // them, too: all parsers skip them.
-    if !bytes[..first.line].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        sink.flaw(MultipartFlaw::DataBefore);
-        if bytes[..first.line].starts_with(b"--") || has_boundary_like(&bytes[..first.line - 1]) {
-            sink.sink.boundary_like(true);
+        if extent == Extent::Partial {
+            return Ok(());
         }
-    }
+        preamble(bytes, false, &mut sink);
+        return Err(malformed("it has no boundary", bytes.len()));
+    };
+    preamble(&bytes[..first.line], true, &mut sink);
     let mut mark = first;
     let mut parts = 0;
     loop {
@@ -81,6 +75,20 @@ pub(super) fn parse(
 
 fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
+}
+
+/// What stands in front of the first boundary, or is all there is. Line ends alone are let pass
+/// here and behind the last boundary, where ModSecurity flags them, too: all parsers skip them.
+fn preamble(text: &[u8], followed: bool, sink: &mut Flaws<'_>) {
+    if text.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        return;
+    }
+    sink.flaw(MultipartFlaw::DataBefore);
+    // Without the line end of the boundary that follows.
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.starts_with(b"--") || has_boundary_like(text) {
+        sink.sink.boundary_like(followed);
+    }
 }
 
 /// True when a line behind the first one begins with two hyphens.
@@ -247,6 +255,11 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
         }
         dispositions += 1;
         let value = line[at + 1..].trim_ascii();
+        let kind = &value[..memchr(b';', value).unwrap_or(value.len())];
+        if !kind.trim_ascii_end().eq_ignore_ascii_case(b"form-data") {
+            // RFC 7578 section 4.2 knows no other.
+            sink.flaw(MultipartFlaw::BadHeader);
+        }
         let parameters = memchr(b';', value).map_or(&b""[..], |at| &value[at..]);
         for parameter in parameters_of(parameters, sink) {
             if parameter.name.eq_ignore_ascii_case(b"name") {
@@ -475,6 +488,8 @@ mod tests {
                 vec!["a", "b"],
             ),
             (part("Content-Type: text/plain"), vec![NoName], vec![""]),
+            (part("Content-Disposition: attachment; name=a"), vec![BadHeader], vec!["a"]),
+            (part("Content-Disposition: form-data name=a"), vec![BadHeader, NoName], vec![""]),
             (part("Content-Disposition: form-data"), vec![NoName], vec![""]),
             (part("Content-Disposition: form-data;\r\n name=\"a\""), vec![FoldedHeader], vec!["a"]),
             (

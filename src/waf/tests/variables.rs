@@ -285,6 +285,8 @@ fn a_line_like_a_boundary_is_told_apart_by_what_follows_it() {
     assert_eq!(ask(&FILE.replace("12345", "-----PEM-----\r\nx")), Some("2"));
     assert_eq!(ask(&FILE.replace("12345", "x\r\n-----PEM-----\r\nx")), Some("2"));
     assert_eq!(ask(&FILE.replace("--B--", "--C--")), Some("1"));
+    assert_eq!(ask(&format!("--C\r\n{FILE}")), Some("2"));
+    assert_eq!(ask(&FILE.replace("--B", "--C")), Some("1"), "no boundary at all");
     assert_eq!(ask(&FILE.replace("12345", "12--B3")), Some("1"));
 }
 
