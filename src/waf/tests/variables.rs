@@ -350,6 +350,25 @@ fn a_rule_says_how_a_body_is_read_whatever_its_content_type() {
 }
 
 #[test]
+fn what_a_rule_has_read_is_taken_apart_and_what_it_forces_is_not() {
+    let force = r#"{"id":1,"phase":"request_headers","message":"m","then":["force_request_body_variable"]}"#;
+    for (first, content_type, expect) in [
+        (processor("json"), "text/plain", true),
+        (force.to_owned(), "text/plain", false),
+        (force.to_owned(), "application/json", true),
+    ] {
+        let first: Value = serde_json::from_str(&first).expect("JSON");
+        let engine = compile(json!([
+            first,
+            with(rule(9, contains(json!(["args"]), "x")), "phase", json!("request_body"))
+        ]));
+        let mut transaction = engine.begin(&facts());
+        transaction.request_headers(&head("/", &fields(&[("Content-Type", content_type)])));
+        assert_eq!(transaction.takes_request_body_apart(), expect, "{content_type}");
+    }
+}
+
+#[test]
 fn as_modsecurity_only_forms_and_multipart_are_read_without_a_rule() {
     let json = Exchange { setup: MODSECURITY, fields: &[JSON], body: br#"{"p":1}"#, ..Exchange::default() };
     json.has("request_headers", "reqbody_processor", "");
