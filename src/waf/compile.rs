@@ -363,7 +363,8 @@ impl Builder<'_> {
                 }
                 _ => None,
             };
-            self.rules[rule].then.push(Action::Go(target.unwrap_or(end)));
+            let marker = matches!(action, ast::Action::SkipAfter(_));
+            self.rules[rule].then.push(Action::Go { to: target.unwrap_or(end), marker });
         }
     }
 

@@ -128,8 +128,12 @@ pub(crate) enum Action {
     ForceRequestBodyVariable,
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
-    /// The phase goes on with the rule of this index.
-    Go(usize),
+    /// The phase goes on with the rule of this index, which stands behind a marker or a number of
+    /// rules further.
+    Go {
+        to: usize,
+        marker: bool,
+    },
 }
 
 impl Action {

@@ -11,7 +11,9 @@ use super::exclusion;
 use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
+use super::rule::Action;
 use super::scratch::{self, Candidate, Scratch};
+use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes, Reading};
 use super::variable::store::Store;
@@ -62,6 +64,8 @@ pub(super) struct State {
     pub allowed: Allowed,
     pub edits: Vec<HeaderEdit>,
     pub matches_dropped: u32,
+    /// None while nobody looks on.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// What a rule let pass.
@@ -97,6 +101,14 @@ impl State {
             allowed: Allowed::Nothing,
             edits: Vec::new(),
             matches_dropped: 0,
+            trace: None,
+        }
+    }
+
+    /// Tells the trace, if there is one.
+    pub fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(event());
         }
     }
 
@@ -129,6 +141,14 @@ impl Transaction {
     /// Tells the time before a phase, for durations and for what expires.
     pub fn at(&mut self, unix_ms: u64) {
         self.state.unix_ms = unix_ms;
+    }
+
+    /// From here on everything is noted, and [`Transaction::finish_traced`] tells it.
+    pub fn trace(&mut self) {
+        self.state.trace = Some(Box::default());
+        if let Some(scratch) = &mut self.scratch {
+            scratch.awake.fill(u64::MAX);
+        }
     }
 
     pub fn request_headers(&mut self, head: &RequestHead) -> Decision {
@@ -225,10 +245,25 @@ impl Transaction {
         self.finish_with_matches().report
     }
 
+    /// [`Transaction::finish`], with all that happened since [`Transaction::trace`].
+    pub fn finish_traced(mut self) -> Traced {
+        self.log();
+        let trace = self.state.trace.take().map(|trace| *trace).unwrap_or_default();
+        Traced { report: self.outcome().report, trace }
+    }
+
     /// [`Transaction::finish`], with all rules that matched, also those that do not log.
     pub fn finish_with_matches(mut self) -> Outcome {
+        self.log();
+        self.outcome()
+    }
+
+    fn log(&mut self) {
         self.state.allowed = Allowed::Nothing;
         self.run(PhaseName::Logging);
+    }
+
+    fn outcome(&mut self) -> Outcome {
         let program = &self.engine.program;
         let ledger = Ledger {
             inbound: self.state.inbound,
@@ -290,16 +325,22 @@ impl Transaction {
             return Decision::Continue;
         }
         let phase = &program.phases[name as usize];
-        scan::scan(program, scratch, state.scanned, phase.first_leaf);
+        if state.trace.is_some() {
+            tell_values(scratch, state, name);
+        } else {
+            scan::scan(program, scratch, state.scanned, phase.first_leaf);
+            scratch.candidates.sort_unstable_by_key(Candidate::order);
+        }
         state.scanned = scratch.store.values.len();
-        scratch.candidates.sort_unstable_by_key(Candidate::order);
         let mut from = phase.rules.start;
         while let Some(index) = bits::next(&scratch.awake, from).filter(|index| *index < phase.rules.end) {
             from = index + 1;
+            let rule = &program.rules[index];
             if bits::contains(&scratch.off, index) {
+                state.note(|| Event::Skipped { rule: rule.id, because: Because::Excluded });
                 continue;
             }
-            let rule = &program.rules[index];
+            state.note(|| Event::Rule { rule: rule.id, conditional: rule.condition.is_some() });
             scratch.matched.clear();
             let matched = match &rule.condition {
                 None => true,
@@ -310,8 +351,18 @@ impl Transaction {
             }
             match act::act(program, index, scratch, state) {
                 Effect::GoOn => {}
-                Effect::Go(target) => from = target.max(from),
-                Effect::Stop => break,
+                Effect::Go(target) => {
+                    let marker = rule.then.iter().any(|then| matches!(then, Action::Go { marker: true, .. }));
+                    let because = if marker { Because::Marker } else { Because::Skip };
+                    tell_skipped(program, from..target, because, state);
+                    from = target.max(from);
+                }
+                Effect::Stop => {
+                    if state.interruption.is_none() || state.mode == Mode::Detect {
+                        tell_skipped(program, from..phase.rules.end, Because::Allowed, state);
+                    }
+                    break;
+                }
             }
             if state.off {
                 break;
@@ -347,6 +398,26 @@ impl Transaction {
             by_score: true,
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
+    }
+}
+
+/// Tells a trace what the phase brings.
+fn tell_values(scratch: &Scratch, state: &mut State, phase: PhaseName) {
+    state.note(|| Event::Phase(phase));
+    for value in &scratch.store.values[state.scanned..] {
+        let mut name = super::variable::name_of(value.collection).as_bytes().to_vec();
+        if value.key.len() > 0 {
+            name.push(b':');
+            name.extend_from_slice(scratch.store.get(value.key));
+        }
+        state.note(|| Event::Collected { name, value: trace::value(scratch.store.get(value.value)) });
+    }
+}
+
+/// Tells a trace which rules have no turn.
+fn tell_skipped(program: &Program, rules: std::ops::Range<usize>, because: Because, state: &mut State) {
+    for rule in program.rules.get(rules).unwrap_or_default() {
+        state.note(|| Event::Skipped { rule: rule.id, because });
     }
 }
 
