@@ -175,6 +175,12 @@ impl Transaction {
             })
     }
 
+    /// True when a parser will read the request body, by its Content-Type or because a rule said
+    /// so: it is worth having whole.
+    pub fn takes_request_body_apart(&self) -> bool {
+        self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
+    }
+
     /// Called with an empty body when there is none.
     pub fn request_body(&mut self, body: &Body) -> Decision {
         if !self.is_watching() {
