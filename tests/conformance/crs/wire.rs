@@ -90,9 +90,8 @@ impl<'a> Message<'a> {
             protocol: "HTTP/1.1",
             fields: &fields,
         });
-        if transaction.wants_response_body() {
-            transaction.response_body(&whole(&answer.body));
-        }
+        let wanted = transaction.wants_response_body();
+        transaction.response_body(&whole(if wanted { &answer.body } else { b"" }));
         transaction.finish()
     }
 }
