@@ -223,9 +223,8 @@ fn set(
     };
     let (variables, value) = match variable.persistent {
         None => {
-            let sum = |by: i64| {
-                scratch.tx.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by)
-            };
+            let sum =
+                |by: i64| scratch.tx.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by);
             let value = by.map_or(value, |by| Some(sum(by).to_string().into_bytes()));
             (&mut scratch.tx, value)
         }

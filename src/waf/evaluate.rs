@@ -10,6 +10,7 @@ use super::trace::{self, Event};
 use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
+use super::variable::fact;
 use super::variable::store::Span;
 use super::variable::target::{Role, Target};
 use super::{bits, interest};
@@ -226,7 +227,10 @@ impl Evaluation<'_> {
                 let value = self.scratch.store.values[number as usize];
                 let key = self.scratch.store.get(value.key);
                 if target.takes(key)
-                    && !leaf.targets.iter().any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
+                    && !leaf
+                        .targets
+                        .iter()
+                        .any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
                 {
                     self.stored_value(index, number);
                 }
@@ -279,10 +283,8 @@ impl Evaluation<'_> {
 
     fn tell_transformed(&mut self, transformation: &Transformation, span: Span) {
         let Scratch { store, .. } = &*self.scratch;
-        self.state.note(|| Event::Transformed {
-            name: transformation.name,
-            result: trace::value(store.get(span)),
-        });
+        self.state
+            .note(|| Event::Transformed { name: transformation.name, result: trace::value(store.get(span)) });
     }
 
     /// Names and values of a live target, less what is taken out.
@@ -321,6 +323,12 @@ impl Evaluation<'_> {
                 let value = expand::severity(self.state);
                 let store = &mut self.scratch.store;
                 vec![(store.keep(b"highest_severity"), store.keep(&value))]
+            }
+            Live::Fact(fact) => {
+                let Some(value) = fact::value(fact, self.scratch, self.state) else { return Vec::new() };
+                let value = value.into_owned();
+                let store = &mut self.scratch.store;
+                vec![(store.keep(target.variable.name.as_bytes()), store.keep(&value))]
             }
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! A traced transaction asks every operator about every value, without prefilters.
 
+use super::body::MultipartFlaw;
 use super::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent};
 use super::report::{Disruption, PhaseName, Report};
 use super::rule::Leaf;
@@ -36,11 +37,20 @@ pub enum Event {
     /// A phase begins.
     Phase(PhaseName),
     /// A value that the phase has and earlier ones had not.
-    Collected { name: Vec<u8>, value: Vec<u8> },
+    Collected {
+        name: Vec<u8>,
+        value: Vec<u8>,
+    },
     /// It is this rule's turn.
-    Rule { rule: u32, conditional: bool },
+    Rule {
+        rule: u32,
+        conditional: bool,
+    },
     /// It would have been this rule's turn.
-    Skipped { rule: u32, because: Because },
+    Skipped {
+        rule: u32,
+        because: Because,
+    },
     /// One comparison of a rule begins.
     Comparison {
         rule: u32,
@@ -55,29 +65,70 @@ pub enum Event {
         negated: bool,
     },
     /// A transformation's result, also when it left the value as it was.
-    Transformed { name: &'static str, result: Vec<u8> },
+    Transformed {
+        name: &'static str,
+        result: Vec<u8>,
+    },
     /// The operator was asked about a value. `matched` has the negation in it.
-    Asked { name: Vec<u8>, value: Vec<u8>, matched: bool },
+    Asked {
+        name: Vec<u8>,
+        value: Vec<u8>,
+        matched: bool,
+    },
     /// A group was captured; 0 is the whole match.
-    Captured { group: usize, text: Vec<u8> },
+    Captured {
+        group: usize,
+        text: Vec<u8>,
+    },
     /// What became of a comparison.
-    Compared { rule: u32, matched: bool },
+    Compared {
+        rule: u32,
+        matched: bool,
+    },
     /// The rule matched. Texts have their macros filled in.
-    Matched { rule: u32, message: Vec<u8>, data: Vec<u8>, tags: Vec<String>, logged: bool },
+    Matched {
+        rule: u32,
+        message: Vec<u8>,
+        data: Vec<u8>,
+        tags: Vec<String>,
+        logged: bool,
+    },
     /// A variable (`tx:score`) has a new value, or is gone.
-    Set { name: Vec<u8>, value: Option<Vec<u8>> },
+    Set {
+        name: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
     /// A persistent collection was opened.
-    Opened { collection: Persistent, key: Vec<u8> },
+    Opened {
+        collection: Persistent,
+        key: Vec<u8>,
+    },
     /// These rules are out from here on, or with variables only those.
-    Excluded { rules: Vec<u32>, variables: Vec<String> },
+    Excluded {
+        rules: Vec<u32>,
+        variables: Vec<String>,
+    },
+    /// How the request body was read, and what is odd about it.
+    Body {
+        processor: Option<&'static str>,
+        error: String,
+        flaws: Vec<MultipartFlaw>,
+    },
     Engine(EngineMode),
     BodyProcessor(BodyProcessor),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
     /// The rule lets the exchange pass.
-    Allowed { rule: u32, scope: AllowScope },
+    Allowed {
+        rule: u32,
+        scope: AllowScope,
+    },
     /// The rule stops the exchange, or only would, in detection mode.
-    Disrupted { rule: u32, action: Disruption, carried_out: bool },
+    Disrupted {
+        rule: u32,
+        action: Disruption,
+        carried_out: bool,
+    },
 }
 
 /// Why a rule did not run.

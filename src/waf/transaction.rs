@@ -8,14 +8,14 @@ use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
 use super::exclusion;
-use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
-use super::lang::ast::{BodyProcessor, Severity};
+use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
+use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::rule::Action;
 use super::scratch::{self, Candidate, Scratch};
 use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
-use super::variable::collect::{self, Notes};
+use super::variable::collect::{self, Notes, Reading};
 use super::variable::store::Store;
 use super::{bits, body, scan};
 
@@ -40,8 +40,11 @@ pub enum HeaderEdit {
 /// What has come of the exchange so far.
 #[derive(Debug)]
 pub(super) struct State {
-    notes: Notes,
+    pub notes: Notes,
+    pub began_unix_ms: u64,
+    /// Now, as far as the caller told.
     pub unix_ms: u64,
+    request_bodies: RequestBodies,
     pub mode: Mode,
     /// A rule switched the engine off: nothing is looked at any more.
     pub off: bool,
@@ -80,7 +83,9 @@ impl State {
     fn new(program: &Program, unix_ms: u64) -> State {
         State {
             notes: Notes::default(),
+            began_unix_ms: unix_ms,
             unix_ms,
+            request_bodies: program.request_bodies,
             mode: program.mode,
             off: false,
             request_body_access: program.request_body_access,
@@ -106,6 +111,21 @@ impl State {
             trace.push(event());
         }
     }
+
+    /// How the request body will be read, as far as rules have decided.
+    pub fn processor(&self, store: &Store) -> Option<body::Processor> {
+        self.notes.processor(store, self.request_bodies, self.reading().processor)
+    }
+
+    fn reading(&self) -> Reading {
+        let processor = self.processor.map(|processor| match processor {
+            BodyProcessor::Urlencoded => body::Processor::Urlencoded,
+            BodyProcessor::Multipart => body::Processor::Multipart,
+            BodyProcessor::Json => body::Processor::Json,
+            BodyProcessor::Xml => body::Processor::Xml,
+        });
+        Reading { processor, forced: self.force_body }
+    }
 }
 
 impl Transaction {
@@ -126,9 +146,14 @@ impl Transaction {
         }
     }
 
+    /// Tells the time before a phase, for durations and for what expires.
+    pub fn at(&mut self, unix_ms: u64) {
+        self.state.unix_ms = unix_ms;
+    }
+
     pub fn request_headers(&mut self, head: &RequestHead) -> Decision {
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
-        collect::request_head(&mut scratch.store, head, &mut state.notes);
+        collect::request_head(&mut scratch.store, head, &engine.program, &mut state.notes);
         if !engine.program.exclusions.is_empty() {
             let path = scratch.store.first(Collection::RequestFilename).unwrap_or_default().to_vec();
             let place = exclusion::Place { host: head.host, path: &path, unix_ms: state.unix_ms };
@@ -143,11 +168,11 @@ impl Transaction {
     pub fn wants_request_body(&self) -> bool {
         self.is_watching()
             && self.state.request_body_access
-            && self.engine.program.looks_at_request_body
-            && self
-                .scratch
-                .as_ref()
-                .is_some_and(|scratch| self.state.notes.opaque_length(&scratch.store).is_none())
+            && (self.engine.program.looks_at_request_body || self.state.trace.is_some())
+            && self.scratch.as_ref().is_some_and(|scratch| {
+                let (program, reading) = (&self.engine.program, self.state.reading());
+                self.state.notes.opaque_length(&scratch.store, program, reading).is_none()
+            })
     }
 
     /// Called with an empty body when there is none.
@@ -156,8 +181,14 @@ impl Transaction {
             return self.decision();
         }
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
-        let keep_raw = engine.program.mentions(Collection::RequestBody);
-        collect::request_body(&mut scratch.store, body, keep_raw, &mut state.notes);
+        // Without access there is no body, whatever the caller has.
+        let none = Body { bytes: b"", extent: Extent::Whole, coding_error: None };
+        let body = if state.request_body_access { body } else { &none };
+        let reading = state.reading();
+        collect::request_body(&mut scratch.store, body, &engine.program, reading, &mut state.notes);
+        if state.trace.is_some() {
+            tell_body(scratch, state);
+        }
         self.run(PhaseName::RequestBody)
     }
 
@@ -190,8 +221,12 @@ impl Transaction {
         if !self.is_watching() {
             return self.decision();
         }
-        let Transaction { engine, scratch: Some(scratch), .. } = self else { return Decision::Continue };
-        if !body.bytes.is_empty() && engine.program.mentions(Collection::ResponseBody) {
+        let wanted = self.wants_response_body();
+        let Some(scratch) = &mut self.scratch else { return Decision::Continue };
+        if wanted {
+            self.state.notes.outbound_cut = body.extent == Extent::Partial;
+        }
+        if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
         }
         self.run(PhaseName::ResponseBody)
@@ -361,6 +396,21 @@ impl Transaction {
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
     }
+}
+
+/// Tells a trace how the request body was read.
+fn tell_body(scratch: &Scratch, state: &mut State) {
+    let error = scratch.store.first(Collection::ReqbodyErrorMsg).unwrap_or_default();
+    let event = Event::Body {
+        processor: state.processor(&scratch.store).map(body::Processor::name),
+        error: String::from_utf8_lossy(error).into_owned(),
+        flaws: body::MultipartFlaw::ALL
+            .iter()
+            .filter(|flaw| state.notes.flaws & flaw.bit() != 0)
+            .copied()
+            .collect(),
+    };
+    state.note(|| event);
 }
 
 /// Tells a trace what the phase brings.
