@@ -1,7 +1,8 @@
 //! A trace as the debug log of ModSecurity 3 would tell it: the sentences that cases search for,
 //! each made from what our engine did. Facts that our engine does not know are not told.
 
-use portward::waf::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent};
+use portward::waf::body::MultipartFlaw;
+use portward::waf::lang::ast::{AllowScope, EngineMode, Persistent};
 use portward::waf::report::{Disruption, PhaseName};
 use portward::waf::trace::{Because, Event, Trace};
 
@@ -16,7 +17,6 @@ struct Log<'a> {
     operator: String,
     /// Keys of the persistent collections that were opened.
     opened: Vec<(Persistent, String)>,
-    multipart: bool,
     off: bool,
 }
 
@@ -27,7 +27,6 @@ pub fn render(trace: &Trace, places: Places) -> String {
         variables: Vec::new(),
         operator: String::new(),
         opened: Vec::new(),
-        multipart: false,
         off: false,
     };
     for event in &trace.events {
@@ -88,7 +87,8 @@ impl Log<'_> {
                 self.line(5, format!("Collection `{collection:?}' initialized with value: {key}"));
                 self.opened.push((*collection, key));
             }
-            Event::Excluded { .. } | Event::ResponseBodyAccess(_) => {}
+            Event::BodyProcessor(_) | Event::Excluded { .. } | Event::ResponseBodyAccess(_) => {}
+            Event::Body { error, flaws, .. } => self.body(error, flaws),
             Event::Engine(mode) => {
                 let mode = match mode {
                     EngineMode::Block => "Enabled",
@@ -98,7 +98,6 @@ impl Log<'_> {
                 self.off = mode == "Disabled";
                 self.line(8, format!("Setting SecRuleEngine to {mode} as requested by a ctl:ruleEngine action"));
             }
-            Event::BodyProcessor(processor) => self.multipart = *processor == BodyProcessor::Multipart,
             Event::RequestBodyAccess(access) => {
                 let (is, was) = if *access { ("enabled", "disabled") } else { ("disabled", "enabled") };
                 self.line(
@@ -145,8 +144,20 @@ impl Log<'_> {
             "ARGS_POST" => {
                 self.line(4, format!("Adding request argument (BODY): name \"{key}\", value \"{value}\""));
             }
-            "REQBODY_ERROR_MSG" if !value.is_empty() => self.line(4, value),
             _ => {}
+        }
+    }
+
+    /// What is odd about the body. Where theirs tells several reasons apart for which ours has one,
+    /// all their sentences are told: that something is wrong is compared, and what comes of it.
+    fn body(&mut self, error: &str, flaws: &[MultipartFlaw]) {
+        if !error.is_empty() {
+            self.line(4, error);
+        }
+        for flaw in flaws {
+            for sentence in sentences(*flaw) {
+                self.line(4, format!("Multipart: {sentence}"));
+            }
         }
     }
 
@@ -243,6 +254,29 @@ impl Log<'_> {
             Some((_, opened)) => format!("{collection}:{opened}::::{key}"),
             None => own,
         }
+    }
+}
+
+/// How theirs speaks of a flaw.
+fn sentences(flaw: MultipartFlaw) -> &'static [&'static str] {
+    match flaw {
+        MultipartFlaw::NoFinalBoundary => &["Final boundary missing."],
+        MultipartFlaw::LineFeed => &["Warning: incorrect line endings used (LF)."],
+        MultipartFlaw::MixedLines => &["Warning: mixed line endings used (CRLF/LF)."],
+        MultipartFlaw::DuplicateDisposition => &["Warning: Duplicate Content-Disposition name: "],
+        MultipartFlaw::DataBefore => &["Warning: seen data before first boundary."],
+        MultipartFlaw::DataAfter => &["Warning: seen data after last boundary."],
+        MultipartFlaw::BoundaryQuoted => &["Warning: boundary was quoted."],
+        MultipartFlaw::BoundaryWhitespace => &["Warning: boundary whitespace in C-T header."],
+        MultipartFlaw::MissingSemicolon => &["Warning: missing semicolon in C-T header."],
+        MultipartFlaw::OddBoundary => &["Multiple boundary parameters in C-T."],
+        MultipartFlaw::UnmatchedBoundary => &[],
+        MultipartFlaw::NoName => &["Warning: invalid part parsing."],
+        MultipartFlaw::FoldedHeader => &["Warning: header folding used."],
+        MultipartFlaw::InvalidFolding => &["Warning: invalid header folding used."],
+        MultipartFlaw::BadHeader => &["Invalid part header (colon missing)"],
+        MultipartFlaw::InvalidQuoting => &["Warning: invalid quoting used."],
+        MultipartFlaw::TooManyParts => &["Upload file limit exceeded"],
     }
 }
 
