@@ -2,5 +2,6 @@
 //! Set, which are never part of this repository. One module per kind of data; what they share is in
 //! `support`.
 
+mod engine;
 mod support;
 mod vectors;

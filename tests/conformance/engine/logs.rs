@@ -41,3 +41,22 @@ fn upper(word: &str) -> String {
     let (first, rest) = word.split_at(word.len().min(1));
     first.to_ascii_uppercase() + rest
 }
+
+/// What the debug log says of rules that a directive took out, told from the notes of the import.
+pub fn of_notes(notes: &[Note]) -> String {
+    let told = notes.iter().filter_map(|note| {
+        let id = note.directive.strip_prefix("rule ")?;
+        let directive = note.reason.strip_prefix("taken out by ")?.split(' ').next()?;
+        let article = if directive == "SecRuleRemoveById" { "an SecRuleRemove" } else { directive };
+        let article = if article.starts_with("an ") { article.to_owned() } else { format!("a {article}") };
+        Some(format!("[9] Skipped rule id '{id}'. Removed by {article} directive.\n"))
+    });
+    told.collect()
+}
+
+/// What the debug log says when the response's body is not looked at.
+pub fn not_inspected(fields: &[(String, String)]) -> String {
+    let content_type = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = content_type.map_or("", |(_, value)| value);
+    format!("[5] Response Content-Type is {content_type}. It is not marked to be inspected.\n")
+}

@@ -32,10 +32,10 @@ pub fn run(case: &Case) -> Result<(), String> {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         format!("does not load: {}", all.join("; "))
     })?;
-    let (status, location, traced) = exchange(case, &engine);
+    let (status, location, traced, more) = exchange(case, &engine);
     let places = |rule: u32| place(case, rule);
     let mut log = render::render(&traced.trace, &places);
-    log += &notes;
+    log += &(notes + &more);
     let error_log = logs::error_log(&traced.report, &case.file);
     find("debug log", &case.expected.debug_log, &log)?;
     if status != case.expected.status {
@@ -80,7 +80,7 @@ fn place(case: &Case, rule: u32) -> String {
     format!("{}.json:{line}", case.file)
 }
 
-fn exchange(case: &Case, engine: &Arc<Engine>) -> (u16, String, Traced) {
+fn exchange(case: &Case, engine: &Arc<Engine>) -> (u16, String, Traced, String) {
     let ip = |text: &str| text.parse::<IpAddr>().ok();
     let facts = ConnectionFacts {
         client_ip: ip(&case.client.ip).unwrap_or(IpAddr::from([127, 0, 0, 1])),
@@ -108,7 +108,7 @@ fn exchange(case: &Case, engine: &Arc<Engine>) -> (u16, String, Traced) {
     };
     let response = fields(&case.response_fields);
     let answer = ResponseHead { status: 200, protocol: &case.response_protocol, fields: &response };
-    let mut skipped = String::new();
+    let mut more = String::new();
     let decision = (|| {
         go_on(transaction.request_headers(&head))?;
         let wanted = transaction.wants_request_body();
@@ -118,19 +118,19 @@ fn exchange(case: &Case, engine: &Arc<Engine>) -> (u16, String, Traced) {
             let limit = limit(case, "SecResponseBodyLimit");
             go_on(transaction.response_body(&body(&case.response_body, true, limit)))?;
         } else {
-            skipped = logs::not_inspected(&case.response_fields);
+            more = logs::not_inspected(&case.response_fields);
         }
         Ok(())
     })();
-    let mut traced = transaction.finish_traced();
-    traced.trace.events.extend(logs::as_event(skipped));
-    match decision {
-        Ok(()) => (200, String::new(), traced),
-        Err(Disruption::Deny { status }) => (status, String::new(), traced),
-        Err(Disruption::Redirect { status, location }) => (status, location, traced),
+    let traced = transaction.finish_traced();
+    let (status, location) = match decision {
+        Ok(()) => (200, String::new()),
+        Err(Disruption::Deny { status }) => (status, String::new()),
+        Err(Disruption::Redirect { status, location }) => (status, location),
         // Theirs denies where ours closes the connection.
-        Err(Disruption::Drop) => (403, String::new(), traced),
-    }
+        Err(Disruption::Drop) => (403, String::new()),
+    };
+    (status, location, traced, more)
 }
 
 fn go_on(decision: Decision) -> Result<(), Disruption> {
