@@ -3,5 +3,6 @@
 //! `support`.
 
 mod engine;
+mod import;
 mod support;
 mod vectors;

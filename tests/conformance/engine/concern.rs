@@ -9,13 +9,16 @@ type Entry = (&'static str, &'static [usize], &'static str);
 const LUA: &str = "runs a Lua script or a program of the machine";
 const ENVIRONMENT: &str = "reads or writes environment variables of the server's process";
 const GEO: &str = "needs a database of places, which the engine does not have";
-const REMOTE: &str = "loads rules or data from a server while the configuration is read, and is disabled there, too";
+const REMOTE: &str =
+    "loads rules or data from a server while the configuration is read, and is disabled there, too";
 const OFFSET: &str = "the places of values in the raw message, as one log line of libmodsecurity gives them";
-const LOG_PLACE: &str = "the line of a .conf in a log line; rules are JSON files here, and errors name their lines";
+const LOG_PLACE: &str =
+    "the line of a .conf in a log line; rules are JSON files here, and errors name their lines";
 const AUDIT: &str = "the file that SecAuditLog writes, and when";
 const SCHEMA: &str = "validation of XML against a DTD or a schema in a file of the server";
 const BUILD: &str = "the number of ModSecurity's own build";
-const LIMITS: &str = "what becomes of a body beyond the limit is not for rules to say here but for the policy";
+const LIMITS: &str =
+    "what becomes of a body beyond the limit is not for rules to say here but for the policy";
 const UPLOADS: &str = "looks at uploaded files as files on the server's disk";
 
 const TABLE: &[Entry] = &[
@@ -48,7 +51,9 @@ const TABLE: &[Entry] = &[
 pub fn no_concern(case: &Case) -> Option<&'static str> {
     TABLE
         .iter()
-        .find(|(file, numbers, _)| *file == case.file && (numbers.is_empty() || numbers.contains(&case.number)))
+        .find(|(file, numbers, _)| {
+            *file == case.file && (numbers.is_empty() || numbers.contains(&case.number))
+        })
         .map(|(_, _, reason)| *reason)
 }
 

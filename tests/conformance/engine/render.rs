@@ -96,7 +96,10 @@ impl Log<'_> {
                     EngineMode::Off => "Disabled",
                 };
                 self.off = mode == "Disabled";
-                self.line(8, format!("Setting SecRuleEngine to {mode} as requested by a ctl:ruleEngine action"));
+                self.line(
+                    8,
+                    format!("Setting SecRuleEngine to {mode} as requested by a ctl:ruleEngine action"),
+                );
             }
             Event::RequestBodyAccess(access) => {
                 let (is, was) = if *access { ("enabled", "disabled") } else { ("disabled", "enabled") };
@@ -140,7 +143,9 @@ impl Log<'_> {
         let (collection, key) = parts(name);
         let value = String::from_utf8_lossy(value);
         match collection.as_str() {
-            "ARGS_GET" => self.line(4, format!("Adding request argument (GET): name \"{key}\", value \"{value}\"")),
+            "ARGS_GET" => {
+                self.line(4, format!("Adding request argument (GET): name \"{key}\", value \"{value}\""))
+            }
             "ARGS_POST" => {
                 self.line(4, format!("Adding request argument (BODY): name \"{key}\", value \"{value}\""));
             }
@@ -165,10 +170,15 @@ impl Log<'_> {
         let place = (self.places)(rule);
         for reference in [rule.to_string(), place] {
             let line = match because {
-                Because::Skip => format!("Skipped rule id '{reference}' due to a `skip' action. Still 0 to be skipped."),
+                Because::Skip => {
+                    format!("Skipped rule id '{reference}' due to a `skip' action. Still 0 to be skipped.")
+                }
                 Because::Marker => format!("Skipped rule id '{reference}' due to a SecMarker: "),
                 Because::Excluded => {
-                    self.line(9, format!("Rule id: {reference} was skipped due to a ruleRemoveById action..."));
+                    self.line(
+                        9,
+                        format!("Rule id: {reference} was skipped due to a ruleRemoveById action..."),
+                    );
                     format!("Skipped rule id '{reference}'. Skipped due to a ruleRemoveByTag action.")
                 }
                 Because::Allowed => format!(
@@ -189,7 +199,10 @@ impl Log<'_> {
         self.variables = variables.to_vec();
         self.operator = name.to_owned();
         let (name, against) = (camel(name), against.join("|"));
-        self.line(4, format!("(Rule: {rule}) Executing operator \"{name}\" with param {param} against {against}."));
+        self.line(
+            4,
+            format!("(Rule: {rule}) Executing operator \"{name}\" with param {param} against {against}."),
+        );
     }
 
     fn spelled(&self, variable: &str) -> String {
@@ -225,7 +238,8 @@ impl Log<'_> {
             self.line(4, format!("Running (disruptive)     action: {name}."));
             self.line(8, format!("Running action {name}"));
         } else {
-            let line = format!("Not running any disruptive action (or block): {name}. SecRuleEngine is not On.");
+            let line =
+                format!("Not running any disruptive action (or block): {name}. SecRuleEngine is not On.");
             self.line(4, line);
         }
     }
@@ -236,7 +250,8 @@ impl Log<'_> {
         let name = name.strip_prefix(b"&").unwrap_or(name);
         let (collection, key) = parts(name);
         let own = if key.is_empty() { collection.clone() } else { format!("{collection}:{key}") };
-        let by = |variable: &str| self.variables.iter().any(|known| known.split(':').next() == Some(variable));
+        let by =
+            |variable: &str| self.variables.iter().any(|known| known.split(':').next() == Some(variable));
         if by("matched_var") {
             return "MATCHED_VAR".into();
         }

@@ -201,7 +201,9 @@ impl Files for Disk {
             for entry in entries.into_iter().flatten().flatten() {
                 let file = entry.file_name().to_string_lossy().into_owned();
                 let matches = if name.contains('*') {
-                    file.len() >= before.len() + after.len() && file.starts_with(before) && file.ends_with(after)
+                    file.len() >= before.len() + after.len()
+                        && file.starts_with(before)
+                        && file.ends_with(after)
                 } else {
                     file == name
                 };
