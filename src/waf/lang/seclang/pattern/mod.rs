@@ -201,7 +201,7 @@ mod tests {
     fn pcre_is_spelled_for_the_regex_crate() {
         for (pcre, expected) in [
             (r"\x{bc}[\x{be}]\/", r"\xbc[\xbe]/"),
-            (r"a{|{b}|[[&&~~--x]", r"a\{|\{b\}|[\[\&\&\~\~\--x]"),
+            (r"a{|{b}|[[&&~~x]", r"a\{|\{b\}|[\[\&\&\~\~x]"),
             (r"[\s\v]\<\h", r"[\s\n\x0b\x0c\r\x85]<[\t \xa0]"),
             (r"\Qa.b\E*\012", r"a\.b*\n"),
             ("(?i)(?P<n>\u{e4})", r"(?i)(?<n>\xc3\xa4)"),
