@@ -38,7 +38,7 @@ fn the_shipped_sets_load_in_every_mode_and_at_every_paranoia_level() {
     let mut active = Vec::new();
     for level in 1..=4 {
         for mode in [Mode::Block, Mode::Detect] {
-            let settings = Settings { mode, paranoia_level: Some(level), ..Settings::default() };
+            let settings = Settings { mode: Some(mode), paranoia_level: Some(level), ..Settings::default() };
             let engine =
                 Engine::compile(&sources, &settings).unwrap_or_else(|errors| panic!("{}", told(&errors)));
             active.push(engine.rules().filter(|rule| rule.active).count());
@@ -171,6 +171,15 @@ fn the_schema_refuses_what_the_loader_refuses() {
                 { "strip_request_header": "A" }, { "strip_response_header": "B" },
                 { "exclude": { "rules": [900001, "900000-900002"], "tags": ["t"], "variables": ["args:a"] } }],
             "examples": { "match": ["GET /"], "no_match": [{ "request": "GET /", "response": "200" }] }
+        }, { "marker": "HERE" }, {
+            "id": 900002, "phase": "request_headers", "log_data": "%{matched_var}", "version": "v", "revision": "2",
+            "maturity": 9, "accuracy": 8,
+            "when": { "variables": ["ip:n"], "operator": { "ge": "%{tx.most}" },
+                "on_match": [{ "set": { "tx.a": "+%{tx.b}", "ip.n": null } }] },
+            "then": ["no_log", { "allow": "phase" }, { "expire": { "ip.n": 60 } },
+                { "init_collection": { "global": "all" } }, { "rate_limit": { "key": "k", "requests": 1, "seconds": 60 } },
+                { "engine": "off" }, { "body_processor": "json" }, "force_request_body_variable",
+                { "request_body_access": false }, { "response_body_access": true }, { "skip": 2 }, { "skip_after": "HERE" }]
         }]
     });
     let refused = |document: &serde_json::Value| {
@@ -205,7 +214,22 @@ fn the_schema_refuses_what_the_loader_refuses() {
         ("/rules/0/then/6/score", serde_json::json!(-1)),
         ("/rules/0/then/7/deny/status", 200.into()),
         ("/rules/0/then/8/redirect/status", 304.into()),
-        ("/rules/0/then/9/set/ip.x", "1".into()),
+        ("/rules/0/then/9/set/env.x", "1".into()),
+        ("/rules/0/then/9/set/tx.x", 1.5.into()),
+        ("/rules/1/marker", 1.into()),
+        ("/rules/1/more", 1.into()),
+        ("/rules/2/maturity", 11.into()),
+        ("/rules/2/log_data", 1.into()),
+        ("/rules/2/then/1/allow", "all".into()),
+        ("/rules/2/then/2/expire/tx.n", 60.into()),
+        ("/rules/2/then/3/init_collection/tx", "k".into()),
+        ("/rules/2/then/4/rate_limit/requests", 0.into()),
+        ("/rules/2/then/4/rate_limit/more", 0.into()),
+        ("/rules/2/then/5/engine", "on".into()),
+        ("/rules/2/then/6/body_processor", "csv".into()),
+        ("/rules/2/then/8/request_body_access", "on".into()),
+        ("/rules/2/then/10/skip", 0.into()),
+        ("/rules/2/then/11/skip_after", 1.into()),
         ("/rules/0/then/12/exclude/rules/0", "x".into()),
         ("/rules/0/then/12/exclude/more", 1.into()),
         ("/rules/0/examples/match/0", 1.into()),

@@ -30,6 +30,7 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::{self, Gateway, Leaves};
 use crate::tls::OriginTls;
+use crate::waf::persistent::Memory;
 
 pub use snapshot::{SnapshotError, rules};
 
@@ -79,7 +80,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     }
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
-    let snapshot = snapshot::build(&config, &addresses)?;
+    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
     let audit = start_audit(&config, metrics.clone())?;
     let anchors = ca.anchors();
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {

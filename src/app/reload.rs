@@ -41,8 +41,9 @@ pub async fn watch(
             () = gateway.draining.cancelled() => return,
         }
         let (flags, addresses) = (flags.clone(), listeners.clone());
+        let collections = gateway.live.load().engine.store();
         // Compiling rules takes long enough to leave the event loop for.
-        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses)).await;
+        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections)).await;
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
@@ -65,9 +66,13 @@ pub async fn watch(
     }
 }
 
-fn reload(flags: &Flags, listeners: &[SocketAddr]) -> Result<(Config, crate::proxy::Snapshot), String> {
+fn reload(
+    flags: &Flags,
+    listeners: &[SocketAddr],
+    collections: Arc<dyn crate::waf::persistent::Store>,
+) -> Result<(Config, crate::proxy::Snapshot), String> {
     let config = config::load(flags, &System::current()).map_err(|error| error.to_string())?;
-    let snapshot = snapshot::build(&config, listeners).map_err(|error| error.to_string())?;
+    let snapshot = snapshot::build(&config, listeners, collections).map_err(|error| error.to_string())?;
     Ok((config, snapshot))
 }
 

@@ -9,7 +9,7 @@ use crate::auth::Store;
 use crate::config::{Config, RulesMode, core_rules};
 use crate::policy::Policy;
 use crate::proxy::Snapshot;
-use crate::waf::{Engine, LoadError, Mode, Settings, Sources};
+use crate::waf::{Engine, LoadError, Mode, Settings, Sources, persistent};
 
 /// Why there is no new snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +35,14 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Reads and compiles what the configuration names.
-pub fn build(config: &Config, listeners: &[SocketAddr]) -> Result<Snapshot, SnapshotError> {
-    let engine = rules(config)?;
+/// Reads and compiles what the configuration names. `collections` are what rules count in, which
+/// outlive the snapshot.
+pub fn build(
+    config: &Config,
+    listeners: &[SocketAddr],
+    collections: Arc<dyn persistent::Store>,
+) -> Result<Snapshot, SnapshotError> {
+    let engine = rules(config)?.with_store(collections);
     let users = match &config.auth_file {
         None => None,
         Some(path) => {

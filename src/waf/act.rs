@@ -12,6 +12,7 @@ use super::report::{Disruption, Interruption, PhaseName};
 use super::rule::{Action, Change, Rule, Variable};
 use super::scratch::{Opened, Scratch};
 use super::template::Template;
+use super::trace::Event;
 use super::transaction::{Allowed, HeaderEdit, State};
 
 /// How the phase goes on.
@@ -39,6 +40,10 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
         state.highest_severity = Some(severity);
     }
     let points = if rule.shadow { 0 } else { score(rule) };
+    if state.trace.is_some() {
+        let event = matched(rule, scratch, state);
+        state.note(|| event);
+    }
     if rule.log {
         report(program, rule, points, scratch, state);
     }
@@ -56,16 +61,22 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
             Some(Effect::Stop) => effect = Effect::Stop,
             Some(Effect::Go(target)) if effect == Effect::GoOn => effect = Effect::Go(target),
             Some(_) => {}
-            None => quiet(rule, action, scratch, state),
+            None => quiet(program, rule, action, scratch, state),
         }
     }
     effect
 }
 
 /// What a condition does for one value that matched.
-pub(super) fn on_match(rule: &Rule, actions: &[Action], scratch: &mut Scratch, state: &mut State) {
+pub(super) fn on_match(
+    program: &Program,
+    rule: &Rule,
+    actions: &[Action],
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
     for action in actions {
-        quiet(rule, action, scratch, state);
+        quiet(program, rule, action, scratch, state);
     }
 }
 
@@ -80,7 +91,7 @@ fn decide(
     let active = !rule.shadow;
     Some(match action {
         Action::Score(_) => Effect::GoOn,
-        Action::Go(target) => Effect::Go(*target),
+        Action::Go { to, .. } => Effect::Go(*to),
         Action::RateLimit { .. }
         | Action::StripRequestHeader(_)
         | Action::StripResponseHeader(_)
@@ -101,6 +112,7 @@ fn decide(
             Effect::GoOn
         }
         Action::Allow(scope) => {
+            state.note(|| Event::Allowed { rule: rule.id, scope: *scope });
             state.allowed = match scope {
                 AllowScope::Exchange => Allowed::Exchange,
                 AllowScope::Request if rule.phase <= PhaseName::RequestBody => Allowed::Request,
@@ -127,10 +139,10 @@ fn decide(
 }
 
 /// Actions that leave the exchange alone.
-fn quiet(rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State) {
+fn quiet(program: &Program, rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State) {
     let active = !rule.shadow;
     match action {
-        Action::Set { variable, change } => set(rule, variable, change, scratch, state),
+        Action::Set { variable, change } => set(program, rule, variable, change, scratch, state),
         Action::Expire { variable, seconds } => {
             let seconds = operator::number(&expand::template(seconds, rule, scratch, state, None));
             let name = name_of(&variable.name, rule, scratch, state);
@@ -138,26 +150,48 @@ fn quiet(rule: &Rule, action: &Action, scratch: &mut Scratch, state: &mut State)
                 && let Some(opened) = &scratch.opened[kind as usize]
             {
                 let at = state.unix_ms.saturating_add_signed(seconds.saturating_mul(1000));
-                state.store.expire(kind, &opened.key, &name, at, state.unix_ms);
+                program.persistent.expire(kind, &opened.key, &name, at, state.unix_ms);
             }
         }
         Action::InitCollection { kind, key } => {
             let key = expand::template(key, rule, scratch, state, None);
             if scratch.opened[*kind as usize].is_none() && !key.is_empty() {
-                let variables = state.store.open(*kind, &key, state.unix_ms);
+                state.note(|| Event::Opened { collection: *kind, key: key.clone() });
+                let variables = program.persistent.open(*kind, &key, state.unix_ms);
                 scratch.opened[*kind as usize] = Some(Opened { key, variables });
             }
         }
-        Action::Exclude { rules, targets } if active => exclusion::take_out(&rules.words, targets, scratch),
-        Action::Engine(mode) if active => match mode {
-            EngineMode::Block => (state.mode, state.off) = (Mode::Block, false),
-            EngineMode::Detect => (state.mode, state.off) = (Mode::Detect, false),
-            EngineMode::Off => state.off = true,
-        },
-        Action::BodyProcessor(processor) => state.processor = Some(*processor),
+        Action::Exclude { rules, targets } if active => {
+            state.note(|| Event::Excluded {
+                rules: (0..program.rules.len())
+                    .filter(|at| rules.contains(*at))
+                    .map(|at| program.rules[at].id)
+                    .collect(),
+                variables: targets.iter().map(|target| target.text.clone()).collect(),
+            });
+            exclusion::take_out(&rules.words, targets, scratch);
+        }
+        Action::Engine(mode) if active => {
+            state.note(|| Event::Engine(*mode));
+            match mode {
+                EngineMode::Block => (state.mode, state.off) = (Mode::Block, false),
+                EngineMode::Detect => (state.mode, state.off) = (Mode::Detect, false),
+                EngineMode::Off => state.off = true,
+            }
+        }
+        Action::BodyProcessor(processor) => {
+            state.note(|| Event::BodyProcessor(*processor));
+            state.processor = Some(*processor);
+        }
         Action::ForceRequestBodyVariable => state.force_body = true,
-        Action::RequestBodyAccess(access) if active => state.request_body_access = *access,
-        Action::ResponseBodyAccess(access) if active => state.response_body_access = *access,
+        Action::RequestBodyAccess(access) if active => {
+            state.note(|| Event::RequestBodyAccess(*access));
+            state.request_body_access = *access;
+        }
+        Action::ResponseBodyAccess(access) if active => {
+            state.note(|| Event::ResponseBodyAccess(*access));
+            state.response_body_access = *access;
+        }
         _ => {}
     }
 }
@@ -168,7 +202,14 @@ fn name_of(name: &Template, rule: &Rule, scratch: &Scratch, state: &State) -> Ve
     name
 }
 
-fn set(rule: &Rule, variable: &Variable, change: &Change, scratch: &mut Scratch, state: &mut State) {
+fn set(
+    program: &Program,
+    rule: &Rule,
+    variable: &Variable,
+    change: &Change,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
     let name = name_of(&variable.name, rule, scratch, state);
     let now = state.unix_ms;
     let number = |template: &Template, scratch: &Scratch, state: &State| {
@@ -180,46 +221,55 @@ fn set(rule: &Rule, variable: &Variable, change: &Change, scratch: &mut Scratch,
         Change::Subtract(by) => (None, Some(number(by, scratch, state).saturating_neg())),
         Change::Delete => (None, None),
     };
-    let variables = match variable.persistent {
-        None => &mut scratch.tx,
+    let (variables, value) = match variable.persistent {
+        None => {
+            let sum =
+                |by: i64| scratch.tx.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by);
+            let value = by.map_or(value, |by| Some(sum(by).to_string().into_bytes()));
+            (&mut scratch.tx, value)
+        }
         // A collection that nobody opened is not there, and setting in it does nothing.
         Some(kind) => match &mut scratch.opened[kind as usize] {
             None => return,
             Some(opened) => {
                 let value = match by {
                     Some(by) => {
-                        let sum = state.store.add(kind, &opened.key, &name, by, now);
+                        let sum = program.persistent.add(kind, &opened.key, &name, by, now);
                         Some(sum.to_string().into_bytes())
                     }
                     None => {
-                        state.store.set(kind, &opened.key, &name, value.as_deref(), now);
+                        program.persistent.set(kind, &opened.key, &name, value.as_deref(), now);
                         value
                     }
                 };
-                match value {
-                    Some(value) => opened.variables.insert(name, value),
-                    None => opened.variables.remove(&name),
-                };
-                return;
+                (&mut opened.variables, value)
             }
         },
     };
-    match (value, by) {
-        (Some(value), _) => {
-            variables.insert(name, value);
-        }
-        (None, Some(by)) => {
-            let sum = variables.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by);
-            variables.insert(name, sum.to_string().into_bytes());
-        }
-        (None, None) => {
-            variables.remove(&name);
-        }
-    }
+    state.note(|| Event::Set {
+        name: [variable.persistent.map_or("tx", |kind| kind.name()).as_bytes(), b":", &name].concat(),
+        value: value.clone(),
+    });
+    match value {
+        Some(value) => variables.insert(name, value),
+        None => variables.remove(&name),
+    };
 }
 
 fn score(rule: &Rule) -> i64 {
     rule.then.iter().map(|action| if let Action::Score(points) = action { *points } else { 0 }).sum()
+}
+
+/// The match as a trace tells it.
+fn matched(rule: &Rule, scratch: &Scratch, state: &State) -> Event {
+    let text = |template: &Template| expand::template(template, rule, scratch, state, None);
+    Event::Matched {
+        rule: rule.id,
+        message: text(&rule.message),
+        data: rule.log_data.as_ref().map(text).unwrap_or_default(),
+        tags: rule.tags.clone(),
+        logged: rule.log,
+    }
 }
 
 fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, state: &mut State) {
@@ -238,6 +288,8 @@ fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, st
 }
 
 fn disrupt(rule: &Rule, action: Disruption, scratch: &Scratch, state: &mut State) -> Effect {
+    let carried_out = state.mode == Mode::Block;
+    state.note(|| Event::Disrupted { rule: rule.id, action: action.clone(), carried_out });
     if state.interruption.is_none() {
         let reason = expand::template(&rule.message, rule, scratch, state, None);
         state.interruption = Some(Interruption {

@@ -6,9 +6,11 @@ use super::expand;
 use super::operator::Hit;
 use super::rule::{Condition, Leaf};
 use super::scratch::{Matched, Scratch};
+use super::trace::{self, Event};
 use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
+use super::variable::fact;
 use super::variable::store::Span;
 use super::variable::target::{Role, Target};
 use super::{bits, interest};
@@ -56,6 +58,11 @@ impl Evaluation<'_> {
         let before = self.scratch.matched.len();
         let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
         let mut at = first;
+        let traced = self.state.trace.is_some();
+        if traced {
+            self.tell_comparison(index);
+            self.plainly(index);
+        }
         while let Some(candidate) =
             self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
         {
@@ -74,7 +81,37 @@ impl Evaluation<'_> {
         if leaf.live {
             self.live(index);
         }
-        self.scratch.matched.len() > before
+        let matched = self.scratch.matched.len() > before;
+        if traced {
+            let rule = program.rules[leaf.rule].id;
+            self.state.note(|| Event::Compared { rule, matched });
+        }
+        matched
+    }
+
+    fn tell_comparison(&mut self, index: usize) {
+        let leaf = &self.program.leaves[index];
+        let rule = &self.program.rules[leaf.rule];
+        let first = index.checked_sub(1).is_none_or(|before| self.program.leaves[before].rule != leaf.rule);
+        let argument = leaf
+            .dynamic
+            .as_ref()
+            .map(|dynamic| expand::template(&dynamic.template, rule, self.scratch, self.state, None));
+        self.state.note(|| Event::comparison(rule.id, leaf, first, argument));
+    }
+
+    /// Every stored value that the leaf looks at, in the order in which a scan makes candidates.
+    fn plainly(&mut self, index: usize) {
+        let leaf = &self.program.leaves[index];
+        if leaf.dynamic.is_some() {
+            return;
+        }
+        for number in 0..self.scratch.store.values.len() {
+            let value = self.scratch.store.values[number];
+            if interest::takes(&leaf.targets, value.collection, self.scratch.store.get(value.key)) {
+                self.stored_value(index, number as u32);
+            }
+        }
     }
 
     /// Asks the operator about one transformed value.
@@ -88,6 +125,12 @@ impl Evaluation<'_> {
                 dynamic.evaluate(&argument, self.scratch.store.get(span))
             }
         };
+        if self.state.trace.is_some() {
+            let Named { name, .. } = named(self);
+            let store = &self.scratch.store;
+            let (name, value) = (store.get(name).to_vec(), trace::value(store.get(span)));
+            self.state.note(|| Event::Asked { name, value, matched: answer.is_some() != leaf.negate });
+        }
         let (hit, captures, note) = match answer {
             Some(_) if leaf.negate => return,
             None if !leaf.negate => return,
@@ -100,12 +143,14 @@ impl Evaluation<'_> {
                 Some(note) => note.clone().into_bytes(),
                 None => self.scratch.store.get(hit).to_vec(),
             };
+            self.state.note(|| Event::Captured { group: 0, text: whole.clone() });
             self.scratch.tx.insert(b"0".to_vec(), whole);
             for group in 1..=9usize {
                 // Groups of an older match must not be taken for this one's.
                 match captures.get(group - 1) {
                     Some(range) => {
                         let text = self.scratch.store.get(span.part(range)).to_vec();
+                        self.state.note(|| Event::Captured { group, text: text.clone() });
                         self.scratch.tx.insert(group.to_string().into_bytes(), text);
                     }
                     None => {
@@ -126,7 +171,7 @@ impl Evaluation<'_> {
         });
         if !leaf.on_match.is_empty() {
             let rule = &self.program.rules[leaf.rule];
-            act::on_match(rule, &leaf.on_match, self.scratch, self.state);
+            act::on_match(self.program, rule, &leaf.on_match, self.scratch, self.state);
         }
     }
 
@@ -142,6 +187,7 @@ impl Evaluation<'_> {
                 self.test(index, span, &named);
             }
             self.scratch.temporary[0] = out;
+            self.tell_transformed(transformation, span);
         }
     }
 
@@ -180,24 +226,35 @@ impl Evaluation<'_> {
                 let number = self.scratch.store.index[*collection as usize][at];
                 let value = self.scratch.store.values[number as usize];
                 let key = self.scratch.store.get(value.key);
-                if !target.takes(key)
-                    || leaf.targets.iter().any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
-                    || self.is_excluded(leaf.rule, |target| target.covers(value.collection, key))
+                if target.takes(key)
+                    && !leaf
+                        .targets
+                        .iter()
+                        .any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
                 {
-                    continue;
-                }
-                let raw = value.value;
-                let named = |evaluation: &mut Evaluation| {
-                    let name = evaluation.spell(leaf, number);
-                    Named { name, raw, excludable: true }
-                };
-                if leaf.multi_match {
-                    self.each_step(index, raw, named);
-                } else {
-                    let span = self.transform(&leaf.steps, raw);
-                    self.test(index, span, named);
+                    self.stored_value(index, number);
                 }
             }
+        }
+    }
+
+    fn stored_value(&mut self, index: usize, number: u32) {
+        let leaf = &self.program.leaves[index];
+        let value = self.scratch.store.values[number as usize];
+        let key = self.scratch.store.get(value.key);
+        if self.is_excluded(leaf.rule, |target| target.covers(value.collection, key)) {
+            return;
+        }
+        let raw = value.value;
+        let named = |evaluation: &mut Evaluation| {
+            let name = evaluation.spell(leaf, number);
+            Named { name, raw, excludable: true }
+        };
+        if leaf.multi_match {
+            self.each_step(index, raw, named);
+        } else {
+            let span = self.transform(&leaf.steps, raw);
+            self.test(index, span, named);
         }
     }
 
@@ -219,8 +276,15 @@ impl Evaluation<'_> {
                 span = self.scratch.store.keep(&out);
             }
             self.scratch.temporary[0] = out;
+            self.tell_transformed(transformation, span);
         }
         span
+    }
+
+    fn tell_transformed(&mut self, transformation: &Transformation, span: Span) {
+        let Scratch { store, .. } = &*self.scratch;
+        self.state
+            .note(|| Event::Transformed { name: transformation.name, result: trace::value(store.get(span)) });
     }
 
     /// Names and values of a live target, less what is taken out.
@@ -259,6 +323,12 @@ impl Evaluation<'_> {
                 let value = expand::severity(self.state);
                 let store = &mut self.scratch.store;
                 vec![(store.keep(b"highest_severity"), store.keep(&value))]
+            }
+            Live::Fact(fact) => {
+                let Some(value) = fact::value(fact, self.scratch, self.state) else { return Vec::new() };
+                let value = value.into_owned();
+                let store = &mut self.scratch.store;
+                vec![(store.keep(target.variable.name.as_bytes()), store.keep(&value))]
             }
         }
     }

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHead};
 use super::lang::ast::Example;
 use super::report::{Decision, Report};
+use super::transaction::Transaction;
 
 /// A parsed example.
 #[derive(Clone, Debug)]
@@ -108,6 +109,11 @@ impl Exchange {
     /// Runs all phases. The engine should be in detection mode, or an early rule may keep a
     /// later one from being asked.
     pub fn run(&self, engine: &Arc<Engine>) -> Outcome {
+        self.play(engine).finish_with_matches()
+    }
+
+    /// Runs all phases but the last.
+    pub fn play(&self, engine: &Arc<Engine>) -> Transaction {
         let facts = ConnectionFacts {
             client_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             client_port: 40_000,
@@ -139,7 +145,7 @@ impl Exchange {
                 transaction.response_body(&whole(&response.body));
             }
         }
-        transaction.finish_with_matches()
+        transaction
     }
 }
 

@@ -8,6 +8,7 @@ pub mod body;
 pub mod bytes;
 mod clean;
 mod compile;
+pub mod cost;
 pub mod engine;
 mod evaluate;
 pub mod example;
@@ -29,6 +30,7 @@ mod scratch;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 pub mod transaction;
 pub mod transformation;
 pub mod variable;

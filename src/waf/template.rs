@@ -70,6 +70,14 @@ impl Template {
         parts.collect()
     }
 
+    /// What its macros name.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Macro(target) => Some(&**target),
+        })
+    }
+
     pub fn is_plain(&self) -> bool {
         self.plain().is_some()
     }

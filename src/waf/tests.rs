@@ -9,7 +9,9 @@ use super::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHe
 use super::report::{Decision, Disruption, PhaseName, Report};
 use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
+mod language;
 mod prefilter;
+mod variables;
 
 pub(super) fn facts() -> ConnectionFacts<'static> {
     ConnectionFacts {

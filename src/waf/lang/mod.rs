@@ -8,6 +8,7 @@ pub mod node;
 pub mod print;
 pub mod schema;
 pub mod seclang;
+pub mod words;
 
 pub use error::LoadError;
 

@@ -11,7 +11,7 @@ use super::{Data, Hit, Operator, OperatorError, number, text};
 use crate::waf::template::Template;
 
 /// Built operators kept per rule; a client who controls the argument cannot make it more.
-const KEPT: usize = 32;
+const MOST: usize = 32;
 
 /// An operator and the template of its argument.
 #[derive(Debug)]
@@ -26,8 +26,11 @@ pub(crate) struct Dynamic {
 enum Test {
     Number(fn(&i64, &i64) -> bool),
     Text(text::Relation),
-    Built { kept: Mutex<HashMap<Vec<u8>, Option<Arc<dyn Operator>>>> },
+    Built(Kept),
 }
+
+/// Operators by argument; `None` for one that cannot be built.
+type Kept = Mutex<HashMap<Vec<u8>, Option<Arc<dyn Operator>>>>;
 
 impl Dynamic {
     /// `None` when the argument has no macro or the operator takes none in it.
@@ -36,7 +39,7 @@ impl Dynamic {
         let test = match (number::comparison(name), text::relation(name)) {
             (Some(holds), _) => Test::Number(holds),
             (_, Some(relation)) => Test::Text(relation),
-            _ if matches!(name, "rx" | "rx_global" | "ip_match") => Test::Built { kept: Mutex::default() },
+            _ if matches!(name, "rx" | "rx_global" | "ip_match") => Test::Built(Kept::default()),
             _ => return None,
         };
         Some(match Template::parse(written) {
@@ -58,20 +61,16 @@ impl Dynamic {
                 holds(&number::read(value), &number::read(argument)).then(|| Hit::at(0..value.len()))
             }
             Test::Text(relation) => relation.evaluate(argument, value),
-            Test::Built { kept } => self.built(kept, argument)?.evaluate(value),
+            Test::Built(kept) => self.built(kept, argument)?.evaluate(value),
         }
     }
 
-    fn built(
-        &self,
-        kept: &Mutex<HashMap<Vec<u8>, Option<Arc<dyn Operator>>>>,
-        argument: &[u8],
-    ) -> Option<Arc<dyn Operator>> {
+    fn built(&self, kept: &Kept, argument: &[u8]) -> Option<Arc<dyn Operator>> {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.get(argument) {
             return known.clone();
         }
-        if kept.len() >= KEPT {
+        if kept.len() >= MOST {
             kept.clear();
         }
         let text = Value::String(String::from_utf8_lossy(argument).into_owned());

@@ -53,6 +53,29 @@ pub(super) fn need(pattern: &str) -> Need {
     }
 }
 
+/// About how many states the automaton of an expression has: its bytes and classes, with counted
+/// repetitions spelled out.
+pub(super) fn states(pattern: &str) -> usize {
+    fn size(hir: &Hir) -> usize {
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => 1,
+            HirKind::Literal(literal) => literal.0.len(),
+            HirKind::Class(_) => 1,
+            HirKind::Repetition(repetition) => {
+                let times = repetition.max.unwrap_or(repetition.min + 1).max(1) as usize;
+                size(&repetition.sub).saturating_mul(times) + 1
+            }
+            HirKind::Capture(capture) => size(&capture.sub),
+            HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+                parts.iter().map(size).fold(1, usize::saturating_add)
+            }
+        }
+    }
+    let parsed =
+        ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build().parse(pattern);
+    parsed.map_or(1, |hir| size(&hir))
+}
+
 /// What is known of a subexpression.
 #[derive(Clone, Debug, Default)]
 struct Facts {

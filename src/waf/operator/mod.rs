@@ -46,6 +46,11 @@ pub trait Operator: Send + Sync + Debug {
 
     /// The operator as a person reads it: `rx \bunion\b`.
     fn describe(&self) -> String;
+
+    /// Steps per byte of a value at worst. Every operator is linear; this is its factor.
+    fn steps_per_byte(&self) -> usize {
+        1
+    }
 }
 
 /// Where and how an operator hit.

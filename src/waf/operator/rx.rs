@@ -121,6 +121,11 @@ impl Operator for Rx {
     fn describe(&self) -> String {
         format!("rx {}", self.regex.as_str())
     }
+
+    /// The states of its automaton: all of them can be alive at one byte.
+    fn steps_per_byte(&self) -> usize {
+        literals::states(self.regex.as_str())
+    }
 }
 
 #[cfg(test)]

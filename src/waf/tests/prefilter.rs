@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::report::Report;
+use super::super::trace::Traced;
 use super::super::{Engine, Mode, Settings, Source, Sources};
 use super::{body, facts, head};
 use crate::waf::input::{Field, RequestHead};
@@ -174,7 +175,17 @@ fn run(engine: &Arc<Engine>, exchange: &Exchange) -> (Vec<u32>, Report) {
     transaction.request_headers(&head);
     transaction.request_body(&body(form.as_bytes()));
     let outcome = transaction.finish_with_matches();
+    // A trace looks at everything plainly, and must not change what comes of it.
+    assert_eq!(traced(engine, &head, form.as_bytes()).report, outcome.report);
     (outcome.matched, outcome.report)
+}
+
+fn traced(engine: &Arc<Engine>, head: &RequestHead, form: &[u8]) -> Traced {
+    let mut transaction = engine.begin(&facts());
+    transaction.trace();
+    transaction.request_headers(head);
+    transaction.request_body(&body(form));
+    transaction.finish_traced()
 }
 
 fn engines(conditions: &[Value]) -> [Arc<Engine>; 2] {

@@ -1,8 +1,11 @@
-//! `portward rules`: check, test, list rule sets, import them from SecLang and print their schema.
-//! Plain functions over sources and a writer; main decides what they are and what an outcome's exit
-//! code is.
+//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their schema.
+//! Plain functions over sources and a writer; main decides what they are and what an outcome's
+//! exit code is.
 
+mod cost;
+mod explain;
 pub mod import;
+mod list;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,7 +17,7 @@ use serde::Serialize;
 use crate::config::core_rules;
 use crate::waf::example::Exchange;
 use crate::waf::lang::{self, ast};
-use crate::waf::{Engine, LoadError, Mode, RuleInfo, Settings, Sources};
+use crate::waf::{Engine, LoadError, Mode, Settings, Sources};
 
 /// The arguments of `portward rules`.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,8 +32,12 @@ pub enum RulesCommand {
     Check(SetArgs),
     /// Run every rule's examples through the engine
     Test(TestArgs),
-    /// List the rules
-    List(SetArgs),
+    /// List the rules, or those that filters leave
+    List(list::ListArgs),
+    /// One rule in words, and its JSON
+    Explain(explain::ExplainArgs),
+    /// What each rule costs: its prefilter, its worst case, its share over a sample
+    Cost(cost::CostArgs),
     /// Turn SecLang rules (ModSecurity, OWASP CRS) into rule files
     Import(import::ImportArgs),
     /// Print the JSON Schema of rule files
@@ -75,7 +82,9 @@ pub fn run(args: &RulesArgs, out: &mut dyn Write) -> io::Result<Finding> {
     match &args.command {
         RulesCommand::Check(sets) => check(&load(sets)?, sets.json, out),
         RulesCommand::Test(test) => self::test(&load(&test.sets)?, &test.ids, test.sets.json, out),
-        RulesCommand::List(sets) => list(&load(sets)?, sets.json, out),
+        RulesCommand::List(args) => list::list(&load(&args.sets)?, args, out),
+        RulesCommand::Explain(args) => explain::explain(&load(&args.sets)?, args, out),
+        RulesCommand::Cost(args) => cost::cost(&load(&args.sets)?, args, out),
         RulesCommand::Import(args) => import::run(args, out),
         RulesCommand::Schema => {
             out.write_all(lang::schema::schema().as_bytes())?;
@@ -130,33 +139,6 @@ fn broken(errors: &[LoadError], json: bool, out: &mut dyn Write) -> io::Result<F
         }
     }
     Ok(Finding::Broken)
-}
-
-fn list(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<Finding> {
-    let engine = match Engine::compile(sources, &Settings::default()) {
-        Ok(engine) => engine,
-        Err(errors) => return broken(&errors, json, out),
-    };
-    if json {
-        let rules: Vec<&RuleInfo> = engine.rules().collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&rules)?)?;
-        return Ok(Finding::Fine);
-    }
-    for rule in engine.rules() {
-        let phase = serde_json::to_value(rule.phase)?;
-        writeln!(
-            out,
-            "{:>6}  PL{}{}  {:<16}  {:<9}  {:<20}  {}",
-            rule.id,
-            rule.paranoia_level,
-            if rule.active { " " } else { "-" },
-            phase.as_str().unwrap_or_default(),
-            rule.severity.unwrap_or("-"),
-            rule.set,
-            rule.message,
-        )?;
-    }
-    Ok(Finding::Fine)
 }
 
 /// What `rules test` found.
@@ -318,8 +300,60 @@ mod tests {
 
     #[test]
     fn a_list_names_each_rule_and_whether_it_is_active() {
-        let (finding, text) = text(|out| list(&sources(SET), false, out));
+        let all = list::ListArgs::default();
+        let (finding, text) = text(|out| list::list(&sources(SET), &all, out));
         assert_eq!(finding, Finding::Fine);
         assert!(text.starts_with("900001  PL3-  request_headers   critical "), "{text}");
+    }
+
+    #[test]
+    fn a_list_is_narrowed_by_all_its_filters() {
+        let count = |args: list::ListArgs| {
+            let (_, text) = text(|out| list::list(&sources(SET), &args, out));
+            text.lines().count()
+        };
+        let word = |word: &str| Some(word.to_owned());
+        let none = list::ListArgs::default;
+        assert_eq!(count(list::ListArgs { level: Some(3), phase: word("request_headers"), ..none() }), 1);
+        assert_eq!(count(list::ListArgs { severity: word("critical"), matching: word("M"), ..none() }), 1);
+        assert_eq!(count(list::ListArgs { set: word("n"), matching: word("9000"), ..none() }), 1);
+        for args in [
+            list::ListArgs { level: Some(1), ..none() },
+            list::ListArgs { phase: word("logging"), ..none() },
+            list::ListArgs { tag: word("t"), ..none() },
+            list::ListArgs { active: true, ..none() },
+            list::ListArgs { set: word("n"), severity: word("error"), ..none() },
+        ] {
+            assert_eq!(count(args), 0);
+        }
+    }
+
+    #[test]
+    fn a_rule_is_explained_in_words_and_in_its_own_json() {
+        let args = |id| explain::ExplainArgs { id, sets: SetArgs::default() };
+        let (finding, said) = text(|out| explain::explain(&sources(SET), &args(900_001), out));
+        assert_eq!(finding, Finding::Fine);
+        assert!(said.contains("a value of args matches `contains \"evil\"`"), "{said}");
+        assert!(said.contains("{\"id\": 900001, \"phase\""), "{said}");
+        let (finding, said) = text(|out| explain::explain(&sources(SET), &args(1), out));
+        assert_eq!(finding, Finding::Failed);
+        assert!(said.contains("no loaded rule has the id 1"), "{said}");
+    }
+
+    #[test]
+    fn each_condition_has_its_prefilter_and_its_share() {
+        let sets = SetArgs { no_core_rules: true, json: true, ..SetArgs::default() };
+        let args = cost::CostArgs { sets, sample: None, id: None };
+        let (finding, said) = text(|out| cost::cost(&sources(SET), &args, out));
+        assert_eq!(finding, Finding::Fine);
+        let answer: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let only = &answer["conditions"][0];
+        assert_eq!(
+            (only["rule"].as_u64(), only["prefilter"]["kind"].as_str()),
+            (Some(900_001), Some("literals"))
+        );
+        // Of its own two harmless examples one has the text; the core rules' may have it, too.
+        assert!(only["values"].as_u64() >= Some(1), "{only}");
+        assert_eq!(only["share"].as_f64(), Some(1.0));
     }
 }
