@@ -8,5 +8,6 @@
 mod binary;
 mod crs;
 mod import;
+mod patterns;
 mod support;
 mod vectors;
