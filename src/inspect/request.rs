@@ -22,7 +22,7 @@ use crate::waf::input::{Body, Extent, Field, RequestHead};
 pub struct Aim<'a> {
     pub scheme: Scheme,
     pub authority: &'a Authority,
-    /// Path and query as the origin will receive them.
+    /// Path and query as the origin will receive them, with the fragment that it will not receive.
     pub path: &'a str,
 }
 
