@@ -71,8 +71,9 @@ async fn held(
     fail: &FailModes,
 ) -> Result<(Streamed, Seen), Stop> {
     let coding = coding(headers, limits, limits.request_window, fail)?;
-    let patience =
-        if is_structured(headers) { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
+    let chosen = case.step(|transaction| transaction.takes_request_body_apart())?;
+    let whole = chosen || is_structured(headers);
+    let patience = if whole { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
     let mut source = Timed::new(body, limits.body_idle);
     if patience == Patience::UntilWhole || headers.contains_key(CONTENT_LENGTH) {
         // What has a size is sent at once; half of a conversation may rest as long as `body_idle`.
