@@ -22,7 +22,7 @@ use crate::waf::input::{Body, Extent, Field, RequestHead};
 pub struct Aim<'a> {
     pub scheme: Scheme,
     pub authority: &'a Authority,
-    /// Path and query as the origin will receive them.
+    /// Path and query as the origin will receive them, with the fragment that it will not receive.
     pub path: &'a str,
 }
 
@@ -93,8 +93,9 @@ fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &Hea
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(aim.authority.host.to_string()),
     };
-    let missing = !headers.contains_key(http::header::HOST);
-    let field = missing.then(|| aim.authority.host_field(aim.scheme.default_port()));
+    // HTTP/2 has it as `:authority` (RFC 9113 section 8.3.1). Where HTTP/1 leaves it out it is not there.
+    let elsewhere = version == Version::HTTP_2 && !headers.contains_key(http::header::HOST);
+    let field = elsewhere.then(|| aim.authority.host_field(aim.scheme.default_port()));
     let mut list = fields(headers);
     if let Some(field) = &field {
         list.push(Field { name: b"host", value: field.as_bytes() });
