@@ -32,6 +32,7 @@ pub mod template;
 mod tests;
 pub mod transaction;
 pub mod transformation;
+mod tx;
 pub mod variable;
 
 pub use engine::{Engine, Mode, RuleInfo, Settings, Source, Sources};
