@@ -10,6 +10,7 @@ mod response;
 mod window;
 
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use request::{Aim, request};
 pub use response::response;
@@ -95,7 +96,11 @@ impl Case {
     }
 
     fn decide(&self, run: impl FnOnce(&mut Transaction) -> Decision) -> Result<(), Stop> {
-        match self.step(run)? {
+        let timed = |transaction: &mut Transaction| {
+            transaction.at(unix_ms());
+            run(transaction)
+        };
+        match self.step(timed)? {
             Decision::Continue => Ok(()),
             Decision::Interrupt(why) => Err(Stop::Rule(Box::new(why))),
         }
@@ -107,9 +112,15 @@ impl Case {
 
     /// Ends the transaction with its logging phase; later calls find nothing.
     pub fn finish(&self) -> Option<Report> {
-        let transaction = self.0.as_ref()?.lock().ok()?.take()?;
+        let mut transaction = self.0.as_ref()?.lock().ok()?.take()?;
+        transaction.at(unix_ms());
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| transaction.finish())).ok()
     }
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 type Fields<'a> = smallvec::SmallVec<[Field<'a>; 32]>;

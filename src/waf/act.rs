@@ -12,6 +12,7 @@ use super::report::{Disruption, Interruption, PhaseName};
 use super::rule::{Action, Change, Rule, Variable};
 use super::scratch::{Opened, Scratch};
 use super::template::Template;
+use super::trace::Event;
 use super::transaction::{Allowed, HeaderEdit, State};
 
 /// How the phase goes on.
@@ -39,6 +40,10 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
         state.highest_severity = Some(severity);
     }
     let points = if rule.shadow { 0 } else { score(rule) };
+    if state.trace.is_some() {
+        let event = matched(rule, scratch, state);
+        state.note(|| event);
+    }
     if rule.log {
         report(program, rule, points, scratch, state);
     }
@@ -86,7 +91,7 @@ fn decide(
     let active = !rule.shadow;
     Some(match action {
         Action::Score(_) => Effect::GoOn,
-        Action::Go(target) => Effect::Go(*target),
+        Action::Go { to, .. } => Effect::Go(*to),
         Action::RateLimit { .. }
         | Action::StripRequestHeader(_)
         | Action::StripResponseHeader(_)
@@ -107,6 +112,7 @@ fn decide(
             Effect::GoOn
         }
         Action::Allow(scope) => {
+            state.note(|| Event::Allowed { rule: rule.id, scope: *scope });
             state.allowed = match scope {
                 AllowScope::Exchange => Allowed::Exchange,
                 AllowScope::Request if rule.phase <= PhaseName::RequestBody => Allowed::Request,
@@ -150,20 +156,42 @@ fn quiet(program: &Program, rule: &Rule, action: &Action, scratch: &mut Scratch,
         Action::InitCollection { kind, key } => {
             let key = expand::template(key, rule, scratch, state, None);
             if scratch.opened[*kind as usize].is_none() && !key.is_empty() {
+                state.note(|| Event::Opened { collection: *kind, key: key.clone() });
                 let variables = program.persistent.open(*kind, &key, state.unix_ms);
                 scratch.opened[*kind as usize] = Some(Opened { key, variables });
             }
         }
-        Action::Exclude { rules, targets } if active => exclusion::take_out(&rules.words, targets, scratch),
-        Action::Engine(mode) if active => match mode {
-            EngineMode::Block => (state.mode, state.off) = (Mode::Block, false),
-            EngineMode::Detect => (state.mode, state.off) = (Mode::Detect, false),
-            EngineMode::Off => state.off = true,
-        },
-        Action::BodyProcessor(processor) => state.processor = Some(*processor),
+        Action::Exclude { rules, targets } if active => {
+            state.note(|| Event::Excluded {
+                rules: (0..program.rules.len())
+                    .filter(|at| rules.contains(*at))
+                    .map(|at| program.rules[at].id)
+                    .collect(),
+                variables: targets.iter().map(|target| target.text.clone()).collect(),
+            });
+            exclusion::take_out(&rules.words, targets, scratch);
+        }
+        Action::Engine(mode) if active => {
+            state.note(|| Event::Engine(*mode));
+            match mode {
+                EngineMode::Block => (state.mode, state.off) = (Mode::Block, false),
+                EngineMode::Detect => (state.mode, state.off) = (Mode::Detect, false),
+                EngineMode::Off => state.off = true,
+            }
+        }
+        Action::BodyProcessor(processor) => {
+            state.note(|| Event::BodyProcessor(*processor));
+            state.processor = Some(*processor);
+        }
         Action::ForceRequestBodyVariable => state.force_body = true,
-        Action::RequestBodyAccess(access) if active => state.request_body_access = *access,
-        Action::ResponseBodyAccess(access) if active => state.response_body_access = *access,
+        Action::RequestBodyAccess(access) if active => {
+            state.note(|| Event::RequestBodyAccess(*access));
+            state.request_body_access = *access;
+        }
+        Action::ResponseBodyAccess(access) if active => {
+            state.note(|| Event::ResponseBodyAccess(*access));
+            state.response_body_access = *access;
+        }
         _ => {}
     }
 }
@@ -204,7 +232,7 @@ fn set_tx(
     variable: &Variable,
     change: &Change,
     scratch: &mut Scratch,
-    state: &State,
+    state: &mut State,
 ) {
     let name = match variable.number {
         Some(_) => Vec::new(),
@@ -223,6 +251,9 @@ fn set_tx(
         write_number(&mut text, sum);
     }
     let value = (!matches!(change, Change::Delete)).then_some(&text[..]);
+    let spelled =
+        || variable.name.plain().map_or(name.clone(), |name| name.to_ascii_lowercase().into_bytes());
+    state.note(|| Event::Set { name: [b"tx:", &spelled()[..]].concat(), value: value.map(<[u8]>::to_vec) });
     match (variable.number, value) {
         (Some(number), Some(value)) => scratch.tx.set(number, value),
         (Some(number), None) => scratch.tx.remove(number),
@@ -244,7 +275,7 @@ fn set_persistent(
     (kind, name): (Persistent, &Template),
     change: &Change,
     scratch: &mut Scratch,
-    state: &State,
+    state: &mut State,
 ) {
     if scratch.opened[kind as usize].is_none() {
         return;
@@ -267,6 +298,7 @@ fn set_persistent(
             value
         }
     };
+    state.note(|| Event::Set { name: [kind.name().as_bytes(), b":", &name].concat(), value: value.clone() });
     match value {
         Some(value) => opened.variables.insert(name, value),
         None => opened.variables.remove(&name),
@@ -275,6 +307,18 @@ fn set_persistent(
 
 fn score(rule: &Rule) -> i64 {
     rule.then.iter().map(|action| if let Action::Score(points) = action { *points } else { 0 }).sum()
+}
+
+/// The match as a trace tells it.
+fn matched(rule: &Rule, scratch: &Scratch, state: &State) -> Event {
+    let text = |template: &Template| expand::template(template, rule, scratch, state, None);
+    Event::Matched {
+        rule: rule.id,
+        message: text(&rule.message),
+        data: rule.log_data.as_ref().map(text).unwrap_or_default(),
+        tags: rule.tags.clone(),
+        logged: rule.log,
+    }
 }
 
 fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, state: &mut State) {
@@ -293,6 +337,8 @@ fn report(program: &Program, rule: &Rule, points: i64, scratch: &mut Scratch, st
 }
 
 fn disrupt(rule: &Rule, action: Disruption, scratch: &Scratch, state: &mut State) -> Effect {
+    let carried_out = state.mode == Mode::Block;
+    state.note(|| Event::Disrupted { rule: rule.id, action: action.clone(), carried_out });
     if state.interruption.is_none() {
         let reason = expand::template(&rule.message, rule, scratch, state, None);
         state.interruption = Some(Interruption {

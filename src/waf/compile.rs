@@ -63,17 +63,19 @@ pub(crate) fn compile<'a>(
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
     let prefilters = prefilters(&leaves, &interests, &pipelines, plain, problems)?;
     let mut mentioned = [false; Collection::COUNT];
-    for collection in leaves.iter().flat_map(|leaf| &leaf.targets).flat_map(Target::collections) {
-        mentioned[*collection as usize] = true;
+    let in_texts = rules.iter().flat_map(Rule::templates).chain(leaves.iter().flat_map(Leaf::templates));
+    let targets = leaves.iter().flat_map(|leaf| &leaf.targets).chain(in_texts.flat_map(Template::targets));
+    let mut looks_at_body = [false; 2];
+    for target in targets {
+        target.collections().iter().for_each(|collection| mentioned[*collection as usize] = true);
+        let [request, response] = target.looks_at_body();
+        looks_at_body = [looks_at_body[0] || request, looks_at_body[1] || response];
     }
-    let looks_at = |wanted: fn(Collection) -> bool| {
-        collections().any(|collection| wanted(collection) && mentioned[collection as usize])
-    };
     let program = Program {
         phases,
         mentioned,
-        looks_at_request_body: looks_at(Collection::is_request_body),
-        looks_at_response_body: looks_at(|collection| collection == Collection::ResponseBody),
+        looks_at_request_body: looks_at_body[0],
+        looks_at_response_body: looks_at_body[1],
         pipelines,
         interests,
         prefilters,
@@ -88,6 +90,7 @@ pub(crate) fn compile<'a>(
         request_body_access: setup.request_body_access.unwrap_or(true),
         response_body_access: setup.response_body_access.unwrap_or(true),
         response_body_types: setup.response_body_types,
+        request_bodies: setup.request_bodies.unwrap_or_default(),
         arguments_limit: setup.arguments_limit.map(|limit| limit as usize),
         persistent: Arc::new(super::persistent::Memory::default()),
         paranoia_level,
@@ -432,7 +435,8 @@ impl Builder<'_> {
                 }
                 _ => None,
             };
-            self.rules[rule].then.push(Action::Go(target.unwrap_or(end)));
+            let marker = matches!(action, ast::Action::SkipAfter(_));
+            self.rules[rule].then.push(Action::Go { to: target.unwrap_or(end), marker });
         }
     }
 

@@ -107,7 +107,7 @@ pub(crate) struct Program {
     pub paranoia_level: u8,
     pub inbound_threshold: i64,
     pub outbound_threshold: i64,
-    /// By collection: some leaf looks at it or counts its values.
+    /// By collection: some leaf looks at it or counts its values, or some text has it as a macro.
     pub mentioned: [bool; Collection::COUNT],
     pub looks_at_request_body: bool,
     pub looks_at_response_body: bool,
@@ -115,6 +115,7 @@ pub(crate) struct Program {
     pub response_body_access: bool,
     /// In lower case; none for all that is text.
     pub response_body_types: Option<Vec<String>>,
+    pub request_bodies: lang::ast::RequestBodies,
     /// None for the default.
     pub arguments_limit: Option<usize>,
     pub persistent: Arc<dyn persistent::Store>,

@@ -6,9 +6,11 @@ use super::expand;
 use super::operator::Hit;
 use super::rule::{Condition, Leaf};
 use super::scratch::{Matched, Scratch};
+use super::trace::{self, Event};
 use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
+use super::variable::fact;
 use super::variable::store::{self, Span};
 use super::variable::target::{Role, Selector, Target};
 use super::{bits, interest, tx};
@@ -54,7 +56,12 @@ impl Evaluation<'_> {
         let program = self.program;
         let leaf = &program.leaves[index];
         let before = self.scratch.matched.len();
-        if leaf.late {
+        let traced = self.state.trace.is_some();
+        if traced {
+            self.tell_comparison(index);
+        }
+        // A traced exchange was not scanned.
+        if leaf.late || traced {
             self.late(index);
         } else {
             self.candidates(index);
@@ -62,7 +69,23 @@ impl Evaluation<'_> {
         if leaf.live {
             self.live(index);
         }
-        self.scratch.matched.len() > before
+        let matched = self.scratch.matched.len() > before;
+        if traced {
+            let rule = program.rules[leaf.rule].id;
+            self.state.note(|| Event::Compared { rule, matched });
+        }
+        matched
+    }
+
+    fn tell_comparison(&mut self, index: usize) {
+        let leaf = &self.program.leaves[index];
+        let rule = &self.program.rules[leaf.rule];
+        let first = index.checked_sub(1).is_none_or(|before| self.program.leaves[before].rule != leaf.rule);
+        let argument = leaf
+            .dynamic
+            .as_ref()
+            .map(|dynamic| expand::template(&dynamic.template, rule, self.scratch, self.state, None));
+        self.state.note(|| Event::comparison(rule.id, leaf, first, argument));
     }
 
     /// The values that passed the prefilter.
@@ -130,7 +153,14 @@ impl Evaluation<'_> {
     /// Asks the operator about one transformed value.
     fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
         let leaf = &self.program.leaves[index];
-        if let Some(hit) = self.ask(leaf, self.scratch.store.get(span)) {
+        let hit = self.ask(leaf, self.scratch.store.get(span));
+        if self.state.trace.is_some() {
+            let Named { name, .. } = named(self);
+            let store = &self.scratch.store;
+            let (name, value) = (store.get(name).to_vec(), trace::value(store.get(span)));
+            self.state.note(|| Event::Asked { name, value, matched: hit.is_some() });
+        }
+        if let Some(hit) = hit {
             self.found(index, span, hit, named);
         }
     }
@@ -142,11 +172,16 @@ impl Evaluation<'_> {
         let hit = span.part(&hit);
         if leaf.capture && !leaf.negate {
             let Scratch { tx, store, .. } = &mut *self.scratch;
-            tx.set(0, note.as_ref().map_or(store.get(hit), |note| note.as_bytes()));
-            for group in 1..tx::CAPTURES {
+            let whole = note.as_ref().map_or(store.get(hit), |note| note.as_bytes());
+            let groups = captures.iter().map(|group| store.get(span.part(group)));
+            let mut texts = std::iter::once(whole).chain(groups);
+            for group in 0..tx::CAPTURES {
                 // Groups of an older match must not be taken for this one's.
-                match captures.get(group - 1) {
-                    Some(range) => tx.set(group as u32, store.get(span.part(range))),
+                match texts.next() {
+                    Some(text) => {
+                        tx.set(group as u32, text);
+                        self.state.note(|| Event::Captured { group, text: text.to_vec() });
+                    }
                     None => tx.remove(group as u32),
                 }
             }
@@ -179,6 +214,7 @@ impl Evaluation<'_> {
                 self.test(index, span, &named);
             }
             self.scratch.temporary[0] = out;
+            self.tell_transformed(transformation, span);
         }
     }
 
@@ -186,6 +222,7 @@ impl Evaluation<'_> {
     fn live(&mut self, index: usize) {
         let program = self.program;
         let leaf = &program.leaves[index];
+        let in_place = leaf.steps.is_empty() && self.state.trace.is_none();
         for target in &leaf.targets {
             match target.role {
                 Role::Exclude => {}
@@ -196,7 +233,7 @@ impl Evaluation<'_> {
                     let name = |evaluation: &mut Evaluation| {
                         evaluation.scratch.store.keep_text(format_args!("&{}", target.text))
                     };
-                    if leaf.steps.is_empty() {
+                    if in_place {
                         let mut room = [0; store::DIGITS];
                         self.try_in_place(index, store::digits(count as u64, &mut room), name);
                     } else {
@@ -205,8 +242,7 @@ impl Evaluation<'_> {
                     }
                 }
                 Role::Include => {
-                    if leaf.steps.is_empty()
-                        && let (Some(number), Selector::Key(key)) = (target.number, &target.selector)
+                    if in_place && let (Some(number), Selector::Key(key)) = (target.number, &target.selector)
                     {
                         self.tx(index, number, key);
                         continue;
@@ -287,8 +323,15 @@ impl Evaluation<'_> {
                 span = self.scratch.store.keep(&out);
             }
             self.scratch.temporary[0] = out;
+            self.tell_transformed(transformation, span);
         }
         span
+    }
+
+    fn tell_transformed(&mut self, transformation: &Transformation, span: Span) {
+        let Scratch { store, .. } = &*self.scratch;
+        self.state
+            .note(|| Event::Transformed { name: transformation.name, result: trace::value(store.get(span)) });
     }
 
     /// Names and values of a live target, less what is taken out.
@@ -327,6 +370,12 @@ impl Evaluation<'_> {
                 let value = expand::severity(self.state);
                 let store = &mut self.scratch.store;
                 vec![(store.keep(b"highest_severity"), store.keep(&value))]
+            }
+            Live::Fact(fact) => {
+                let Some(value) = fact::value(fact, self.scratch, self.state) else { return Vec::new() };
+                let value = value.into_owned();
+                let store = &mut self.scratch.store;
+                vec![(store.keep(target.variable.name.as_bytes()), store.keep(&value))]
             }
         }
     }

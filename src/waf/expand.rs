@@ -7,6 +7,7 @@ use super::scratch::{Matched, Scratch};
 use super::template::Template;
 use super::transaction::State;
 use super::variable::Live;
+use super::variable::fact;
 use super::variable::target::Target;
 
 /// No value that rules set needs more.
@@ -88,6 +89,7 @@ fn value<'a>(
             .find(|(key, _)| target.takes(key.as_bytes()))
             .map(|(_, value)| Cow::Owned(value)),
         Some(Live::HighestSeverity) => Some(Cow::Owned(severity(state))),
+        Some(Live::Fact(fact)) => fact::value(fact, scratch, state),
         None => {
             let mut values = target.collections().iter().flat_map(|collection| store.of(*collection));
             values

@@ -30,6 +30,7 @@ mod scratch;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 pub mod transaction;
 pub mod transformation;
 mod tx;

@@ -31,6 +31,14 @@ pub(crate) struct Rule {
     pub log: bool,
 }
 
+impl Rule {
+    /// All its texts that may hold macros, but for those of its conditions.
+    pub fn templates(&self) -> Vec<&Template> {
+        let texts = std::iter::once(&self.message).chain(&self.log_data);
+        texts.chain(self.then.iter().flat_map(Action::templates)).collect()
+    }
+}
+
 /// Leaves by their number in the program.
 #[derive(Debug)]
 pub(crate) enum Condition {
@@ -70,6 +78,12 @@ impl Leaf {
     /// True when evaluating it leaves something behind even if its rule does not match.
     pub fn has_effects(&self) -> bool {
         self.capture || !self.on_match.is_empty()
+    }
+
+    /// All its texts that may hold macros.
+    pub fn templates(&self) -> Vec<&Template> {
+        let argument = self.dynamic.iter().map(|dynamic| &dynamic.template);
+        argument.chain(self.on_match.iter().flat_map(Action::templates)).collect()
     }
 }
 
@@ -116,8 +130,29 @@ pub(crate) enum Action {
     ForceRequestBodyVariable,
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
-    /// The phase goes on with the rule of this index.
-    Go(usize),
+    /// The phase goes on with the rule of this index, which stands behind a marker or a number of
+    /// rules further.
+    Go {
+        to: usize,
+        marker: bool,
+    },
+}
+
+impl Action {
+    fn templates(&self) -> Vec<&Template> {
+        match self {
+            Action::Redirect { location, .. } => vec![location],
+            Action::Set { variable, change } => match change {
+                Change::Assign(text) | Change::Add(text) | Change::Subtract(text) => {
+                    vec![&variable.name, text]
+                }
+                Change::Delete => vec![&variable.name],
+            },
+            Action::Expire { variable, seconds } => vec![&variable.name, seconds],
+            Action::InitCollection { key, .. } | Action::RateLimit { key, .. } => vec![key],
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Action {
@@ -145,7 +180,7 @@ impl Action {
             | Action::ForceRequestBodyVariable
             | Action::RequestBodyAccess(_)
             | Action::ResponseBodyAccess(_)
-            | Action::Go(_) => Vec::new(),
+            | Action::Go { .. } => Vec::new(),
         }
     }
 }

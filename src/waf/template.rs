@@ -84,6 +84,14 @@ impl Template {
         parts.collect()
     }
 
+    /// What its macros name.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Macro(target) => Some(&**target),
+        })
+    }
+
     pub fn is_plain(&self) -> bool {
         self.plain().is_some()
     }
@@ -131,9 +139,8 @@ mod tests {
         let template =
             Template::parse("a%{tx.X}b%{MATCHED_VAR}%{ 100% %{request_headers.Host").expect("known");
         let mut text = Vec::new();
-        template.expand(&mut text, |target, out| {
-            out.extend_from_slice(format!("<{}>", target.text).as_bytes())
-        });
+        template
+            .expand(&mut text, |target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
         assert_eq!(text, b"a<tx.X>b<MATCHED_VAR>%{ 100% %{request_headers.Host");
         assert!(Template::parse("100%").expect("plain").is_plain());
         for bad in ["%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {

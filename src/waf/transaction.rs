@@ -8,12 +8,14 @@ use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
 use super::exclusion;
-use super::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
-use super::lang::ast::{BodyProcessor, Severity};
+use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
+use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
+use super::rule::Action;
 use super::scratch::{self, Candidate, Scratch};
+use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
-use super::variable::collect::{self, Notes};
+use super::variable::collect::{self, Notes, Reading};
 use super::variable::store::Store;
 use super::{bits, body, scan};
 
@@ -38,8 +40,11 @@ pub enum HeaderEdit {
 /// What has come of the exchange so far.
 #[derive(Debug)]
 pub(super) struct State {
-    notes: Notes,
+    pub notes: Notes,
+    pub began_unix_ms: u64,
+    /// Now, as far as the caller told.
     pub unix_ms: u64,
+    request_bodies: RequestBodies,
     pub mode: Mode,
     /// A rule switched the engine off: nothing is looked at any more.
     pub off: bool,
@@ -59,6 +64,8 @@ pub(super) struct State {
     pub allowed: Allowed,
     pub edits: Vec<HeaderEdit>,
     pub matches_dropped: u32,
+    /// None while nobody looks on.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// What a rule let pass.
@@ -76,7 +83,9 @@ impl State {
     fn new(program: &Program, unix_ms: u64) -> State {
         State {
             notes: Notes::default(),
+            began_unix_ms: unix_ms,
             unix_ms,
+            request_bodies: program.request_bodies,
             mode: program.mode,
             off: false,
             request_body_access: program.request_body_access,
@@ -92,7 +101,30 @@ impl State {
             allowed: Allowed::Nothing,
             edits: Vec::new(),
             matches_dropped: 0,
+            trace: None,
         }
+    }
+
+    /// Tells the trace, if there is one.
+    pub fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(event());
+        }
+    }
+
+    /// How the request body will be read, as far as rules have decided.
+    pub fn processor(&self, store: &Store) -> Option<body::Processor> {
+        self.notes.processor(store, self.request_bodies, self.reading().processor)
+    }
+
+    fn reading(&self) -> Reading {
+        let processor = self.processor.map(|processor| match processor {
+            BodyProcessor::Urlencoded => body::Processor::Urlencoded,
+            BodyProcessor::Multipart => body::Processor::Multipart,
+            BodyProcessor::Json => body::Processor::Json,
+            BodyProcessor::Xml => body::Processor::Xml,
+        });
+        Reading { processor, forced: self.force_body }
     }
 }
 
@@ -107,9 +139,22 @@ impl Transaction {
         Transaction { engine, scratch: Some(scratch), state }
     }
 
+    /// Tells the time before a phase, for durations and for what expires.
+    pub fn at(&mut self, unix_ms: u64) {
+        self.state.unix_ms = unix_ms;
+    }
+
+    /// From here on everything is noted, and [`Transaction::finish_traced`] tells it.
+    pub fn trace(&mut self) {
+        self.state.trace = Some(Box::default());
+        if let Some(scratch) = &mut self.scratch {
+            scratch.awake.fill(u64::MAX);
+        }
+    }
+
     pub fn request_headers(&mut self, head: &RequestHead) -> Decision {
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
-        collect::request_head(&mut scratch.store, head, &mut state.notes);
+        collect::request_head(&mut scratch.store, head, &engine.program, &mut state.notes);
         if !engine.program.exclusions.is_empty() {
             let path = scratch.store.first(Collection::RequestFilename).unwrap_or_default().to_vec();
             let place = exclusion::Place { host: head.host, path: &path, unix_ms: state.unix_ms };
@@ -125,10 +170,10 @@ impl Transaction {
         self.is_watching()
             && self.state.request_body_access
             && self.engine.program.looks_at_request_body
-            && self
-                .scratch
-                .as_ref()
-                .is_some_and(|scratch| self.state.notes.opaque_length(&scratch.store).is_none())
+            && self.scratch.as_ref().is_some_and(|scratch| {
+                let (program, reading) = (&self.engine.program, self.state.reading());
+                self.state.notes.opaque_length(&scratch.store, program, reading).is_none()
+            })
     }
 
     /// Called with an empty body when there is none.
@@ -137,8 +182,11 @@ impl Transaction {
             return self.decision();
         }
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
-        let keep_raw = engine.program.mentions(Collection::RequestBody);
-        collect::request_body(&mut scratch.store, body, keep_raw, &mut state.notes);
+        // Without access there is no body, whatever the caller has.
+        let none = Body { bytes: b"", extent: Extent::Whole, coding_error: None };
+        let body = if state.request_body_access { body } else { &none };
+        let reading = state.reading();
+        collect::request_body(&mut scratch.store, body, &engine.program, reading, &mut state.notes);
         self.run(PhaseName::RequestBody)
     }
 
@@ -171,8 +219,12 @@ impl Transaction {
         if !self.is_watching() {
             return self.decision();
         }
-        let Transaction { engine, scratch: Some(scratch), .. } = self else { return Decision::Continue };
-        if !body.bytes.is_empty() && engine.program.mentions(Collection::ResponseBody) {
+        let wanted = self.wants_response_body();
+        let Some(scratch) = &mut self.scratch else { return Decision::Continue };
+        if wanted {
+            self.state.notes.outbound_cut = body.extent == Extent::Partial;
+        }
+        if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
         }
         self.run(PhaseName::ResponseBody)
@@ -188,10 +240,25 @@ impl Transaction {
         self.finish_with_matches().report
     }
 
+    /// [`Transaction::finish`], with all that happened since [`Transaction::trace`].
+    pub fn finish_traced(mut self) -> Traced {
+        self.log();
+        let trace = self.state.trace.take().map(|trace| *trace).unwrap_or_default();
+        Traced { report: self.outcome().report, trace }
+    }
+
     /// [`Transaction::finish`], with all rules that matched, also those that do not log.
     pub fn finish_with_matches(mut self) -> Outcome {
+        self.log();
+        self.outcome()
+    }
+
+    fn log(&mut self) {
         self.state.allowed = Allowed::Nothing;
         self.run(PhaseName::Logging);
+    }
+
+    fn outcome(&mut self) -> Outcome {
         let program = &self.engine.program;
         let ledger = Ledger {
             inbound: self.state.inbound,
@@ -253,16 +320,22 @@ impl Transaction {
             return Decision::Continue;
         }
         let phase = &program.phases[name as usize];
-        scan::scan(program, scratch, state.scanned, phase.first_leaf);
+        if state.trace.is_some() {
+            tell_values(scratch, state, name);
+        } else {
+            scan::scan(program, scratch, state.scanned, phase.first_leaf);
+            scratch.candidates.sort_unstable_by_key(Candidate::order);
+        }
         state.scanned = scratch.store.values.len();
-        scratch.candidates.sort_unstable_by_key(Candidate::order);
         let mut from = phase.rules.start;
         while let Some(index) = bits::next(&scratch.awake, from).filter(|index| *index < phase.rules.end) {
             from = index + 1;
+            let rule = &program.rules[index];
             if bits::contains(&scratch.off, index) {
+                state.note(|| Event::Skipped { rule: rule.id, because: Because::Excluded });
                 continue;
             }
-            let rule = &program.rules[index];
+            state.note(|| Event::Rule { rule: rule.id, conditional: rule.condition.is_some() });
             scratch.matched.clear();
             let matched = match &rule.condition {
                 None => true,
@@ -273,8 +346,18 @@ impl Transaction {
             }
             match act::act(program, index, scratch, state) {
                 Effect::GoOn => {}
-                Effect::Go(target) => from = target.max(from),
-                Effect::Stop => break,
+                Effect::Go(target) => {
+                    let marker = rule.then.iter().any(|then| matches!(then, Action::Go { marker: true, .. }));
+                    let because = if marker { Because::Marker } else { Because::Skip };
+                    tell_skipped(program, from..target, because, state);
+                    from = target.max(from);
+                }
+                Effect::Stop => {
+                    if state.interruption.is_none() || state.mode == Mode::Detect {
+                        tell_skipped(program, from..phase.rules.end, Because::Allowed, state);
+                    }
+                    break;
+                }
             }
             if state.off {
                 break;
@@ -310,6 +393,26 @@ impl Transaction {
             by_score: true,
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
+    }
+}
+
+/// Tells a trace what the phase brings.
+fn tell_values(scratch: &Scratch, state: &mut State, phase: PhaseName) {
+    state.note(|| Event::Phase(phase));
+    for value in &scratch.store.values[state.scanned..] {
+        let mut name = super::variable::name_of(value.collection).as_bytes().to_vec();
+        if value.key.len() > 0 {
+            name.push(b':');
+            name.extend_from_slice(scratch.store.get(value.key));
+        }
+        state.note(|| Event::Collected { name, value: trace::value(scratch.store.get(value.value)) });
+    }
+}
+
+/// Tells a trace which rules have no turn.
+fn tell_skipped(program: &Program, rules: std::ops::Range<usize>, because: Because, state: &mut State) {
+    for rule in program.rules.get(rules).unwrap_or_default() {
+        state.note(|| Event::Skipped { rule: rule.id, because });
     }
 }
 

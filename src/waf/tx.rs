@@ -115,11 +115,7 @@ impl Tx {
     }
 
     /// Names and values of those that are set and whose name is wanted, in the order of names.
-    pub fn all<'a>(
-        &'a self,
-        names: &'a Names,
-        wanted: impl Fn(&[u8]) -> bool,
-    ) -> Vec<(&'a [u8], &'a [u8])> {
+    pub fn all<'a>(&'a self, names: &'a Names, wanted: impl Fn(&[u8]) -> bool) -> Vec<(&'a [u8], &'a [u8])> {
         let numbered =
             names.names.iter().enumerate().filter_map(|(at, name)| Some((&name[..], self.get(at as u32)?)));
         let others = self.others.iter().map(|(name, value)| (&name[..], &value[..]));

@@ -1,6 +1,7 @@
 //! JSON bodies into arguments: each leaf is one, named by its path, `json.a.0.b`. Strings are
-//! decoded, numbers and booleans keep their text, null is empty; an empty object or array is
-//! one empty leaf, so that its name is seen. Equal keys are all kept.
+//! decoded, numbers and booleans keep their text, null is empty; an empty object is one empty
+//! leaf, so that its name is seen. An array has a leaf of its own behind those in it, with the
+//! number of its items, as in Coraza: `json.a` is 2 for `{"a":[1,2]}`. Equal keys are all kept.
 //!
 //! This is a reader of its own because a window may cut a body anywhere: serde_json gives
 //! nothing of a string whose end is missing, and an attack in front of a megabyte of padding
@@ -29,6 +30,7 @@ pub(super) fn parse(
         path: b"json".to_vec(),
         decoded: Vec::new(),
         leaves: 0,
+        arrays: 0,
         flaw: None,
         extent,
         bounds,
@@ -62,6 +64,7 @@ struct Reader<'a, 's> {
     /// The text of a string with escapes.
     decoded: Vec<u8>,
     leaves: usize,
+    arrays: usize,
     /// The first thing that strict readers refuse and lenient ones do not.
     flaw: Option<BodyError>,
     extent: Extent,
@@ -131,7 +134,7 @@ impl<'a> Reader<'a, '_> {
     fn array(&mut self, depth: usize) -> Result<(), Stop> {
         self.enter(depth)?;
         if self.next_is(b']')? {
-            return self.leaf(b"");
+            return self.length(0);
         }
         let mark = self.path.len();
         let mut index = 0usize;
@@ -142,7 +145,7 @@ impl<'a> Reader<'a, '_> {
             self.path.truncate(mark);
             index += 1;
             if self.next_is(b']')? {
-                return Ok(());
+                return self.length(index);
             }
             if !self.next_is(b',')? {
                 return Err(self.error("a comma or a closing bracket is missing"));
@@ -295,11 +298,25 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    /// The leaf of an array. It counts apart from the others, so that the bound says how wide
+    /// a document may be.
+    fn length(&mut self, items: usize) -> Result<(), Stop> {
+        self.arrays += 1;
+        if self.arrays > self.bounds.leaves {
+            return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
+        }
+        self.put(items.to_string().as_bytes())
+    }
+
     fn leaf(&mut self, value: &[u8]) -> Result<(), Stop> {
         self.leaves += 1;
         if self.leaves > self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
         }
+        self.put(value)
+    }
+
+    fn put(&mut self, value: &[u8]) -> Result<(), Stop> {
         if self.path.len() > self.bounds.name_bytes {
             return Err(Stop::Error(BodyError::NameTooLong(self.bounds.name_bytes)));
         }
@@ -400,10 +417,13 @@ mod tests {
                 ("json.a.3", "1E400"),
                 ("json.a.4", "true"),
                 ("json.a.5", ""),
+                ("json.a", "6"),
                 ("json.c.d", ""),
-                ("json.e", ""),
+                ("json.e", "0"),
                 ("json.a", "again"),
                 ("json..0.0", "false"),
+                ("json..0", "1"),
+                ("json.", "1"),
             ]
         );
         for (text, value) in [("\"s\"", "s"), ("12", "12"), ("null", ""), ("\u{feff}true", "true")] {
@@ -435,7 +455,7 @@ mod tests {
             ("[1-1]", "1-1"),
         ] {
             let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
-            assert_eq!(notes.pairs(), [("json.0", value)], "{text}");
+            assert_eq!(notes.pairs(), [("json.0", value), ("json", "1")], "{text}");
             assert_eq!(outcome.unwrap_err().code(), "malformed", "{text}");
         }
     }
@@ -501,6 +521,7 @@ mod tests {
         let bounds = Bounds { leaves: 2, depth: 2, name_bytes: 8, value_bytes: 3, ..Bounds::default() };
         for (text, code) in [
             ("[1,2,3]", "too_many_args"),
+            ("[[],[],[]]", "too_many_args"),
             ("[[[1]]]", "too_deep"),
             ("{\"abcd\":1}", "name_too_long"),
             ("[\"abcd\"]", "value_too_long"),
@@ -515,10 +536,11 @@ mod tests {
     /// What serde_json reads, as leaves.
     fn flatten(value: &Value, path: &str, out: &mut Vec<(String, String)>) {
         match value {
-            Value::Array(items) if !items.is_empty() => {
+            Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     flatten(item, &format!("{path}.{index}"), out);
                 }
+                out.push((path.to_owned(), items.len().to_string()));
             }
             Value::Object(map) if !map.is_empty() => {
                 for (key, item) in map {

@@ -9,7 +9,7 @@ mod multipart;
 mod urlencoded;
 mod xml;
 
-pub use urlencoded::{cookies, query};
+pub use urlencoded::{cookies, has_invalid_percent, query};
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,21 +43,38 @@ pub trait Sink {
     fn xml_text(&mut self, text: &[u8]);
     fn xml_attribute(&mut self, value: &[u8]);
     /// Something about a multipart body that parsers read differently from each other. Reading
-    /// goes on; rules see it as `multipart_strict_error`.
-    fn multipart_strict_error(&mut self, flaw: MultipartFlaw);
+    /// goes on; rules see it as `multipart_strict_error` and under the flaw's own name.
+    fn multipart_flaw(&mut self, flaw: MultipartFlaw);
+    /// The name of a multipart part, of a field or a file.
+    fn part_name(&mut self, _name: &[u8]) {}
+    /// A line that begins as a boundary does and is another one, as in a certificate or in mail.
+    /// A true boundary may follow it, or not.
+    fn boundary_like(&mut self, _followed: bool) {}
 }
 
 /// What multipart parsers disagree on, and attackers therefore use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum MultipartFlaw {
     /// The closing boundary is missing.
     NoFinalBoundary,
     /// A line ends with LF alone.
     LineFeed,
+    /// Some lines end with LF alone and some with CRLF.
+    MixedLines,
     /// A parameter stands twice in a Content-Disposition, or the field itself does.
     DuplicateDisposition,
-    /// Bytes other than line ends before the first boundary or behind the last.
-    DataOutside,
+    /// Bytes other than line ends before the first boundary.
+    DataBefore,
+    /// Bytes other than line ends behind the last boundary.
+    DataAfter,
+    /// The boundary stands in quotes in the Content-Type. ModSecurity counts it among its strict
+    /// errors; RFC 2046 section 5.1.1 recommends it, and whole platforms do it.
+    BoundaryQuoted,
+    /// White space around the `=` of the boundary parameter.
+    BoundaryWhitespace,
+    /// No semicolon in front of the boundary parameter.
+    MissingSemicolon,
     /// The boundary stands twice or holds characters that RFC 2046 does not allow.
     OddBoundary,
     /// The boundary stands in the middle of a line, or its line goes on with other bytes.
@@ -66,25 +83,41 @@ pub enum MultipartFlaw {
     NoName,
     /// A header line is folded over two lines.
     FoldedHeader,
+    /// A header line is folded with something other than space or tab.
+    InvalidFolding,
     /// A header line has no colon.
     BadHeader,
     /// A parameter's value has quotes in odd places, or single ones.
     InvalidQuoting,
+    /// More parts than are read.
+    TooManyParts,
 }
 
 impl MultipartFlaw {
+    /// Its place in a set of flaws.
+    pub fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     pub fn code(self) -> &'static str {
         match self {
             MultipartFlaw::NoFinalBoundary => "no_final_boundary",
             MultipartFlaw::LineFeed => "line_feed",
+            MultipartFlaw::MixedLines => "mixed_lines",
             MultipartFlaw::DuplicateDisposition => "duplicate_disposition",
-            MultipartFlaw::DataOutside => "data_outside",
+            MultipartFlaw::DataBefore => "data_before",
+            MultipartFlaw::DataAfter => "data_after",
+            MultipartFlaw::BoundaryQuoted => "boundary_quoted",
+            MultipartFlaw::BoundaryWhitespace => "boundary_whitespace",
+            MultipartFlaw::MissingSemicolon => "missing_semicolon",
             MultipartFlaw::OddBoundary => "odd_boundary",
             MultipartFlaw::UnmatchedBoundary => "unmatched_boundary",
             MultipartFlaw::NoName => "no_name",
             MultipartFlaw::FoldedHeader => "folded_header",
+            MultipartFlaw::InvalidFolding => "invalid_folding",
             MultipartFlaw::BadHeader => "bad_header",
             MultipartFlaw::InvalidQuoting => "invalid_quoting",
+            MultipartFlaw::TooManyParts => "too_many_parts",
         }
     }
 }
@@ -166,11 +199,12 @@ impl BodyError {
     }
 }
 
-/// The media type of a Content-Type, in lower case and without its parameters.
+/// The media type of a Content-Type, in lower case and without its parameters. It ends at white
+/// space, too: ModSecurity and PHP read `multipart/form-data boundary=x` as a multipart body.
 pub fn media_type(content_type: &[u8]) -> Vec<u8> {
-    let end =
-        content_type.iter().position(|&byte| byte == b';' || byte == b',').unwrap_or(content_type.len());
-    content_type[..end].trim_ascii().to_ascii_lowercase()
+    let text = content_type.trim_ascii_start();
+    let end = text.iter().position(|byte| matches!(byte, b';' | b',' | b' ' | b'\t')).unwrap_or(text.len());
+    text[..end].to_ascii_lowercase()
 }
 
 /// How a body of this media type is read; `None` when it is not taken apart.
@@ -266,7 +300,7 @@ mod tests {
         fn xml_attribute(&mut self, value: &[u8]) {
             self.attributes.push(show(value));
         }
-        fn multipart_strict_error(&mut self, flaw: MultipartFlaw) {
+        fn multipart_flaw(&mut self, flaw: MultipartFlaw) {
             self.flaws.push(flaw);
         }
     }
@@ -283,6 +317,8 @@ mod tests {
             ("application/x-www-form-urlencoded", Some(Processor::Urlencoded)),
             ("Application/X-WWW-Form-Urlencoded; charset=utf-8", Some(Processor::Urlencoded)),
             ("multipart/form-data; boundary=x", Some(Processor::Multipart)),
+            ("multipart/form-data boundary=x", Some(Processor::Multipart)),
+            (" application/json ; v=1", Some(Processor::Json)),
             ("application/json", Some(Processor::Json)),
             ("application/problem+json;v=1", Some(Processor::Json)),
             ("text/xml", Some(Processor::Xml)),

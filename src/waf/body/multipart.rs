@@ -24,7 +24,7 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let mut sink = Flaws { seen: Vec::new(), sink };
+    let mut sink = Flaws { seen: 0, sink };
     let boundary = boundary(content_type, &mut sink)?;
     let delimiter = [b"--", &boundary[..]].concat();
     let mut marks = Marks { bytes, finder: memmem::Finder::new(&delimiter), length: delimiter.len(), at: 0 };
@@ -35,15 +35,20 @@ pub(super) fn parse(
             Extent::Whole => Err(malformed("it has no boundary", bytes.len())),
         };
     };
+    // Line ends alone are let pass here and behind the last boundary, where ModSecurity flags
+    // them, too: all parsers skip them.
     if !bytes[..first.line].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        sink.flaw(MultipartFlaw::DataOutside);
+        sink.flaw(MultipartFlaw::DataBefore);
+        if bytes[..first.line].starts_with(b"--") || has_boundary_like(&bytes[..first.line - 1]) {
+            sink.sink.boundary_like(true);
+        }
     }
     let mut mark = first;
     let mut parts = 0;
     loop {
         if mark.is_final {
             if !bytes[mark.end..].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-                sink.flaw(MultipartFlaw::DataOutside);
+                sink.flaw(MultipartFlaw::DataAfter);
             }
             return Ok(());
         }
@@ -53,7 +58,12 @@ pub(super) fn parse(
         if next.is_some() || mark.end < bytes.len() {
             parts += 1;
             if parts > bounds.parts {
+                sink.flaw(MultipartFlaw::TooManyParts);
                 return Err(BodyError::TooManyParts(bounds.parts));
+            }
+            // With the line end of the boundary.
+            if has_boundary_like(&bytes[(mark.end.min(end) - 1).min(end)..end]) {
+                sink.sink.boundary_like(next.is_some());
             }
             let cut = next.is_none() && extent == Extent::Partial;
             part(&bytes[mark.end.min(end)..end], cut, bounds, &mut sink)?;
@@ -73,28 +83,63 @@ fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
 }
 
+/// True when a line behind the first one begins with two hyphens.
+fn has_boundary_like(text: &[u8]) -> bool {
+    memmem::find(text, b"\n--").is_some()
+}
+
 /// Tells each flaw once.
 struct Flaws<'s> {
-    seen: Vec<MultipartFlaw>,
+    /// As [`MultipartFlaw::bit`] says, and one bit for having seen CRLF.
+    seen: u32,
     sink: &'s mut dyn Sink,
 }
 
+const CRLF: u32 = 1 << 31;
+
 impl Flaws<'_> {
     fn flaw(&mut self, flaw: MultipartFlaw) {
-        if !self.seen.contains(&flaw) {
-            self.seen.push(flaw);
-            self.sink.multipart_strict_error(flaw);
+        if self.seen & flaw.bit() == 0 {
+            self.seen |= flaw.bit();
+            self.sink.multipart_flaw(flaw);
+        }
+    }
+
+    /// A boundary or header line ended.
+    fn line_end(&mut self, with_cr: bool) {
+        if with_cr {
+            self.seen |= CRLF;
+        } else {
+            self.flaw(MultipartFlaw::LineFeed);
+        }
+        if self.seen & CRLF != 0 && self.seen & MultipartFlaw::LineFeed.bit() != 0 {
+            self.flaw(MultipartFlaw::MixedLines);
         }
     }
 }
 
 fn boundary(content_type: &[u8], sink: &mut Flaws<'_>) -> Result<Vec<u8>, BodyError> {
-    let parameters = memchr(b';', content_type).map_or(&b""[..], |at| &content_type[at..]);
-    let mut all =
-        parameters_of(parameters, sink).into_iter().filter(|p| p.name.eq_ignore_ascii_case(b"boundary"));
+    const NAME: &[u8] = b"boundary";
+    let semicolon = memchr(b';', content_type).unwrap_or(content_type.len());
+    let named =
+        content_type[..semicolon].windows(NAME.len()).position(|part| part.eq_ignore_ascii_case(NAME));
+    let parameters = match named {
+        Some(at) => {
+            sink.flaw(MultipartFlaw::MissingSemicolon);
+            [b";", &content_type[at..]].concat()
+        }
+        None => content_type[semicolon..].to_vec(),
+    };
+    let mut all = parameters_of(&parameters, sink).into_iter().filter(|p| p.name.eq_ignore_ascii_case(NAME));
     let first = all.next().ok_or(BodyError::NoBoundary)?;
     if all.next().is_some() {
         sink.flaw(MultipartFlaw::OddBoundary);
+    }
+    if first.quoted {
+        sink.flaw(MultipartFlaw::BoundaryQuoted);
+    }
+    if first.spaced {
+        sink.flaw(MultipartFlaw::BoundaryWhitespace);
     }
     let boundary = first.value;
     let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
@@ -143,27 +188,30 @@ impl Marks<'_, '_> {
                 sink.flaw(MultipartFlaw::UnmatchedBoundary);
                 continue;
             }
-            if line == 1 || (line > 1 && self.bytes[line - 2] != b'\r') {
-                sink.flaw(MultipartFlaw::LineFeed);
+            if line > 0 {
+                sink.line_end(line > 1 && self.bytes[line - 2] == b'\r');
             }
             let rest = &self.bytes[self.at..];
             if rest.starts_with(b"--") {
                 return Some(Mark { line, end: self.at + 2, is_final: true });
             }
             let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            let (length, flaw) = match &rest[padding..] {
-                [b'\r', b'\n', ..] => (2, None),
-                [b'\n', ..] => (1, Some(MultipartFlaw::LineFeed)),
+            let length = match &rest[padding..] {
+                [b'\r', b'\n', ..] => {
+                    sink.line_end(true);
+                    2
+                }
+                [b'\n', ..] => {
+                    sink.line_end(false);
+                    1
+                }
                 // The body is cut within the line.
-                [] | [b'\r'] | [b'-'] => (rest.len() - padding, None),
+                [] | [b'\r'] | [b'-'] => rest.len() - padding,
                 _ => {
                     sink.flaw(MultipartFlaw::UnmatchedBoundary);
                     continue;
                 }
             };
-            if let Some(flaw) = flaw {
-                sink.flaw(flaw);
-            }
             if padding > 0 {
                 sink.flaw(MultipartFlaw::UnmatchedBoundary);
             }
@@ -187,6 +235,9 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
     let mut files = Vec::new();
     let mut dispositions = 0;
     for line in &lines {
+        if memchr(0, line).is_some() {
+            sink.flaw(MultipartFlaw::BadHeader);
+        }
         let Some(at) = memchr(b':', line) else {
             sink.flaw(MultipartFlaw::BadHeader);
             continue;
@@ -216,6 +267,8 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
         // Shown under the empty name, so that the content is inspected nevertheless.
         sink.flaw(MultipartFlaw::NoName);
         names.push(Vec::new());
+    } else {
+        names.iter().for_each(|name| sink.sink.part_name(name));
     }
     if names.iter().chain(&files).any(|name| name.len() > bounds.name_bytes) {
         return Err(BodyError::NameTooLong(bounds.name_bytes));
@@ -252,26 +305,35 @@ fn head<'a>(bytes: &'a [u8], bounds: &Bounds, sink: &mut Flaws<'_>) -> Result<He
             Some(at) => (&rest[..at], &rest[at + 1..]),
             None => (rest, &b""[..]),
         };
-        let line = match line.strip_suffix(b"\r") {
-            Some(line) => line,
-            None => {
-                if rest.len() > line.len() {
-                    sink.flaw(MultipartFlaw::LineFeed);
-                }
-                line
-            }
-        };
+        let with_cr = line.ends_with(b"\r");
+        if rest.len() > line.len() {
+            sink.line_end(with_cr);
+        }
+        let line = &line[..line.len() - usize::from(with_cr)];
         rest = behind;
         if line.is_empty() {
             return Ok(Head { lines, content: Some(rest) });
         }
-        match (line[0], lines.last_mut()) {
-            (b' ' | b'\t', Some(last)) => {
-                sink.flaw(MultipartFlaw::FoldedHeader);
-                last.push(b' ');
-                last.extend_from_slice(line.trim_ascii_start());
+        // Any white space continues a line for some parsers, PHP's among them; RFC 5322 section
+        // 2.2.3 knows space and tab.
+        let fold = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')).count();
+        if fold > 0 {
+            sink.flaw(MultipartFlaw::FoldedHeader);
+            if !line[..fold].iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+                sink.flaw(MultipartFlaw::InvalidFolding);
             }
-            _ => lines.push(line.to_vec()),
+        }
+        match lines.last_mut() {
+            Some(last) if fold > 0 => {
+                last.push(b' ');
+                last.extend_from_slice(&line[fold..]);
+            }
+            _ => {
+                if fold > 0 {
+                    sink.flaw(MultipartFlaw::BadHeader);
+                }
+                lines.push(line.to_vec());
+            }
         }
         if lines.len() > bounds.part_headers {
             return Err(BodyError::TooManyPartHeaders(bounds.part_headers));
@@ -283,6 +345,9 @@ fn head<'a>(bytes: &'a [u8], bounds: &Bounds, sink: &mut Flaws<'_>) -> Result<He
 struct Parameter {
     name: Vec<u8>,
     value: Vec<u8>,
+    quoted: bool,
+    /// White space stands around its `=`.
+    spaced: bool,
 }
 
 /// Parameters of a header field, from its first semicolon: `; name="value"; other=token`. In a
@@ -295,14 +360,17 @@ fn parameters_of(text: &[u8], sink: &mut Flaws<'_>) -> Vec<Parameter> {
         let behind = behind.trim_ascii_start();
         let length = behind.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(behind.len());
         let name = behind[..length].trim_ascii().to_vec();
+        let mut spaced = name.len() < length;
         rest = &behind[length..];
         let [b'=', value @ ..] = rest else {
             if !name.is_empty() {
-                all.push(Parameter { name, value: Vec::new() });
+                all.push(Parameter { name, value: Vec::new(), quoted: false, spaced: false });
             }
             continue;
         };
+        spaced |= value.first().is_some_and(u8::is_ascii_whitespace);
         let value = value.trim_ascii_start();
+        let quoted = value.starts_with(b"\"");
         let (value, behind) = match value {
             [b'"', quoted @ ..] => match quoted_value(quoted) {
                 Some(found) => found,
@@ -325,7 +393,7 @@ fn parameters_of(text: &[u8], sink: &mut Flaws<'_>) -> Vec<Parameter> {
             sink.flaw(MultipartFlaw::InvalidQuoting);
         }
         rest = &behind[junk..];
-        all.push(Parameter { name, value });
+        all.push(Parameter { name, value, quoted, spaced });
     }
     all
 }
@@ -409,12 +477,19 @@ mod tests {
             (part("Content-Type: text/plain"), vec![NoName], vec![""]),
             (part("Content-Disposition: form-data"), vec![NoName], vec![""]),
             (part("Content-Disposition: form-data;\r\n name=\"a\""), vec![FoldedHeader], vec!["a"]),
+            (
+                part("Content-Disposition: form-data;\r\n\x0bname=\"a\""),
+                vec![FoldedHeader, InvalidFolding],
+                vec!["a"],
+            ),
+            (GOOD.replacen("\r\n", "\n", 1), vec![LineFeed, MixedLines], vec!["a", "e"]),
+            (part("Content-Disposition: form-data; name=a\r\nX: a\0b"), vec![BadHeader], vec!["a"]),
             (part("Content-Disposition: form-data; name='a'"), vec![InvalidQuoting], vec!["'a'"]),
             (part("Content-Disposition: form-data; name=\"a\"x; y=z"), vec![InvalidQuoting], vec!["a"]),
             (part("Content-Disposition: form-data; name=\"a"), vec![InvalidQuoting], vec!["a"]),
             (part("junk\r\nContent-Disposition: form-data; NAME=a"), vec![BadHeader], vec!["a"]),
-            (format!("preamble\r\n{GOOD}"), vec![DataOutside], vec!["a", "e"]),
-            (format!("{GOOD}epilogue"), vec![DataOutside], vec!["a", "e"]),
+            (format!("preamble\r\n{GOOD}"), vec![DataBefore], vec!["a", "e"]),
+            (format!("{GOOD}epilogue"), vec![DataAfter], vec!["a", "e"]),
             (GOOD.replace("one", "o--Bne"), vec![UnmatchedBoundary], vec!["a", "e"]),
             (GOOD.replace("one", "o\r\n--Bx\r\nne"), vec![UnmatchedBoundary], vec!["a", "e"]),
             (GOOD.replace("--B\r\nContent", "--B \r\nContent"), vec![UnmatchedBoundary], vec!["a", "e"]),
@@ -453,7 +528,9 @@ mod tests {
     fn the_boundary_is_taken_from_the_content_type() {
         for (content_type, outcome, flaws) in [
             ("multipart/form-data; boundary=B", Ok(()), 0),
-            ("multipart/form-data; charset=x; Boundary=\"B\"", Ok(()), 0),
+            ("multipart/form-data; charset=x; Boundary=\"B\"", Ok(()), 1),
+            ("multipart/form-data; boundary = B", Ok(()), 1),
+            ("multipart/form-data boundary=B", Ok(()), 1),
             ("multipart/form-data; boundary=B; boundary=C", Ok(()), 1),
             ("multipart/form-data", Err(BodyError::NoBoundary), 0),
             ("multipart/form-data; boundary=", Err(BodyError::NoBoundary), 0),
@@ -475,7 +552,7 @@ mod tests {
             parse(odd.as_bytes(), text.as_bytes(), Extent::Whole, &Bounds::default(), &mut notes),
             Ok(())
         );
-        assert_eq!(notes.flaws, [MultipartFlaw::OddBoundary]);
+        assert_eq!(notes.flaws, [MultipartFlaw::BoundaryQuoted, MultipartFlaw::OddBoundary]);
         let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
         assert!(parse(long.as_bytes(), b"", Extent::Whole, &Bounds::default(), &mut notes).is_err());
     }

@@ -8,15 +8,17 @@ use crate::waf::transformation::url_decode;
 
 use super::{BodyError, Bounds, Sink};
 
-/// Reads a query string or a form body. An argument without `=` has an empty value; empty
-/// pieces between two `&` are no arguments.
+/// Reads a query string or a form body. An argument without `=` has an empty value. Nothing in
+/// front of a `&` is an argument, too, with an empty name, as in ModSecurity (Coraza drops it):
+/// counts of arguments and rules about repeated names see `a=1&&b=2` as it is. Nothing behind
+/// the last `&` is none.
 pub fn query(bytes: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), BodyError> {
     let mut count = 0;
     let (mut name_buffer, mut value_buffer) = (Vec::new(), Vec::new());
-    for piece in bytes.split(|&byte| byte == b'&') {
-        if piece.is_empty() {
-            continue;
-        }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    for piece in bytes.strip_suffix(b"&").unwrap_or(bytes).split(|&byte| byte == b'&') {
         count += 1;
         if count > bounds.args {
             return Err(BodyError::TooManyArgs(bounds.args));
@@ -36,6 +38,14 @@ pub fn query(bytes: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), B
         sink.arg(name, value);
     }
     Ok(())
+}
+
+/// True when a `%` stands without two digits behind it: `urlencoded_error`. Looked for in the
+/// undecoded text as a whole, since neither `&` nor `=` is a digit.
+pub fn has_invalid_percent(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', bytes).any(|at| {
+        !matches!(bytes.get(at + 1..at + 3), Some([one, two]) if one.is_ascii_hexdigit() && two.is_ascii_hexdigit())
+    })
 }
 
 /// Reads one Cookie field: pieces between semicolons, white space around a name cut, nothing
@@ -72,7 +82,11 @@ mod tests {
             ("a", vec![("a", "")]),
             ("=x", vec![("", "x")]),
             ("a=b=c", vec![("a", "b=c")]),
-            ("&&a=1&", vec![("a", "1")]),
+            ("&&a=1&", vec![("", ""), ("", ""), ("a", "1")]),
+            ("a=1&&b=2", vec![("a", "1"), ("", ""), ("b", "2")]),
+            ("&", vec![("", "")]),
+            ("=", vec![("", "")]),
+            ("a=1&&", vec![("a", "1"), ("", "")]),
             ("a%20b=c+d%2541", vec![("a b", "c d%41")]),
             ("a=%zz%4&b=%", vec![("a", "%zz%4"), ("b", "%")]),
             ("a=1;b=2", vec![("a", "1;b=2")]),
@@ -80,6 +94,21 @@ mod tests {
             ("a=%00\u{e4}", vec![("a", "\0\u{e4}")]),
         ] {
             assert_eq!(read(text).pairs(), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_without_two_digits_is_invalid() {
+        for (text, expect) in [
+            ("", false),
+            ("a=%41%2b", false),
+            ("a=%", true),
+            ("a=%4&b", true),
+            ("%4=1", true),
+            ("%zz", true),
+            ("100%", true),
+        ] {
+            assert_eq!(has_invalid_percent(text.as_bytes()), expect, "{text}");
         }
     }
 

@@ -470,6 +470,12 @@ pub struct Setup {
     /// Arguments that a request may have; with more, `reqbody_error` is set.
     #[schemars(range(min = 1))]
     pub arguments_limit: Option<u32>,
+    /// How request bodies are read where no rule decides. `by_content_type`, the default: forms,
+    /// multipart, JSON and XML by their Content-Type, and `request_body` also holds what no parser
+    /// took apart. `as_modsecurity`, for rules written for it: JSON and XML only where a rule says
+    /// so with `body_processor`, `request_body` only for forms or where a rule asks for it, and
+    /// quotes around a multipart boundary count as `multipart_strict_error`.
+    pub request_bodies: Option<RequestBodies>,
 }
 
 impl Setup {
@@ -484,6 +490,7 @@ impl Setup {
             response_body_access: self.response_body_access.or(other.response_body_access),
             response_body_types: self.response_body_types.or(other.response_body_types),
             arguments_limit: self.arguments_limit.or(other.arguments_limit),
+            request_bodies: self.request_bodies.or(other.request_bodies),
         }
     }
 }
@@ -493,6 +500,15 @@ impl Setup {
 pub enum SetupMode {
     Block,
     Detect,
+}
+
+/// How request bodies are read where no rule decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum RequestBodies {
+    #[default]
+    ByContentType,
+    AsModsecurity,
 }
 
 /// Phrase files by name, as operators want them.

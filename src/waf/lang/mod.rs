@@ -7,6 +7,7 @@ pub mod json;
 pub mod node;
 pub mod print;
 pub mod schema;
+pub mod seclang;
 pub mod words;
 
 pub use error::LoadError;

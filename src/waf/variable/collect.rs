@@ -3,8 +3,10 @@
 
 use super::Collection as C;
 use super::store::{Span, Store};
-use crate::waf::body::{self, Bounds, MultipartFlaw, Processor, Sink};
-use crate::waf::input::{Body, ConnectionFacts, RequestHead, ResponseHead};
+use crate::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
+use crate::waf::engine::Program;
+use crate::waf::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
+use crate::waf::lang::ast::RequestBodies;
 
 /// What later phases need to know of what was collected.
 #[derive(Debug, Default)]
@@ -18,20 +20,55 @@ pub(crate) struct Notes {
     /// The first Content-Length, and whether there is a Content-Encoding.
     content_length: Option<u64>,
     is_coded: bool,
+    /// Arguments so far, while their number is bounded.
+    args: usize,
+    pub urlencoded_error: bool,
+    /// The body was longer than what is looked at.
+    pub inbound_cut: bool,
+    pub outbound_cut: bool,
+    /// What the multipart parser found, by [`MultipartFlaw::bit`].
+    pub flaws: u32,
+    pub unmatched_boundary: u8,
 }
 
 /// Of a body that no parser takes apart rules see this much. What is worth finding in one stands
 /// at its beginning, and uploads are long.
 pub(crate) const OPAQUE_BYTES: usize = 16 * 1024;
 
+/// How the request body is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// What a rule chose; otherwise the Content-Type does.
+    pub processor: Option<Processor>,
+    /// A rule wants `request_body` filled.
+    pub forced: bool,
+}
+
 impl Notes {
+    /// What takes the body apart. ModSecurity reads JSON and XML only when a rule says so.
+    pub fn processor(
+        &self,
+        store: &Store,
+        bodies: RequestBodies,
+        chosen: Option<Processor>,
+    ) -> Option<Processor> {
+        let by_type = || {
+            body::select(store.get(self.content_type?)).filter(|processor| {
+                bodies == RequestBodies::ByContentType
+                    || matches!(processor, Processor::Urlencoded | Processor::Multipart)
+            })
+        };
+        chosen.or_else(by_type)
+    }
+
     /// The length of an announced body that rules cannot say anything about: neither text nor a
     /// format that is taken apart, and longer than rules look. Such a body is not collected.
-    pub fn opaque_length(&self, store: &Store) -> Option<u64> {
+    pub fn opaque_length(&self, store: &Store, program: &Program, reading: Reading) -> Option<u64> {
         let content_type = store.get(self.content_type?);
         let length = self.content_length.filter(|length| *length > OPAQUE_BYTES as u64)?;
+        let asked_for = reading.processor.is_some() || reading.forced || program.mentions(C::FullRequest);
         let opaque = body::select(content_type).is_none() && !body::is_textual(content_type);
-        (opaque && !self.is_coded).then_some(length)
+        (opaque && !asked_for && !self.is_coded).then_some(length)
     }
 }
 
@@ -55,7 +92,7 @@ pub(crate) fn connection(store: &mut Store, facts: &ConnectionFacts) {
     store.add_bytes(C::UniqueId, facts.unique_id.as_bytes());
 }
 
-pub(crate) fn request_head(store: &mut Store, head: &RequestHead, notes: &mut Notes) {
+pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Program, notes: &mut Notes) {
     // The line is "METHOD target PROTOCOL", so that the three are pieces of one text.
     let line_start = store.bytes.len();
     let method = store.keep(head.method.as_bytes());
@@ -87,11 +124,12 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, notes: &mut No
     if let Some(at) = query_at {
         let query = uri.part(&(at + 1..uri.len()));
         store.add(C::QueryString, none, query);
-        let mut sink =
-            Arguments { store, names: C::ArgsGetNames, values: C::ArgsGet, size: 0, files: 0, flaw: false };
-        let read = body::query(&uri_bytes[at + 1..], &Bounds::default(), &mut sink);
-        notes.args_size += sink.size;
-        notes.query_error = read.err().map(|error| format!("query string: {error}"));
+        let limit = program.arguments_limit;
+        let mut sink = Arguments::new(store, C::ArgsGetNames, C::ArgsGet, limit, notes);
+        let read = body::query(&uri_bytes[at + 1..], &bounds(limit), &mut sink);
+        let error = sink.finish(read);
+        notes.query_error = error.map(|error| format!("query string: {error}"));
+        notes.urlencoded_error = body::has_invalid_percent(&uri_bytes[at + 1..]);
     }
     store.add_bytes(C::ServerName, head.host.as_bytes());
     for field in head.fields {
@@ -100,11 +138,10 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, notes: &mut No
         store.add(C::RequestHeaders, name, value);
         store.add(C::RequestHeadersNames, name, name);
         if field.name.eq_ignore_ascii_case(b"cookie") {
+            // Cookies are no arguments: neither their number nor their size counts as such.
+            let mut apart = Notes::default();
             let (names, values) = (C::RequestCookiesNames, C::RequestCookies);
-            body::cookies(
-                field.value,
-                &mut Arguments { store, names, values, size: 0, files: 0, flaw: false },
-            );
+            body::cookies(field.value, &mut Arguments::new(store, names, values, None, &mut apart));
         } else if notes.content_type.is_none() && field.name.eq_ignore_ascii_case(b"content-type") {
             notes.content_type = Some(value);
         } else if notes.content_length.is_none() && field.name.eq_ignore_ascii_case(b"content-length") {
@@ -115,39 +152,99 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, notes: &mut No
     }
 }
 
-/// Takes the body apart by its content type. `keep_raw` says whether some rule looks at the
-/// body as it is.
-pub(crate) fn request_body(store: &mut Store, body: &Body, keep_raw: bool, notes: &mut Notes) {
+/// Takes the body apart.
+///
+/// `request_body` is ModSecurity 2's: a form, or a body for which a rule asked. (Version 3 always
+/// fills it, and rules written for version 2 then match twice.) On top of that, where bodies are
+/// read by their Content-Type, it holds what no parser took apart: a body in an unknown format,
+/// or one that breaks its format's rules, must not pass unseen.
+pub(crate) fn request_body(
+    store: &mut Store,
+    body: &Body,
+    program: &Program,
+    reading: Reading,
+    notes: &mut Notes,
+) {
     let content_type = notes.content_type.map(|span| store.get(span).to_vec()).unwrap_or_default();
-    let processor = body::select(&content_type);
+    let bodies = program.request_bodies;
+    let processor = notes.processor(store, bodies, reading.processor);
     let mut error = body.coding_error.map(|error| format!("content coding: {error}"));
-    let mut sink =
-        Arguments { store, names: C::ArgsPostNames, values: C::ArgsPost, size: 0, files: 0, flaw: false };
+    notes.inbound_cut = body.extent == Extent::Partial;
+    let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
+    sink.wants_part_names = program.mentions(C::MultipartName);
+    sink.wants_file_sizes = program.mentions(C::FilesSizes);
     if let Some(processor) = processor.filter(|_| !body.bytes.is_empty()) {
-        let read =
-            body::parse(processor, &content_type, body.bytes, body.extent, &Bounds::default(), &mut sink);
-        error = error.or(read.err().map(|error| error.to_string()));
+        let bounds = bounds(program.arguments_limit);
+        let read = body::parse(processor, &content_type, body.bytes, body.extent, &bounds, &mut sink);
+        let read = sink.finish(read);
+        match processor {
+            Processor::Multipart if read.is_some() => sink.flaw = true,
+            Processor::Urlencoded => sink.notes.urlencoded_error |= body::has_invalid_percent(body.bytes),
+            _ => {}
+        }
+        error = error.or(read.map(|error| error.to_string()));
     }
-    let (size, files, flaw) = (sink.size, sink.files, sink.flaw);
-    notes.args_size += size;
-    // A form is also inspected as it is, and so is what no parser took apart: a body in an
-    // unknown format, or one that breaks its format's rules, must not pass unseen.
-    let raw = error.is_some() || matches!(processor, None | Some(Processor::Urlencoded));
-    if raw && keep_raw && !body.bytes.is_empty() {
-        let seen = if processor.is_none() { body.bytes.len().min(OPAQUE_BYTES) } else { body.bytes.len() };
+    let files = sink.files;
+    let quoted =
+        bodies == RequestBodies::AsModsecurity && sink.notes.flaws & MultipartFlaw::BoundaryQuoted.bit() != 0;
+    let flaw = sink.flaw || quoted;
+    let unread = error.is_some() || processor.is_none();
+    let raw = reading.forced
+        || processor == Some(Processor::Urlencoded)
+        || (bodies == RequestBodies::ByContentType && unread);
+    if raw && program.mentions(C::RequestBody) && !body.bytes.is_empty() {
+        let opaque = processor.is_none() && !reading.forced;
+        let seen = if opaque { body.bytes.len().min(OPAQUE_BYTES) } else { body.bytes.len() };
         store.add_bytes(C::RequestBody, &body.bytes[..seen]);
     }
+    full_request(store, body, program);
     // What was not collected has the length that was announced.
-    let announced = if body.bytes.is_empty() { notes.opaque_length(store) } else { None };
+    let announced = if body.bytes.is_empty() { notes.opaque_length(store, program, reading) } else { None };
     let length = announced.unwrap_or(body.bytes.len() as u64);
     let error = error.or(notes.query_error.take());
     store.add_number(C::RequestBodyLength, length);
-    store.add_bytes(C::ReqbodyProcessor, processor.map_or("", Processor::name).as_bytes());
     store.add_number(C::ReqbodyError, u64::from(error.is_some()));
     store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
     store.add_number(C::MultipartStrictError, u64::from(flaw));
     store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
     store.add_number(C::FilesCombinedSize, files as u64);
+}
+
+/// Header lines as received, two line ends, and the body: what ModSecurity's versions build. Only
+/// for rules that ask, since it is as large as the request.
+fn full_request(store: &mut Store, body: &Body, program: &Program) {
+    let (whole, length) = (program.mentions(C::FullRequest), program.mentions(C::FullRequestLength));
+    if !whole && !length {
+        return;
+    }
+    let start = store.bytes.len();
+    let mut size = 2 + body.bytes.len();
+    for at in 0..store.index[C::RequestHeaders as usize].len() {
+        let field = store.values[store.index[C::RequestHeaders as usize][at] as usize];
+        size += field.key.len() + field.value.len() + 3;
+        if whole {
+            store.bytes.extend_from_within(field.key.start..field.key.end);
+            store.keep(b": ");
+            store.bytes.extend_from_within(field.value.start..field.value.end);
+            store.keep(b"\n");
+        }
+    }
+    if whole {
+        store.keep(b"\n\n");
+        let end = store.keep(body.bytes).end;
+        store.add(C::FullRequest, Span::default(), Span { start, end });
+    }
+    if length {
+        store.add_number(C::FullRequestLength, size as u64);
+    }
+}
+
+/// What parsers may read. A setup's limit on arguments is the sink's to keep: it holds for query
+/// and body together.
+fn bounds(arguments_limit: Option<usize>) -> Bounds {
+    let usual = Bounds::default();
+    let Some(limit) = arguments_limit else { return usual };
+    Bounds { args: usual.args.max(limit), leaves: usual.leaves.max(limit), ..usual }
 }
 
 pub(crate) fn response_head(store: &mut Store, head: &ResponseHead) {
@@ -187,18 +284,58 @@ fn path_start(target: &[u8]) -> usize {
 /// Puts what a parser finds into collections.
 struct Arguments<'a> {
     store: &'a mut Store,
+    notes: &'a mut Notes,
     names: C,
     values: C,
-    size: usize,
+    /// How many arguments the exchange may have.
+    limit: Option<usize>,
+    over: bool,
     files: usize,
+    /// Something that parsers disagree on.
     flaw: bool,
+    wants_part_names: bool,
+    wants_file_sizes: bool,
+}
+
+impl<'a> Arguments<'a> {
+    fn new(
+        store: &'a mut Store,
+        names: C,
+        values: C,
+        limit: Option<usize>,
+        notes: &'a mut Notes,
+    ) -> Arguments<'a> {
+        Arguments {
+            store,
+            notes,
+            names,
+            values,
+            limit,
+            over: false,
+            files: 0,
+            flaw: false,
+            wants_part_names: false,
+            wants_file_sizes: false,
+        }
+    }
+
+    /// The parser's outcome, or that there were too many arguments.
+    fn finish(&self, read: Result<(), BodyError>) -> Option<BodyError> {
+        let over = self.limit.filter(|_| self.over).map(BodyError::TooManyArgs);
+        over.or(read.err())
+    }
 }
 
 impl Sink for Arguments<'_> {
     fn arg(&mut self, name: &[u8], value: &[u8]) {
+        self.notes.args += 1;
+        if self.limit.is_some_and(|limit| self.notes.args > limit) {
+            self.over = true;
+            return;
+        }
         let name = self.store.keep(name);
         let value = self.store.keep(value);
-        self.size += name.len() + value.len();
+        self.notes.args_size += name.len() + value.len();
         self.store.add(self.values, name, value);
         self.store.add(self.names, name, name);
     }
@@ -209,6 +346,17 @@ impl Sink for Arguments<'_> {
         self.files += size;
         self.store.add(C::Files, field, filename);
         self.store.add(C::FilesNames, field, field);
+        if self.wants_file_sizes {
+            let size = self.store.keep_number(size as u64);
+            self.store.add(C::FilesSizes, field, size);
+        }
+    }
+
+    fn part_name(&mut self, name: &[u8]) {
+        if self.wants_part_names {
+            let name = self.store.keep(name);
+            self.store.add(C::MultipartName, name, name);
+        }
     }
 
     fn part_header(&mut self, part: &[u8], line: &[u8]) {
@@ -225,8 +373,20 @@ impl Sink for Arguments<'_> {
         self.store.add_bytes(C::XmlAttributes, value);
     }
 
-    fn multipart_strict_error(&mut self, _flaw: MultipartFlaw) {
-        self.flaw = true;
+    /// Each of them is a strict error, but for quotes around the boundary: that is correct, and
+    /// only where bodies are read as ModSecurity does it is counted.
+    fn multipart_flaw(&mut self, flaw: MultipartFlaw) {
+        self.notes.flaws |= flaw.bit();
+        self.flaw |= flaw != MultipartFlaw::BoundaryQuoted;
+        if flaw == MultipartFlaw::UnmatchedBoundary {
+            self.notes.unmatched_boundary = 1;
+        }
+    }
+
+    fn boundary_like(&mut self, followed: bool) {
+        if self.notes.unmatched_boundary != 1 {
+            self.notes.unmatched_boundary = if followed { 2 } else { 1 };
+        }
     }
 }
 

@@ -3,9 +3,13 @@
 //! (`tx`, `matched_var`). This table is the only list of them.
 
 pub mod collect;
+pub(crate) mod fact;
 pub mod store;
 pub mod target;
 
+use fact::Fact;
+
+use crate::waf::body::MultipartFlaw as Flaw;
 use crate::waf::lang::ast::Persistent;
 use crate::waf::report::PhaseName;
 
@@ -32,13 +36,16 @@ pub enum Collection {
     RequestProtocol,
     RequestBody,
     RequestBodyLength,
-    ReqbodyProcessor,
+    FullRequest,
+    FullRequestLength,
     ReqbodyError,
     ReqbodyErrorMsg,
     MultipartStrictError,
     Files,
     FilesNames,
+    FilesSizes,
     FilesCombinedSize,
+    MultipartName,
     MultipartPartHeaders,
     XmlText,
     XmlAttributes,
@@ -76,13 +83,16 @@ impl Collection {
                 | ArgsPostNames
                 | RequestBody
                 | RequestBodyLength
-                | ReqbodyProcessor
+                | FullRequest
+                | FullRequestLength
                 | ReqbodyError
                 | ReqbodyErrorMsg
                 | MultipartStrictError
                 | Files
                 | FilesNames
+                | FilesSizes
                 | FilesCombinedSize
+                | MultipartName
                 | MultipartPartHeaders
                 | XmlText
                 | XmlAttributes
@@ -105,6 +115,8 @@ pub enum Live {
     Rule,
     /// The number of the highest severity that matched so far, 255 for none.
     HighestSeverity,
+    /// One small value that is worked out when a rule asks.
+    Fact(Fact),
 }
 
 /// Where a variable's values come from.
@@ -164,6 +176,10 @@ const fn live(name: &'static str, live: Live, keys: Keys) -> Variable {
     Variable { name, origin: Origin::Live(live), keys, since: PhaseName::RequestHeaders }
 }
 
+const fn fact(name: &'static str, fact: Fact, since: PhaseName) -> Variable {
+    Variable { name, origin: Origin::Live(Live::Fact(fact)), keys: Keys::None, since }
+}
+
 use Collection as C;
 use PhaseName::{RequestBody, RequestHeaders, ResponseBody, ResponseHeaders};
 
@@ -189,13 +205,16 @@ static TABLE: &[Variable] = &[
     of("request_protocol", &[C::RequestProtocol], Keys::None, RequestHeaders),
     of("request_body", &[C::RequestBody], Keys::None, RequestBody),
     of("request_body_length", &[C::RequestBodyLength], Keys::None, RequestBody),
-    of("reqbody_processor", &[C::ReqbodyProcessor], Keys::None, RequestBody),
+    of("full_request", &[C::FullRequest], Keys::None, RequestBody),
+    of("full_request_length", &[C::FullRequestLength], Keys::None, RequestBody),
     of("reqbody_error", &[C::ReqbodyError], Keys::None, RequestBody),
     of("reqbody_error_msg", &[C::ReqbodyErrorMsg], Keys::None, RequestBody),
     of("multipart_strict_error", &[C::MultipartStrictError], Keys::None, RequestBody),
     of("files", &[C::Files], Keys::Any, RequestBody),
     of("files_names", &[C::FilesNames], Keys::Any, RequestBody),
+    of("files_sizes", &[C::FilesSizes], Keys::Any, RequestBody),
     of("files_combined_size", &[C::FilesCombinedSize], Keys::None, RequestBody),
+    of("multipart_name", &[C::MultipartName], Keys::Any, RequestBody),
     of("multipart_part_headers", &[C::MultipartPartHeaders], Keys::Any, RequestBody),
     of("xml", &[C::XmlText, C::XmlAttributes], Keys::Xml, RequestBody),
     of("remote_addr", &[C::RemoteAddr], Keys::None, RequestHeaders),
@@ -225,7 +244,69 @@ static TABLE: &[Variable] = &[
     live("global", Live::Persistent(Persistent::Global), Keys::Any),
     live("rule", Live::Rule, Keys::Any),
     live("highest_severity", Live::HighestSeverity, Keys::None),
+    // Other names of the same values.
+    of("path_info", &[C::RequestFilename], Keys::None, RequestHeaders),
+    of("remote_host", &[C::RemoteAddr], Keys::None, RequestHeaders),
+    of("useragent_ip", &[C::RemoteAddr], Keys::None, RequestHeaders),
+    of("reqbody_processor_error", &[C::ReqbodyError], Keys::None, RequestBody),
+    of("reqbody_processor_error_msg", &[C::ReqbodyErrorMsg], Keys::None, RequestBody),
+    of("multipart_filename", &[C::Files], Keys::Any, RequestBody),
+    of("status", &[C::ResponseStatus], Keys::None, ResponseHeaders),
+    // Worked out when a rule asks.
+    fact("auth_type", Fact::AuthType, RequestHeaders),
+    fact("reqbody_processor", Fact::ReqbodyProcessor, RequestHeaders),
+    fact("urlencoded_error", Fact::UrlencodedError, RequestHeaders),
+    fact("inbound_data_error", Fact::InboundDataError, RequestBody),
+    fact("outbound_data_error", Fact::OutboundDataError, ResponseBody),
+    fact("status_line", Fact::StatusLine, ResponseHeaders),
+    fact("multipart_boundary_quoted", Fact::Multipart(Flaw::BoundaryQuoted), RequestBody),
+    fact("multipart_boundary_whitespace", Fact::Multipart(Flaw::BoundaryWhitespace), RequestBody),
+    fact("multipart_data_before", Fact::Multipart(Flaw::DataBefore), RequestBody),
+    fact("multipart_data_after", Fact::Multipart(Flaw::DataAfter), RequestBody),
+    fact("multipart_header_folding", Fact::Multipart(Flaw::FoldedHeader), RequestBody),
+    fact("multipart_invalid_header_folding", Fact::Multipart(Flaw::InvalidFolding), RequestBody),
+    fact("multipart_lf_line", Fact::Multipart(Flaw::LineFeed), RequestBody),
+    fact("multipart_crlf_lf_lines", Fact::Multipart(Flaw::MixedLines), RequestBody),
+    fact("multipart_missing_semicolon", Fact::Multipart(Flaw::MissingSemicolon), RequestBody),
+    fact("multipart_semicolon_missing", Fact::Multipart(Flaw::MissingSemicolon), RequestBody),
+    fact("multipart_invalid_quoting", Fact::Multipart(Flaw::InvalidQuoting), RequestBody),
+    fact("multipart_invalid_part", Fact::Multipart(Flaw::NoName), RequestBody),
+    fact("multipart_file_limit_exceeded", Fact::Multipart(Flaw::TooManyParts), RequestBody),
+    fact("multipart_unmatched_boundary", Fact::UnmatchedBoundary, RequestBody),
+    fact("sessionid", Fact::Opened(Persistent::Session), RequestHeaders),
+    fact("userid", Fact::Opened(Persistent::User), RequestHeaders),
+    fact("webappid", Fact::WebAppId, RequestHeaders),
+    fact("modsec_build", Fact::Build, RequestHeaders),
+    fact("msc_pcre_limits_exceeded", Fact::Zero, RequestHeaders),
+    fact("duration", Fact::Duration, RequestHeaders),
+    fact("time", Fact::Time, RequestHeaders),
+    fact("time_epoch", Fact::TimeEpoch, RequestHeaders),
+    fact("time_year", Fact::TimeYear, RequestHeaders),
+    fact("time_mon", Fact::TimeMonth, RequestHeaders),
+    fact("time_day", Fact::TimeDay, RequestHeaders),
+    fact("time_wday", Fact::TimeWeekday, RequestHeaders),
+    fact("time_hour", Fact::TimeHour, RequestHeaders),
+    fact("time_min", Fact::TimeMinute, RequestHeaders),
+    fact("time_sec", Fact::TimeSecond, RequestHeaders),
 ];
+
+/// Why a variable of ModSecurity's reference has no meaning in a proxy; `None` for all others.
+/// `name` is in any case.
+pub fn unsupported(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_uppercase();
+    Some(match name.as_str() {
+        "ENV" => "the engine reads no environment of a process",
+        "FILES_TMPNAMES" | "FILES_TMP_CONTENT" => "uploads are not written to temporary files",
+        "GEO" => "no database of places is part of the engine",
+        "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => "bodies are not rewritten by rules",
+        "WEBSERVER_ERROR_LOG" => "there is no error log of a web server here",
+        "SDBM_DELETE_ERROR" => "collections are not kept in SDBM files",
+        "MSC_PCRE_ERROR" => "regular expressions run in linear time and do not fail",
+        name if name.starts_with("SCRIPT_") => "the files of the web server are not on this machine",
+        name if name.starts_with("PERF_") => "the time that phases take is in the metrics, not in variables",
+        _ => return None,
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -245,5 +326,18 @@ mod tests {
         assert_eq!(name_of(C::ArgsGet), "args_get");
         assert_eq!(name_of(C::XmlText), "xml");
         assert_eq!(name_of(C::ResponseBody), "response_body");
+        assert_eq!(name_of(C::ResponseStatus), "response_status");
+        assert_eq!(name_of(C::RemoteAddr), "remote_addr");
+    }
+
+    #[test]
+    fn what_has_no_meaning_in_a_proxy_is_refused_with_a_reason_and_is_not_in_the_table() {
+        for name in ["ENV", "geo", "FILES_TMPNAMES", "SCRIPT_UID", "PERF_ALL", "STREAM_INPUT_BODY"] {
+            assert!(unsupported(name).is_some(), "{name}");
+            assert!(find(&name.to_ascii_lowercase()).is_none(), "{name}");
+        }
+        for variable in TABLE {
+            assert_eq!(unsupported(variable.name), None, "{}", variable.name);
+        }
     }
 }

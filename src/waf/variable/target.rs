@@ -3,6 +3,7 @@
 
 use regex::bytes::Regex;
 
+use super::fact::Fact;
 use super::{Collection, Keys, Live, Origin, Variable};
 
 /// One parsed target.
@@ -91,6 +92,18 @@ impl Target {
         match self.variable.origin {
             Origin::Live(live) => Some(live),
             Origin::Collections(_) => None,
+        }
+    }
+
+    /// True when only a request body, or only a response body, tells what it is.
+    pub fn looks_at_body(&self) -> [bool; 2] {
+        match self.live() {
+            Some(Live::Fact(fact)) => [fact.is_request_body(), fact == Fact::OutboundDataError],
+            Some(_) => [false; 2],
+            None => {
+                let any = |wanted: fn(Collection) -> bool| self.collections().iter().any(|it| wanted(*it));
+                [any(Collection::is_request_body), any(|collection| collection == Collection::ResponseBody)]
+            }
         }
     }
 

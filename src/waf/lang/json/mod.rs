@@ -12,7 +12,7 @@ pub(super) use action::counted;
 
 use serde::de::IntoDeserializer;
 
-use super::ast::{Marker, Program, RuleSet, Setup, SetupMode, ShadowMode};
+use super::ast::{Marker, Program, RequestBodies, RuleSet, Setup, SetupMode, ShadowMode};
 use super::error::{At, Place, Problems, shown};
 use super::node::{Kind, Node};
 
@@ -73,6 +73,7 @@ const SETUP_KEYS: &[&str] = &[
     "response_body_access",
     "response_body_types",
     "arguments_limit",
+    "request_bodies",
 ];
 
 fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
@@ -89,6 +90,15 @@ fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
             None
         }
     });
+    let bodies = text_of(&fields, "request_bodies", problems).and_then(|word| match word.value.as_str() {
+        "by_content_type" => Some(RequestBodies::ByContentType),
+        "as_modsecurity" => Some(RequestBodies::AsModsecurity),
+        _ => {
+            let known = ["by_content_type", "as_modsecurity"];
+            problems.unknown(word.place, "way to read request bodies", &word.value, known);
+            None
+        }
+    });
     Some(Setup {
         paranoia_level: fields.paranoia_level(problems),
         inbound_threshold: fields.integer("inbound_threshold", 1, most, problems),
@@ -101,6 +111,7 @@ fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
         arguments_limit: fields
             .integer("arguments_limit", 1, most, problems)
             .and_then(|limit| u32::try_from(limit).ok()),
+        request_bodies: bodies,
     })
 }
 

@@ -47,6 +47,10 @@ pub fn setup(setup: &Setup) -> String {
         SetupMode::Block => Doc::text("block"),
         SetupMode::Detect => Doc::text("detect"),
     });
+    let bodies = setup.request_bodies.map(|bodies| match bodies {
+        RequestBodies::ByContentType => Doc::text("by_content_type"),
+        RequestBodies::AsModsecurity => Doc::text("as_modsecurity"),
+    });
     let inner = Doc::object(true)
         .maybe("paranoia_level", setup.paranoia_level.map(Doc::number))
         .maybe("inbound_threshold", setup.inbound_threshold.map(Doc::number))
@@ -55,7 +59,8 @@ pub fn setup(setup: &Setup) -> String {
         .maybe("request_body_access", setup.request_body_access.map(Doc::boolean))
         .maybe("response_body_access", setup.response_body_access.map(Doc::boolean))
         .maybe("response_body_types", setup.response_body_types.as_ref().map(|types| Doc::texts(types)))
-        .maybe("arguments_limit", setup.arguments_limit.map(Doc::number));
+        .maybe("arguments_limit", setup.arguments_limit.map(Doc::number))
+        .maybe("request_bodies", bodies);
     Doc::object(false).with("setup", inner).file()
 }
 

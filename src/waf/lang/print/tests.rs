@@ -419,6 +419,8 @@ proptest! {
             response_body_access: shadow.then_some(true),
             response_body_types: tags.map(|tags| tags.iter().map(|tag| tag.to_ascii_lowercase()).collect()),
             arguments_limit: setup_numbers[2],
+            request_bodies: [None, Some(RequestBodies::ByContentType), Some(RequestBodies::AsModsecurity)]
+                [setup_numbers.iter().flatten().count() % 3],
         };
         prop_assert_eq!(told(&read(&setup(&tree)).setup), told(&Some(&tree)));
     }

@@ -1,0 +1,51 @@
+//! The rule set under test, imported: ModSecurity's recommended configuration, the rule set's own
+//! setup, the settings that its suite asks for, and its rules.
+
+use std::path::{Path, PathBuf};
+
+use portward::waf::{Engine, Settings, Sources};
+
+use crate::support;
+
+/// What the suite's README asks for, and the lengths that its tests of limits count on.
+const SETUP: &str = r#"
+SecRuleEngine DetectionOnly
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain text/html text/xml application/json
+SecAction "id:900005,phase:1,nolog,pass,\
+    ctl:ruleEngine=DetectionOnly,\
+    ctl:ruleRemoveById=910000,\
+    setvar:tx.paranoia_level=4,\
+    setvar:tx.crs_validate_utf8_encoding=1,\
+    setvar:tx.arg_name_length=100,\
+    setvar:tx.arg_length=400,\
+    setvar:tx.total_arg_length=6400,\
+    setvar:tx.max_num_args=255,\
+    setvar:tx.max_file_size=64100,\
+    setvar:tx.combined_file_size=65535"
+"#;
+
+/// The rules as our JSON, with their phrase files.
+pub fn import() -> Sources {
+    portward::config::core_rules::core()
+}
+
+/// An engine of these rules.
+pub fn engine(sources: &Sources) -> Engine {
+    Engine::compile(sources, &Settings::default()).unwrap_or_else(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        panic!("the imported rules do not compile:\n{}", lines.join("\n"))
+    })
+}
+
+/// Writes the rules as a folder that the proxy can be pointed at.
+pub fn write(sources: &Sources, folder: &Path) {
+    std::fs::create_dir_all(folder.join("data")).expect("a folder of the test's own");
+    for (number, file) in sources.files.iter().enumerate() {
+        let name = Path::new(&file.name).file_name().unwrap_or_default().to_string_lossy();
+        std::fs::write(folder.join(format!("{number:03}-{name}")), &file.text).expect("a file");
+    }
+    for (name, bytes) in &sources.data {
+        std::fs::write(folder.join("data").join(name), bytes).expect("a file");
+    }
+}
