@@ -94,13 +94,19 @@ impl Evaluation<'_> {
         let leaf = &program.leaves[index];
         let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
         let mut at = first;
+        let mut last = None;
         while let Some(candidate) =
             self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
         {
             at += 1;
             let value = self.scratch.store.values[candidate.value as usize];
-            let key = self.scratch.store.get(value.key);
-            if self.is_excluded(leaf.rule, |target| target.covers(value.collection, key)) {
+            // Once per value: what its first step leads to does not take away its next ones.
+            if last.is_none_or(|(number, _)| number != candidate.value) {
+                let key = self.scratch.store.get(value.key);
+                let out = self.is_excluded(leaf.rule, |target| target.covers(value.collection, key));
+                last = Some((candidate.value, out));
+            }
+            if last.is_some_and(|(_, out)| out) {
                 continue;
             }
             let named = |evaluation: &mut Evaluation| {
