@@ -7,5 +7,6 @@
 #[path = "../it/support/mod.rs"]
 mod binary;
 mod crs;
+mod import;
 mod support;
 mod vectors;
