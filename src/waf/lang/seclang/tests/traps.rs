@@ -43,7 +43,7 @@ fn errors_stand_in_the_file_with_line_column_and_help() {
         ),
         ("SecAction \"id:1,setvar:args.a=1\"", "t.conf:1:24: `args.a` cannot be set"),
         ("SecAction \"id:1,initcol:planet=x\"", "t.conf:1:25: unknown collection `planet`"),
-        ("SecRule ARGS \"@rx a\" \"id:1,chain\"", "t.conf:1:33: the chain of rule 1 does not go on"),
+        ("SecRule ARGS \"@rx a\" \"id:1,chain\"", "t.conf:1:34: the chain of rule 1 does not go on"),
         (
             "SecRule ARGS \"@rx a\" \"id:1,chain\"\nSecMarker A\n",
             "t.conf:2:1: the chain of rule 1 does not go on",
