@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn many_harmless_pairs_do_not_hide_the_one_that_counts() {
         let operator = built("rx", json!({ "pattern": "\\b(\\w+)\\b=\\b(\\w+)\\b", "equal_groups": [1, 2] }));
-        let value = format!("{}x=x", "a=b&".repeat(1_000));
+        let value = format!("{}x=x", "a=b&".repeat(200));
         assert!(operator.evaluate(value.as_bytes()).is_some());
     }
 

@@ -82,6 +82,10 @@ pub fn rewrite(pcre: &str) -> Result<Rewritten, Refusal> {
     Ok(rewritten)
 }
 
+/// Parts to be written otherwise; each costs a walk over what follows it. Real expressions have up
+/// to twenty.
+const MOST_SPECIAL: usize = 64;
+
 /// Flags at the very start, which hold for all of the expression.
 fn without_flags(mut tree: Tree) -> (String, Tree) {
     let list = match &mut tree {
@@ -109,6 +113,13 @@ fn spelled(flags: &str, tree: &Tree) -> String {
 /// The expression without look-around and the like. What can only be asked of the whole value
 /// becomes a condition beside it.
 fn linear(tree: Tree, flags: &str, caseless: bool, rewritten: &mut Rewritten) -> Result<Tree, Refusal> {
+    if resolve::count_special(&tree) > MOST_SPECIAL {
+        return Err(Refusal {
+            at: 1,
+            what: format!("more than {MOST_SPECIAL} look-arounds, possessive repetitions and atomic groups"),
+            help: "split the expression into several rules".to_owned(),
+        });
+    }
     let mut parts = match tree {
         Tree::Concat(parts) => parts,
         one => vec![one],
@@ -124,9 +135,11 @@ fn linear(tree: Tree, flags: &str, caseless: bool, rewritten: &mut Rewritten) ->
         };
         let (around, whole) = anchored(&mut parts).ok_or(stuck)?;
         let tree = Tree::Concat(whole);
-        if around.inner.captures() {
+        let Some(lost) = resolve::lost_captures(&around) else {
             return Err(refusal(&Tree::Around(Box::new(around))));
-        }
+        };
+        let at = if around.ahead { 1 } else { parts.len() - 1 };
+        parts.splice(at..at, lost);
         let mut resolver = resolve::Resolver::new(caseless);
         let tree = resolver.expression(&tree).map_err(|stuck| refusal(&stuck))?;
         let list = if around.negative { &mut rewritten.unless } else { &mut rewritten.also };
@@ -177,5 +190,72 @@ fn refusal(stuck: &Tree) -> Refusal {
             what: "the expression cannot be matched in linear time".to_owned(),
             help: "write it without look-around".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pcre_is_spelled_for_the_regex_crate() {
+        for (pcre, expected) in [
+            (r"\x{bc}[\x{be}]\/", r"\xbc[\xbe]/"),
+            (r"a{|{b}|[[&&~~x]", r"a\{|\{b\}|[\[\&\&\~\~x]"),
+            (r"[\s\v]\<\h", r"[\s\n\x0b\x0c\r\x85]<[\t \xa0]"),
+            (r"\Qa.b\E*\012", r"a\.b*\n"),
+            ("(?i)(?P<n>\u{e4})", r"(?i)(?<n>\xc3\xa4)"),
+            (r"\s*+;", r"\s*;"),
+            (r"<\?(?!xml)", r"<\?(?:[^x]|x(?:[^m]|m(?:[^l]|$)|$)|$)"),
+            (r"(?x) a # b", "a"),
+        ] {
+            let found = rewrite(pcre).unwrap_or_else(|refusal| panic!("{pcre}: {refusal}"));
+            assert_eq!(found.argument(), json!(expected), "{pcre}");
+        }
+    }
+
+    #[test]
+    fn what_one_expression_cannot_ask_stands_beside_it() {
+        let argument =
+            |pcre: &str| rewrite(pcre).unwrap_or_else(|refusal| panic!("{pcre}: {refusal}")).argument();
+        assert_eq!(
+            argument(r"(?i)^(?=.*\d)(?!.*x$)\w+"),
+            json!({ "pattern": r"(?i)^\w+", "also": [r"(?i)^(?:.*\d)"], "unless": ["(?i)^(?:.*x$)"] })
+        );
+        assert_eq!(
+            argument(r"(?i:\b(\w+)\b=\b\1\b)"),
+            json!({ "pattern": r"(?i:\b(\w+)\b=\b(\w+)\b)", "equal_groups": [[1, 2]], "ignore_case": true })
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_what_to_do() {
+        let refusal = rewrite("(?i)\u{e4}(\\w+)=\\1").expect_err("a part of a word");
+        assert_eq!(refusal.at, 12);
+        assert!(
+            refusal.to_string().contains("back-reference \\1 cannot be matched in linear time"),
+            "{refusal}"
+        );
+        for pcre in [
+            "(", "a)", "[a", "*a", "a**", "a{2,1}", "\\", "\\x{100}", "(?<1>a)", "\\2", "[z-a]", "{2}",
+            "[[:no:]]",
+        ] {
+            assert!(rewrite(pcre).is_err(), "{pcre}");
+        }
+    }
+
+    /// A hostile rule file costs no more than a refusal.
+    #[test]
+    fn deep_and_wide_expressions_end() {
+        for pcre in [
+            "(".repeat(10_000),
+            "(?:a".repeat(90) + &")*".repeat(90),
+            format!("(?!{})[ab]{{50}}c", "a?".repeat(30)),
+            "(?!ab)(?:a|b)?".repeat(60),
+            format!("{}x", "a*+".repeat(3_000)),
+            format!("{}x", "(?>ab|a)".repeat(300)),
+        ] {
+            let _ = rewrite(&pcre);
+        }
     }
 }

@@ -254,6 +254,15 @@ impl Parser<'_> {
                     "write a backslash before it for the character",
                 ));
             }
+            b'{' => {
+                self.at -= 1;
+                if self.counted()?.is_some() {
+                    let help = "write a backslash before it for the character";
+                    return Err(self.refuse(start, "a repetition has nothing before it to repeat", help));
+                }
+                self.at += 1;
+                self.literal(byte)
+            }
             b'\\' => match escape::outside(self, start)? {
                 Escape::Tree(tree) => tree,
                 Escape::Byte(byte) => self.literal(byte),

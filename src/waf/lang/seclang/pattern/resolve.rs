@@ -108,7 +108,20 @@ impl Resolver {
                     done = self.possessive(*repeat, tail, context);
                 }
                 Tree::Group(group) if group.kind == GroupKind::Atomic => {
-                    parts.push(self.atomic(&group, &here));
+                    let plain = Tree::group(group.inner.clone());
+                    let exclusive = self.atomic(&group, &here);
+                    match self.list(&chained(&exclusive, &done), context) {
+                        Ok(tree) => done = vec![tree],
+                        Err(_) => {
+                            self.note("an atomic group gives back what it took");
+                            parts.push(plain);
+                        }
+                    }
+                }
+                // What stands last in a group may as well stand behind it.
+                Tree::Group(group) if ends_with_look(&group) => {
+                    let (group, around) = split_look(*group);
+                    parts.extend([group, around]);
                 }
                 part => match self.inside(&part, &here) {
                     Ok(part) => done.insert(0, part),
@@ -123,7 +136,13 @@ impl Resolver {
     fn inside(&mut self, part: &Tree, context: &Context) -> Answer<Tree> {
         match part {
             Tree::Group(group) => {
-                let inner = self.tree(&group.inner, context)?;
+                // What a group captures ends where it did.
+                let told = matches!(group.kind, GroupKind::Capture(..) | GroupKind::Added(_));
+                let open = !told && context.last;
+                let inner = self.tree(
+                    &group.inner,
+                    &Context { last: open, first: !told && context.first, ..context.clone() },
+                )?;
                 Ok(Tree::Group(Box::new(Group { kind: group.kind.clone(), inner })))
             }
             Tree::Repeat(repeat) => {
@@ -197,23 +216,8 @@ impl Resolver {
         Ok(joined(parts))
     }
 
-    /// Groups of a negative look-around never take part, but they count: each leaves one that
-    /// cannot take part. What a positive one captured would be lost.
-    fn lost_captures(&mut self, around: &Around) -> Answer<Vec<Tree>> {
-        let mut groups = Vec::new();
-        around.inner.any(&mut |part| {
-            if let Tree::Group(group) = part
-                && matches!(group.kind, GroupKind::Capture(..))
-            {
-                groups.push(group.kind.clone());
-            }
-            false
-        });
-        if !groups.is_empty() && !around.negative {
-            return Err(Box::new(Tree::Around(Box::new(around.clone()))));
-        }
-        let never = |kind| Tree::Group(Box::new(Group { kind, inner: Tree::empty() }));
-        Ok(groups.into_iter().map(|kind| alternatives(vec![Tree::empty(), never(kind)])).collect())
+    fn lost_captures(&self, around: &Around) -> Answer<Vec<Tree>> {
+        lost_captures(around).ok_or_else(|| Box::new(Tree::Around(Box::new(around.clone()))))
     }
 
     /// `C*+` is `C*` with no more of C behind it.
@@ -223,13 +227,18 @@ impl Resolver {
         let class = matches!(repeat.inner, Tree::Class { .. });
         let exact = class && !first_after(&after, &set).intersects(&set)
             || repeat.inner.length().is_some() && !first_after(&after, &ByteSet::EMPTY).intersects(&set);
-        let unbounded = repeat.max.is_none();
+        let (least, most, unbounded) = (repeat.min, repeat.max, repeat.max.is_none());
         let greedy = Tree::Repeat(Box::new(Repeat { greed: Greed::Greedy, ..repeat }));
         let as_written = |tail: Vec<Tree>| [vec![greedy.clone()], tail].concat();
         if exact || after.is_empty() {
             return as_written(tail);
         }
         let free = !first_after(&context.after, &set).intersects(&set);
+        if let (true, Some(most), false) = (class, most, tail.iter().any(Tree::captures))
+            && let Some(exact) = self.bounded(&greedy, least, most, &tail, free)
+        {
+            return exact;
+        }
         let end = if free { End::Free } else { End::Unknown };
         if class
             && unbounded
@@ -239,6 +248,28 @@ impl Resolver {
         }
         self.note("a possessive repetition is only greedy");
         as_written(tail)
+    }
+
+    /// `C{n,m}+` is `C{m}`, or fewer of C with no more of it behind them.
+    fn bounded(
+        &mut self,
+        greedy: &Tree,
+        least: u32,
+        most: u32,
+        tail: &[Tree],
+        free: bool,
+    ) -> Option<Vec<Tree>> {
+        let Tree::Repeat(repeat) = greedy else { return None };
+        if most == least {
+            return Some([std::slice::from_ref(greedy), tail].concat());
+        }
+        let times = |min: u32, max: u32| {
+            Tree::Repeat(Box::new(Repeat { min, max: Some(max), greed: Greed::Greedy, ..(**repeat).clone() }))
+        };
+        let end = if free { End::Free } else { End::Unknown };
+        let rest = self.push(&State::none_of(&repeat.inner.first()), tail, end)?;
+        let all = joined([&[times(most, most)], tail].concat());
+        Some(vec![alternatives(vec![all, joined(vec![times(least, most - 1), rest])])])
     }
 
     /// An atomic group as alternatives that exclude each other, or as a possessive repetition.
@@ -463,12 +494,60 @@ impl Resolver {
 
 /// True for what the regex crate cannot be told, and for what has it inside.
 pub(super) fn is_special(tree: &Tree) -> bool {
-    tree.any(&mut |part| match part {
+    tree.any(&mut is_one)
+}
+
+pub(super) fn count_special(tree: &Tree) -> usize {
+    let mut count = 0;
+    tree.any(&mut |part| {
+        count += usize::from(is_one(part));
+        false
+    });
+    count
+}
+
+fn is_one(part: &Tree) -> bool {
+    match part {
         Tree::Around(_) | Tree::Back { .. } => true,
         Tree::Repeat(repeat) => repeat.greed == Greed::Possessive,
         Tree::Group(group) => group.kind == GroupKind::Atomic,
         _ => false,
-    })
+    }
+}
+
+/// Groups of a negative look-around never take part, but they count: each leaves one that cannot
+/// take part. `None` for a positive one: what it captured would be lost.
+pub(super) fn lost_captures(around: &Around) -> Option<Vec<Tree>> {
+    let mut groups = Vec::new();
+    around.inner.any(&mut |part| {
+        if let Tree::Group(group) = part
+            && matches!(group.kind, GroupKind::Capture(..))
+        {
+            groups.push(group.kind.clone());
+        }
+        false
+    });
+    let never = |kind| Tree::Group(Box::new(Group { kind, inner: Tree::empty() }));
+    (groups.is_empty() || around.negative)
+        .then(|| groups.into_iter().map(|kind| alternatives(vec![Tree::empty(), never(kind)])).collect())
+}
+
+/// A capturing group that ends with a look-ahead.
+fn ends_with_look(group: &Group) -> bool {
+    let last = match &group.inner {
+        Tree::Concat(parts) => parts.last(),
+        _ => None,
+    };
+    matches!(group.kind, GroupKind::Capture(..)) && matches!(last, Some(Tree::Around(around)) if around.ahead)
+}
+
+/// The group without its last part, and that part.
+fn split_look(mut group: Group) -> (Tree, Tree) {
+    let last = match &mut group.inner {
+        Tree::Concat(parts) => parts.pop(),
+        _ => None,
+    };
+    (Tree::Group(Box::new(group)), last.unwrap_or_else(Tree::empty))
 }
 
 fn never() -> Tree {
