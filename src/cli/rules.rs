@@ -1,6 +1,6 @@
-//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their
-//! schema. Plain functions over sources and a writer; main decides what they are and what an
-//! outcome's exit code is.
+//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their schema.
+//! Plain functions over sources and a writer; main decides what they are and what an outcome's
+//! exit code is.
 
 mod cost;
 mod explain;

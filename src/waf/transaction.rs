@@ -133,6 +133,7 @@ impl Transaction {
         let mut scratch = scratch::take();
         scratch.awake.extend_from_slice(&engine.program.unconditional);
         scratch.off.resize(engine.program.unconditional.len(), 0);
+        scratch.tx.begin(&engine.program.names);
         collect::connection(&mut scratch.store, facts);
         let state = State::new(&engine.program, facts.unix_ms);
         Transaction { engine, scratch: Some(scratch), state }

@@ -106,12 +106,7 @@ fn argument(
                 // Our names of variables are in lower case, and such expressions are about names.
                 rewritten.pattern.insert_str(0, "(?i)");
             }
-            let argument = rewritten.argument();
-            if name != "rx" && !argument.is_string() {
-                let problem = format!("`{name}` cannot do what this expression needs look-around for");
-                return Err(Fault::unsupported(written.place, problem));
-            }
-            argument
+            rewritten.argument()
         }
         "validate_byte_range" => json!(text.trim()),
         _ => {
