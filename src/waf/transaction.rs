@@ -133,9 +133,15 @@ impl Transaction {
         let mut scratch = scratch::take();
         scratch.awake.extend_from_slice(&engine.program.unconditional);
         scratch.off.resize(engine.program.unconditional.len(), 0);
+        scratch.tx.begin(&engine.program.names);
         collect::connection(&mut scratch.store, facts);
         let state = State::new(&engine.program, facts.unix_ms);
         Transaction { engine, scratch: Some(scratch), state }
+    }
+
+    /// Tells the time before a phase, for durations and for what expires.
+    pub fn at(&mut self, unix_ms: u64) {
+        self.state.unix_ms = unix_ms;
     }
 
     /// From here on everything is noted, and [`Transaction::finish_traced`] tells it.
@@ -144,11 +150,6 @@ impl Transaction {
         if let Some(scratch) = &mut self.scratch {
             scratch.awake.fill(u64::MAX);
         }
-    }
-
-    /// Tells the time before a phase, for durations and for what expires.
-    pub fn at(&mut self, unix_ms: u64) {
-        self.state.unix_ms = unix_ms;
     }
 
     pub fn request_headers(&mut self, head: &RequestHead) -> Decision {
@@ -173,6 +174,12 @@ impl Transaction {
                 let (program, reading) = (&self.engine.program, self.state.reading());
                 self.state.notes.opaque_length(&scratch.store, program, reading).is_none()
             })
+    }
+
+    /// True when a parser will read the request body, by its Content-Type or because a rule said
+    /// so: it is worth having whole.
+    pub fn takes_request_body_apart(&self) -> bool {
+        self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
     }
 
     /// Called with an empty body when there is none.

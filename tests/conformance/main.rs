@@ -2,7 +2,13 @@
 //! Set, which are never part of this repository. One module per kind of data; what they share is in
 //! `support`.
 
+/// The real binary, as the other tests start it.
+#[allow(dead_code)]
+#[path = "../it/support/mod.rs"]
+mod binary;
+mod crs;
 mod engine;
 mod import;
+mod patterns;
 mod support;
 mod vectors;

@@ -48,11 +48,20 @@ fn remove(value: &[u8], out: &mut Vec<u8>) -> bool {
     if REMOVE_COMMENTS.triggers.find(value).is_none() {
         return false;
     }
+    /// Where something may begin, and where it may end.
+    const OUTSIDE: ByteSet = ByteSet::of(b"/<-#");
+    const INSIDE: ByteSet = ByteSet::of(b"*-");
     out.clear();
     let mut rest = value;
     let mut inside = false;
-    while let [byte, behind @ ..] = rest {
-        rest = match rest {
+    loop {
+        let next = if inside { INSIDE.find(rest) } else { OUTSIDE.find(rest) };
+        let (before, tail) = rest.split_at(next.unwrap_or(rest.len()));
+        if !inside {
+            out.extend_from_slice(before);
+        }
+        let [byte, behind @ ..] = tail else { break };
+        rest = match tail {
             [b'*', b'/', behind @ ..] | [b'-', b'-', b'>', behind @ ..] if inside => {
                 inside = false;
                 // Whatever stands there; at the end of the value the reference reads its terminator.

@@ -7,8 +7,6 @@
 //! Example: `"transformations": ["utf8_to_unicode"]` turns the three bytes of a full width `<`
 //! into `%uff1c`.
 
-use std::io::Write;
-
 use memchr::memchr;
 
 use crate::waf::bytes::ByteSet;
@@ -28,25 +26,37 @@ fn apply(value: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut changed = false;
     let mut rest = value;
-    while let [first, behind @ ..] = rest {
-        match sequence(*first, behind) {
+    while let Some(at) = UTF8_TO_UNICODE.triggers.find(rest) {
+        out.extend_from_slice(&rest[..at]);
+        let (first, behind) = (rest[at], &rest[at + 1..]);
+        rest = match sequence(first, behind) {
             Some((code, length)) => {
-                // A write to a vector does not fail.
-                let _ = write!(out, "%u{code:04x}");
-                rest = &rest[length..];
+                escape(code, out);
                 changed = true;
+                &behind[length - 1..]
             }
             None => {
                 if matches!(first, 0 | 0xc0..=0xf4) {
                     changed = true;
                 } else {
-                    out.push(*first);
+                    out.push(first);
                 }
-                rest = behind;
+                behind
             }
-        }
+        };
     }
+    out.extend_from_slice(rest);
     changed
+}
+
+/// `%u` and four digits or, if need be, more.
+fn escape(code: u32, out: &mut Vec<u8>) {
+    let digit = |place: u32| b"0123456789abcdef"[(code >> (4 * place) & 15) as usize];
+    out.extend_from_slice(b"%u");
+    for place in (4..6).filter(|place| code >> (4 * place) != 0).rev() {
+        out.push(digit(place));
+    }
+    out.extend_from_slice(&[digit(3), digit(2), digit(1), digit(0)]);
 }
 
 /// The code point of the sequence that begins with `first`, and its length.
@@ -81,6 +91,7 @@ mod tests {
                 (b"abc%u", b"abc%u"),
                 ("\u{e4}b\u{ff1c}".as_bytes(), b"%u00e4b%uff1c"),
                 ("\u{1f600}".as_bytes(), b"%u1f600"),
+                ("\u{10ffff}".as_bytes(), b"%u10ffff"),
                 (b"\xc0\xaf", b"%u002f"),
                 (b"\xe0\x80\xaf", b"%u002f"),
                 (b"\xed\xa0\x80", b"%ud800"),

@@ -23,8 +23,14 @@ pub(super) static COMPRESS_WHITESPACE: Transformation =
 fn remove(value: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = REMOVED.find(value) else { return false };
     out.clear();
-    out.extend_from_slice(&value[..first]);
-    out.extend(value[first..].iter().filter(|&&byte| !REMOVED.contains(byte)));
+    out.extend_from_slice(value);
+    // Each byte is written; one that goes is written over by the next. That has no branches.
+    let mut kept = first;
+    for &byte in &value[first..] {
+        out[kept] = byte;
+        kept += usize::from(!REMOVED.contains(byte));
+    }
+    out.truncate(kept);
     true
 }
 

@@ -118,8 +118,10 @@ impl Lexer<'_, '_> {
 
     fn comment_line(&mut self, said: &str) {
         let directive = said.trim_start();
-        let is_directive = directive.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("sec"))
-            && !directive[3..].starts_with(char::is_whitespace);
+        // `SecRule`, not `Security`.
+        let is_directive = directive
+            .strip_prefix("Sec")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
         if !is_directive {
             self.comment.push(said.trim().to_owned());
             return;

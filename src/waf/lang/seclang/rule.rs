@@ -99,12 +99,10 @@ fn selector(rest: &str, is_xml: bool) -> (Selector, usize) {
         return (selector, end + 1);
     }
     if bytes.first() == Some(&b'/') {
-        let mut from = 1;
-        while let Some(end) = closing(rest, from, b'/') {
-            if end > 1 && is_end(&rest[end + 1..]) {
-                return (Selector::Pattern(plain_slashes(&rest[1..end])), end + 1);
-            }
-            from = end + 1;
+        // A slash further inside makes it a key; our own targets read `/a/b/` as an expression, too.
+        let end = closing(rest, 1, b'/').filter(|end| *end > 1 && is_end(&rest[end + 1..]));
+        if let Some(end) = end {
+            return (Selector::Pattern(plain_slashes(&rest[1..end])), end + 1);
         }
     }
     let end = key_end(rest);
@@ -230,7 +228,7 @@ mod tests {
             ("TX:'/WEB_ATTACK/'", &["TX pattern WEB_ATTACK"]),
             ("ARGS:'a|b'", &["ARGS key a|b"]),
             ("ARGS:/path|ARGS:a/b/", &["ARGS key /path", "ARGS key a/b/"]),
-            ("ARGS:/a/b/", &["ARGS pattern a/b"]),
+            ("ARGS:/a/b/", &["ARGS key /a/b/"]),
             ("!ARGS:email,!ARGS:foo", &["!ARGS key email", "!ARGS key foo"]),
             ("ARGS:a,b", &["ARGS key a,b"]),
             ("ARGS:a[b][c]|&REQUEST_HEADERS:Host", &["ARGS key a[b][c]", "&REQUEST_HEADERS key Host"]),
