@@ -36,7 +36,7 @@ pub fn run(case: &Case) -> Result<(), String> {
     let places = |rule: u32| place(case, rule);
     let mut log = render::render(&traced.trace, &places);
     log += &(notes + &more);
-    let error_log = logs::error_log(&traced.report, &case.file);
+    let error_log = logs::error_log(&traced, &case.file);
     find("debug log", &case.expected.debug_log, &log)?;
     if status != case.expected.status {
         return Err(format!("status {status}, expected was {}", case.expected.status));
@@ -114,13 +114,12 @@ fn exchange(case: &Case, engine: &Arc<Engine>) -> (u16, String, Traced, String) 
         let wanted = transaction.wants_request_body();
         go_on(transaction.request_body(&body(&case.body, wanted, limit(case, "SecRequestBodyLimit"))))?;
         go_on(transaction.response_headers(&answer))?;
-        if transaction.wants_response_body() {
-            let limit = limit(case, "SecResponseBodyLimit");
-            go_on(transaction.response_body(&body(&case.response_body, true, limit)))?;
-        } else {
+        let wanted = transaction.wants_response_body();
+        if !wanted && case.rules.contains("SecResponseBodyAccess On") {
             more = logs::not_inspected(&case.response_fields);
         }
-        Ok(())
+        let limit = limit(case, "SecResponseBodyLimit");
+        go_on(transaction.response_body(&body(&case.response_body, wanted, limit)))
     })();
     let traced = transaction.finish_traced();
     let (status, location) = match decision {

@@ -27,6 +27,9 @@ pub(super) struct Actions {
     /// Names as written, `none` included.
     pub transformations: Vec<At<String>>,
     pub disruptive: Option<At<Disruptive>>,
+    /// What stood before a `block` took its place.
+    pub before_block: Option<At<Disruptive>>,
+    pub blocks: bool,
     pub status: Option<At<u16>>,
     pub log: Option<At<bool>>,
     pub capture: bool,
@@ -182,7 +185,10 @@ impl Actions {
             "skip" => self.jump = skip(item)?,
             "skipafter" => self.jump = Some(At::new(place, Action::SkipAfter(value(item)?.value.clone()))),
             "pause" => log.note(place, &name, "a request is not made to wait"),
-            "xmlns" => log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces"),
+            "xmlns" => {
+                name_space(value(item)?)?;
+                log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces");
+            }
             "ctl" => effect::ctl(item, log)?.into_iter().for_each(|effect| self.effects.push(effect)),
             "setvar" => self.effects.push(effect::setvar(item)?),
             "expirevar" => self.effects.extend(effect::expirevar(item, log)?),
@@ -198,6 +204,10 @@ impl Actions {
     }
 
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
+        self.blocks |= disruptive == Disruptive::Block;
+        if disruptive == Disruptive::Block {
+            self.before_block = self.disruptive.take();
+        }
         self.disruptive = Some(At::new(place, disruptive));
     }
 
@@ -385,6 +395,17 @@ fn scope(item: &Item) -> Result<AllowScope, Fault> {
         "phase" => Ok(AllowScope::Phase),
         "request" => Ok(AllowScope::Request),
         word => Err(Fault::unknown(written.place, "word", word, ["phase", "request"])),
+    }
+}
+
+/// `xmlns:prefix=URL`; version 3 leaves the `xmlns:` out of it.
+fn name_space(written: &At<String>) -> Result<(), Fault> {
+    let wrong = || Fault::error(written.place, "`xmlns` takes a prefix, `=` and a URL");
+    let (prefix, url) = written.value.split_once('=').ok_or_else(wrong)?;
+    if prefix.trim().is_empty() || url.trim_matches(['\'', '"', ' ']).is_empty() {
+        Err(wrong())
+    } else {
+        Ok(())
     }
 }
 

@@ -8,10 +8,10 @@
 
 use crate::waf::lang::error::Place;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 
 /// One directive with its arguments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Directive {
     pub place: Place,
     pub name: String,
@@ -204,7 +204,9 @@ impl Lexer<'_, '_> {
                 None => word.push('\\', small(line.place(at).offset)),
             }
         }
-        self.faults.push(Fault::error(line.place(start), format!("the {quote} is not closed")));
+        // Apache takes the rest of the line then.
+        let problem = format!("the {quote} is not closed; the rest of the line is inside it");
+        self.faults.push(Fault { kind: FaultKind::Tolerated, ..Fault::error(line.place(start), problem) });
         let end = line.value.len();
         (word.end(small(line.place(end).offset)), end)
     }

@@ -52,14 +52,14 @@ pub(super) fn variables(text: &Text, faults: &mut Vec<Fault>) -> Vec<Variable> {
             _ => Role::Include,
         };
         at += usize::from(role != Role::Include);
-        let length = whole[at..].find([':', '|', ',', ' ', '\t']).unwrap_or(whole.len() - at);
+        let length = whole[at..].find([':', '.', '|', ',', ' ', '\t']).unwrap_or(whole.len() - at);
         let name = &whole[at..at + length];
         at += length;
         let place = text.place(start);
         if name.is_empty() {
             faults.push(Fault::error(place, "a variable's name is missing"));
         }
-        let selector = match whole[at..].strip_prefix(':') {
+        let selector = match whole[at..].strip_prefix([':', '.']) {
             None => None,
             Some(rest) => {
                 let (selector, length) = selector(rest, name.eq_ignore_ascii_case("xml"));
@@ -233,6 +233,7 @@ mod tests {
             ("ARGS:a,b", &["ARGS key a,b"]),
             ("ARGS:a[b][c]|&REQUEST_HEADERS:Host", &["ARGS key a[b][c]", "&REQUEST_HEADERS key Host"]),
             ("ARGS:a:b", &["ARGS key a:b"]),
+            ("TX.a.b|&ip.c", &["TX key a.b", "&ip key c"]),
             ("ARGS:/[|]$/|TX:1", &["ARGS pattern [|]$", "TX key 1"]),
             (
                 "REQUEST_HEADERS|!REQUEST_HEADERS:User-Agent",

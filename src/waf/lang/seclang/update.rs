@@ -1,5 +1,7 @@
-//! Directives that change rules loaded before them: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and
-//! SecRuleUpdateActionById.
+//! Directives that change rules: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and SecRuleUpdateActionById.
+//! They change rules that stand before them. One that names none of those waits for the rules behind
+//! it: ModSecurity 2 lets it do nothing, version 3 means all rules wherever they stand, and nobody
+//! writes it to do nothing. It is noted.
 
 use regex::Regex;
 
@@ -13,6 +15,13 @@ use super::effect;
 use super::fault::Fault;
 use super::lexer::{Directive, Text};
 use super::{Log, rule};
+
+/// A directive that named no rule when it was read.
+pub(super) struct Pending {
+    choice: Choice,
+    link: usize,
+    directive: Directive,
+}
 
 /// Which rules are meant.
 enum Choice {
@@ -32,6 +41,10 @@ impl Choice {
                 message.value == *word || regex.as_ref().is_some_and(|regex| regex.is_match(&message.value))
             }),
         }
+    }
+
+    fn names_one(&self, reader: &Reader) -> bool {
+        reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if self.takes(draft)))
     }
 
     fn spell(&self) -> String {
@@ -84,17 +97,36 @@ pub(super) fn apply(reader: &mut Reader, name: &str, directive: &Directive) {
         let make = if name.ends_with("bytag") { Choice::Tag } else { Choice::Message };
         vec![make(wanted, regex)]
     };
-    for choice in &choices {
-        if !reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if choice.takes(draft))) {
-            let reason = format!("no rule before it has {}", choice.spell());
-            reader.note(directive.place, &directive.name, &reason);
-        } else if name.starts_with("secruleremove") {
-            remove(reader, choice, directive);
-        } else if name.starts_with("secruleupdatetarget") {
-            targets(reader, choice, link, &directive.arguments[1..], directive);
+    for choice in choices {
+        if choice.names_one(reader) {
+            change(reader, &choice, link, directive);
         } else {
-            actions(reader, choice, link, directive);
+            reader.pending.push(Pending { choice, link, directive: directive.clone() });
         }
+    }
+}
+
+/// Applies what waited, now that all rules are there.
+pub(super) fn settle(reader: &mut Reader) {
+    for Pending { choice, link, directive } in std::mem::take(&mut reader.pending) {
+        let reason = if choice.names_one(reader) {
+            change(reader, &choice, link, &directive);
+            format!("only rules behind it have {}; it changes those, as in version 3", choice.spell())
+        } else {
+            format!("no rule has {}", choice.spell())
+        };
+        reader.note(directive.place, &directive.name, &reason);
+    }
+}
+
+fn change(reader: &mut Reader, choice: &Choice, link: usize, directive: &Directive) {
+    let name = directive.name.to_ascii_lowercase();
+    if name.starts_with("secruleremove") {
+        remove(reader, choice, directive);
+    } else if name.starts_with("secruleupdatetarget") {
+        targets(reader, choice, link, &directive.arguments[1..], directive);
+    } else {
+        actions(reader, choice, link, directive);
     }
 }
 
