@@ -10,6 +10,7 @@ use crate::waf::variable::Live;
 use crate::waf::variable::target::{Role, Target};
 
 use super::fault::Fault;
+use super::pattern::Rewritten;
 use super::rule::Operator;
 use super::{Files, macros, names, pattern};
 
@@ -17,6 +18,8 @@ use super::{Files, macros, names, pattern};
 pub(super) struct Translated {
     pub call: OperatorCall,
     pub negate: bool,
+    /// Where an expression does not mean the same to the letter.
+    pub notes: Vec<String>,
 }
 
 /// Where phrase files come from and go to.
@@ -47,13 +50,14 @@ pub(super) fn translate(
         let known: Vec<String> = operator::names().map(camel_case).collect();
         return Err(Fault::unknown(place, "operator", &source.name.value, known.iter().map(String::as_str)));
     };
-    let (name, argument) = argument(name, source, targets, data)?;
+    let mut notes = Vec::new();
+    let (name, argument) = argument(name, source, targets, data, &mut notes)?;
     check(name, source, &argument, data.data)?;
     let call = OperatorCall {
         name: At::new(place, name.to_owned()),
         argument: At::new(source.argument.place, argument),
     };
-    Ok(Translated { call, negate: source.negate })
+    Ok(Translated { call, negate: source.negate, notes })
 }
 
 /// The name as SecLang spells it, for help.
@@ -74,6 +78,7 @@ fn argument(
     source: &Operator,
     targets: &[Target],
     data: &mut DataFiles,
+    notes: &mut Vec<String>,
 ) -> Result<(&'static str, Value), Fault> {
     let written = &source.argument;
     let text = written.value.as_str();
@@ -95,9 +100,13 @@ fn argument(
             json!(all)
         }
         "rx" | "rx_global" | "verify_cc" | "verify_cpf" | "verify_ssn" | "verify_svnr" => {
-            let pattern = expression(written)?;
-            // Our names of variables are in lower case, and such expressions are about names.
-            json!(if looks_at_names(targets) { format!("(?i){pattern}") } else { pattern })
+            let mut rewritten = expression(written)?;
+            notes.append(&mut rewritten.notes);
+            if looks_at_names(targets) {
+                // Our names of variables are in lower case, and such expressions are about names.
+                rewritten.pattern.insert_str(0, "(?i)");
+            }
+            rewritten.argument()
         }
         "validate_byte_range" => json!(text.trim()),
         _ => {
@@ -163,7 +172,7 @@ fn unfold(text: &str) -> String {
 }
 
 /// An expression in our dialect; macros stay, and what is rewritten is what stands around them.
-fn expression(written: &At<String>) -> Result<String, Fault> {
+fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
     let text = unfold(&written.value);
     let mut held = Vec::new();
     let mut around = String::with_capacity(text.len());
@@ -181,16 +190,19 @@ fn expression(written: &At<String>) -> Result<String, Fault> {
         rest = after;
     }
     around.push_str(rest);
-    let refused = |problem: String| Fault::unsupported(written.place, problem);
-    let mut pattern = pattern::rewrite(&around).map_err(|refusal| refused(refusal.what))?.pattern;
+    let mut rewritten = pattern::rewrite(&around).map_err(|refusal| {
+        let problem = format!("the expression at its character {}: {}", refusal.at, refusal.what);
+        Fault::unsupported(written.place, problem).help(refusal.help)
+    })?;
     for (number, known) in held.iter().enumerate() {
         let mark = placeholder(number);
-        if pattern.matches(&mark).count() != 1 {
-            return Err(refused("a macro stands where the expression has to be rewritten".into()));
+        if rewritten.pattern.matches(&mark).count() != 1 || rewritten.argument().is_object() {
+            let problem = "a macro stands where the expression has to be rewritten";
+            return Err(Fault::unsupported(written.place, problem));
         }
-        pattern = pattern.replace(&mark, known);
+        rewritten.pattern = rewritten.pattern.replace(&mark, known);
     }
-    Ok(pattern)
+    Ok(rewritten)
 }
 
 fn placeholder(number: usize) -> String {

@@ -1,5 +1,6 @@
 //! Variables of SecLang as our targets.
 
+use crate::waf::lang::error::shown;
 use crate::waf::variable::target::{Role, Target, TargetError};
 use crate::waf::variable::{self, Keys};
 
@@ -32,9 +33,15 @@ pub(super) fn target(variable: &Variable) -> Result<Target, Fault> {
         }
         Some(Selector::Key(key)) => format!("{role}{name}:{key}"),
         Some(Selector::Pattern(pattern)) if known.keys == Keys::Any => {
-            let rewritten = pattern::rewrite(pattern).map_err(|refusal| {
-                Fault::unsupported(place, format!("the selector of `{}`: {}", variable.name, refusal.what))
-            })?;
+            let about = |what: &str| {
+                let problem = format!("the selector of `{}`: {what}", shown(&variable.name));
+                Fault::unsupported(place, problem)
+            };
+            let rewritten =
+                pattern::rewrite(pattern).map_err(|refusal| about(&refusal.what).help(refusal.help))?;
+            if rewritten.argument().is_object() {
+                return Err(about("an expression that is more than one cannot select keys"));
+            }
             format!("{role}{name}:/{}/", rewritten.pattern)
         }
         Some(Selector::Pattern(pattern)) => format!("{role}{name}:/{pattern}/"),

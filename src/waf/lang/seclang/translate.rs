@@ -190,7 +190,12 @@ impl Translation<'_, '_, '_, '_> {
                 let targets = self.targets(variables)?;
                 let plain: Vec<Target> = targets.iter().map(|at| at.value.clone()).collect();
                 match operator::translate(operator, &plain, self.data) {
-                    Ok(translated) => (targets, Some(translated.call), translated.negate),
+                    Ok(translated) => {
+                        for reason in &translated.notes {
+                            self.log.note(operator.argument.place, &self.draft.name(), reason);
+                        }
+                        (targets, Some(translated.call), translated.negate)
+                    }
                     Err(fault) => {
                         self.log.faults.push(fault);
                         return None;
