@@ -140,6 +140,7 @@ fn compare(plan: Plan, level: u8, program: &Path) {
     let file = peer::folder().join(format!("rules-{level}.conf"));
     std::fs::write(&file, rules::configuration(level)).expect("a file under target");
     let mut sides = vec![("libmodsecurity3", Side::Peer(Peer::start(program, &file)))];
+    sides.push(("imported CRS", Side::Engine(compile(&rules::imported(level)))));
     if level == 1 {
         sides.push(("core rules", Side::Engine(compile(&rules::core()))));
     }

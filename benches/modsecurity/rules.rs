@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use portward::cli::rules::import::Disk;
+use portward::waf::lang::seclang::{Input, Options, import};
 use portward::waf::{Source, Sources};
 
 pub const SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
@@ -34,6 +36,15 @@ pub fn configuration(level: u8) -> String {
          Include {SETUP}\n\
          Include {FOLDER}/*.conf\n"
     )
+}
+
+/// The same text through the importer.
+pub fn imported(level: u8) -> Sources {
+    let input = Input { name: "bench.conf".to_owned(), text: configuration(level) };
+    match import(&[input], &mut Disk, &Options { skip_unsupported: true }) {
+        Ok(imported) => imported.sources,
+        Err(errors) => panic!("CRS does not import: {}", errors[0]),
+    }
 }
 
 /// The rule sets of the checkout, as they are embedded.

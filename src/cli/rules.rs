@@ -1,9 +1,10 @@
-//! `portward rules`: check, test, list, explain and measure rule sets, and print their schema.
+//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their schema.
 //! Plain functions over sources and a writer; main decides what they are and what an outcome's
 //! exit code is.
 
 mod cost;
 mod explain;
+pub mod import;
 mod list;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub enum RulesCommand {
     Explain(explain::ExplainArgs),
     /// What each rule costs: its prefilter, its worst case, its share over a sample
     Cost(cost::CostArgs),
+    /// Turn SecLang rules (ModSecurity, OWASP CRS) into rule files
+    Import(import::ImportArgs),
     /// Print the JSON Schema of rule files
     Schema,
 }
@@ -82,6 +85,7 @@ pub fn run(args: &RulesArgs, out: &mut dyn Write) -> io::Result<Finding> {
         RulesCommand::List(args) => list::list(&load(&args.sets)?, args, out),
         RulesCommand::Explain(args) => explain::explain(&load(&args.sets)?, args, out),
         RulesCommand::Cost(args) => cost::cost(&load(&args.sets)?, args, out),
+        RulesCommand::Import(args) => import::run(args, out),
         RulesCommand::Schema => {
             out.write_all(lang::schema::schema().as_bytes())?;
             Ok(Finding::Fine)

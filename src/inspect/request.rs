@@ -22,7 +22,7 @@ use crate::waf::input::{Body, Extent, Field, RequestHead};
 pub struct Aim<'a> {
     pub scheme: Scheme,
     pub authority: &'a Authority,
-    /// Path and query as the origin will receive them.
+    /// Path and query as the origin will receive them, with the fragment that it will not receive.
     pub path: &'a str,
 }
 
@@ -71,8 +71,9 @@ async fn held(
     fail: &FailModes,
 ) -> Result<(Streamed, Seen), Stop> {
     let coding = coding(headers, limits, limits.request_window, fail)?;
-    let patience =
-        if is_structured(headers) { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
+    let chosen = case.step(|transaction| transaction.takes_request_body_apart())?;
+    let whole = chosen || is_structured(headers);
+    let patience = if whole { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
     let mut source = Timed::new(body, limits.body_idle);
     if patience == Patience::UntilWhole || headers.contains_key(CONTENT_LENGTH) {
         // What has a size is sent at once; half of a conversation may rest as long as `body_idle`.
@@ -92,8 +93,9 @@ fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &Hea
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(aim.authority.host.to_string()),
     };
-    let missing = !headers.contains_key(http::header::HOST);
-    let field = missing.then(|| aim.authority.host_field(aim.scheme.default_port()));
+    // HTTP/2 has it as `:authority` (RFC 9113 section 8.3.1). Where HTTP/1 leaves it out it is not there.
+    let elsewhere = version == Version::HTTP_2 && !headers.contains_key(http::header::HOST);
+    let field = elsewhere.then(|| aim.authority.host_field(aim.scheme.default_port()));
     let mut list = fields(headers);
     if let Some(field) = &field {
         list.push(Field { name: b"host", value: field.as_bytes() });

@@ -13,7 +13,7 @@ use crate::message::body::{Streamed, Timed};
 use crate::net::Limits;
 use crate::policy::FailModes;
 use crate::waf::HeaderEdit;
-use crate::waf::input::{Body, ResponseHead};
+use crate::waf::input::{Body, Extent, ResponseHead};
 
 /// Runs the response phases. `bodiless` responses (to HEAD, 204, 304) have none to look at.
 pub async fn response(
@@ -40,6 +40,8 @@ pub async fn response(
         }
     })?;
     if body.is_end_stream() || !case.step(|transaction| transaction.wants_response_body())? {
+        // The phase has its turn all the same: its rules weigh what those before it found.
+        case.decide(|tx| tx.response_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         let seen = if body.is_end_stream() { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
         return Ok((Cleared(Response::from_parts(parts, streaming(body, limits))), seen));
     }

@@ -8,8 +8,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -140,6 +140,8 @@ pub struct Pulse {
     done: AtomicU64,
     /// The head that was read last gives two lengths.
     ambiguous: AtomicBool,
+    /// What follows the `#` of the target of the head that was read last.
+    fragment: Mutex<Option<String>>,
     /// The connection is no longer HTTP: a tunnel or an upgrade has bounds of its own.
     detached: AtomicBool,
 }
@@ -161,6 +163,12 @@ impl Pulse {
     /// both is attempting to smuggle, so the flow refuses it.
     pub fn is_ambiguous(&self) -> bool {
         self.ambiguous.load(Ordering::Relaxed)
+    }
+
+    /// The fragment of the request being read, with its `#`. A target must not have one (RFC 9112
+    /// section 3.2), and hyper leaves it out of what goes to the origin; rules are shown what came.
+    pub fn take_fragment(&self) -> Option<String> {
+        self.fragment.lock().ok()?.take()
     }
 
     fn is_detached(&self) -> bool {
@@ -262,15 +270,18 @@ impl<T> Guarded<T> {
     fn look(&mut self, fresh: &[u8]) {
         const END: &[u8] = b"\r\n\r\n";
         let whole = if self.head.is_empty() && memmem::find(fresh, END).is_some() {
-            Some(names_two_lengths(fresh))
+            Some((names_two_lengths(fresh), fragment(fresh)))
         } else {
             // hyper refuses a longer head.
             let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
             self.head.extend_from_slice(&fresh[..fresh.len().min(room)]);
-            memmem::find(&self.head, END).map(|_| names_two_lengths(&self.head))
+            memmem::find(&self.head, END).map(|_| (names_two_lengths(&self.head), fragment(&self.head)))
         };
-        if let Some(ambiguous) = whole {
+        if let Some((ambiguous, fragment)) = whole {
             self.pulse.ambiguous.store(ambiguous, Ordering::Relaxed);
+            if let Ok(mut slot) = self.pulse.fragment.lock() {
+                *slot = fragment;
+            }
             self.head.clear();
         }
     }
@@ -318,6 +329,14 @@ fn names_two_lengths(bytes: &[u8]) -> bool {
         seen.1 |= starts_with(line, b"transfer-encoding");
     }
     seen.0 && seen.1
+}
+
+/// The fragment of the target in the first line of `bytes`, with its `#`.
+fn fragment(bytes: &[u8]) -> Option<String> {
+    let line = &bytes[..memchr::memchr(b'\n', bytes)?];
+    let target = &line[..line.iter().rposition(|b| *b == b' ')?];
+    let fragment = &target[memchr::memchr(b'#', target)?..];
+    Some(String::from_utf8_lossy(fragment).into_owned())
 }
 
 fn starts_with(line: &[u8], name: &[u8]) -> bool {
@@ -444,5 +463,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         ready!(this.poll_instead(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
         this.bound(cx, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fragment_of_a_target_is_what_follows_its_first_hash() {
+        for (head, expect) in [
+            ("GET /a?b#c#d HTTP/1.1\r\nA: b#c\r\n\r\n", Some("#c#d")),
+            ("GET /a?b HTTP/1.1\r\nA: b#c\r\n\r\n", None),
+            ("GET /# HTTP/1.1\r\n\r\n", Some("#")),
+            ("GET#a", None),
+            ("", None),
+        ] {
+            assert_eq!(fragment(head.as_bytes()).as_deref(), expect, "{head}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One request and its response: policy, rules, the origin, rules again. Each step either goes on
 //! or ends in a [`Problem`], which is answered in one place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -211,7 +212,11 @@ async fn run(
     let client_version = request.version();
     let on_client = hop::asks_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
     ending.stage(Stage::RequestBody);
-    let aim = Aim { scheme, authority: &authority, path: target.path.as_str() };
+    let mut path = Cow::Borrowed(target.path.as_str());
+    if let Some(fragment) = way.pulse.take_fragment() {
+        path.to_mut().push_str(&fragment);
+    }
+    let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
     let (cleared, seen) =
         inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;

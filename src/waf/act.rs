@@ -6,7 +6,7 @@ use super::engine::{Mode, Program};
 use super::exclusion;
 use super::expand;
 use super::explain;
-use super::lang::ast::{AllowScope, EngineMode};
+use super::lang::ast::{AllowScope, EngineMode, Persistent};
 use super::operator;
 use super::report::{Disruption, Interruption, PhaseName};
 use super::rule::{Action, Change, Rule, Variable};
@@ -210,49 +210,98 @@ fn set(
     scratch: &mut Scratch,
     state: &mut State,
 ) {
-    let name = name_of(&variable.name, rule, scratch, state);
+    match variable.persistent {
+        None => set_tx(program, rule, variable, change, scratch, state),
+        Some(kind) => set_persistent(program, rule, (kind, &variable.name), change, scratch, state),
+    }
+}
+
+/// What is to be added, for a change that adds.
+fn added(change: &Change, rule: &Rule, scratch: &Scratch, state: &State) -> Option<i64> {
+    let number = |template| operator::number(&expand::text(template, rule, scratch, state));
+    match change {
+        Change::Add(by) => Some(number(by)),
+        Change::Subtract(by) => Some(number(by).saturating_neg()),
+        Change::Assign(_) | Change::Delete => None,
+    }
+}
+
+fn set_tx(
+    program: &Program,
+    rule: &Rule,
+    variable: &Variable,
+    change: &Change,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    let name = match variable.number {
+        Some(_) => Vec::new(),
+        None => name_of(&variable.name, rule, scratch, state),
+    };
+    let mut text = std::mem::take(&mut scratch.text);
+    text.clear();
+    if let Change::Assign(template) = change {
+        expand::append(&mut text, template, rule, scratch, state, None);
+    } else if let Some(by) = added(change, rule, scratch, state) {
+        let before = match variable.number {
+            Some(number) => scratch.tx.get(number),
+            None => scratch.tx.find(&program.names, &name),
+        };
+        let sum = before.map_or(0, operator::number).saturating_add(by);
+        write_number(&mut text, sum);
+    }
+    let value = (!matches!(change, Change::Delete)).then_some(&text[..]);
+    let spelled =
+        || variable.name.plain().map_or(name.clone(), |name| name.to_ascii_lowercase().into_bytes());
+    state.note(|| Event::Set { name: [b"tx:", &spelled()[..]].concat(), value: value.map(<[u8]>::to_vec) });
+    match (variable.number, value) {
+        (Some(number), Some(value)) => scratch.tx.set(number, value),
+        (Some(number), None) => scratch.tx.remove(number),
+        (None, value) => scratch.tx.put(&program.names, &name, value),
+    }
+    scratch.text = text;
+}
+
+fn write_number(out: &mut Vec<u8>, number: i64) {
+    use std::io::Write;
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{number}");
+}
+
+/// A collection that nobody opened is not there, and setting in it does nothing.
+fn set_persistent(
+    program: &Program,
+    rule: &Rule,
+    (kind, name): (Persistent, &Template),
+    change: &Change,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    if scratch.opened[kind as usize].is_none() {
+        return;
+    }
+    let name = name_of(name, rule, scratch, state);
+    let by = added(change, rule, scratch, state);
+    let value = match change {
+        Change::Assign(text) => Some(expand::template(text, rule, scratch, state, None)),
+        _ => None,
+    };
+    let Some(opened) = &mut scratch.opened[kind as usize] else { return };
     let now = state.unix_ms;
-    let number = |template: &Template, scratch: &Scratch, state: &State| {
-        operator::number(&expand::template(template, rule, scratch, state, None))
-    };
-    let (value, by) = match change {
-        Change::Assign(text) => (Some(expand::template(text, rule, scratch, state, None)), None),
-        Change::Add(by) => (None, Some(number(by, scratch, state))),
-        Change::Subtract(by) => (None, Some(number(by, scratch, state).saturating_neg())),
-        Change::Delete => (None, None),
-    };
-    let (variables, value) = match variable.persistent {
-        None => {
-            let sum =
-                |by: i64| scratch.tx.get(&name).map_or(0, |text| operator::number(text)).saturating_add(by);
-            let value = by.map_or(value, |by| Some(sum(by).to_string().into_bytes()));
-            (&mut scratch.tx, value)
+    let value = match by {
+        Some(by) => {
+            let sum = program.persistent.add(kind, &opened.key, &name, by, now);
+            Some(sum.to_string().into_bytes())
         }
-        // A collection that nobody opened is not there, and setting in it does nothing.
-        Some(kind) => match &mut scratch.opened[kind as usize] {
-            None => return,
-            Some(opened) => {
-                let value = match by {
-                    Some(by) => {
-                        let sum = program.persistent.add(kind, &opened.key, &name, by, now);
-                        Some(sum.to_string().into_bytes())
-                    }
-                    None => {
-                        program.persistent.set(kind, &opened.key, &name, value.as_deref(), now);
-                        value
-                    }
-                };
-                (&mut opened.variables, value)
-            }
-        },
+        None => {
+            program.persistent.set(kind, &opened.key, &name, value.as_deref(), now);
+            value
+        }
     };
-    state.note(|| Event::Set {
-        name: [variable.persistent.map_or("tx", |kind| kind.name()).as_bytes(), b":", &name].concat(),
-        value: value.clone(),
-    });
+    state.note(|| Event::Set { name: [kind.name().as_bytes(), b":", &name].concat(), value: value.clone() });
     match value {
-        Some(value) => variables.insert(name, value),
-        None => variables.remove(&name),
+        Some(value) => opened.variables.insert(name, value),
+        None => opened.variables.remove(&name),
     };
 }
 

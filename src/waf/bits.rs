@@ -42,6 +42,12 @@ pub(crate) fn insert(words: &mut [u64], bit: usize) {
     }
 }
 
+pub(crate) fn remove(words: &mut [u64], bit: usize) {
+    if let Some(word) = words.get_mut(bit / 64) {
+        *word &= !(1 << (bit % 64));
+    }
+}
+
 pub(crate) fn contains(words: &[u64], bit: usize) -> bool {
     words.get(bit / 64).is_some_and(|word| word & 1 << (bit % 64) != 0)
 }

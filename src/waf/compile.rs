@@ -17,6 +17,7 @@ use super::prefilter::{self, Guard, Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Action, Change, Condition, Leaf, Rule, Variable};
 use super::template::Template;
+use super::tx::Names;
 use super::variable::target::{Role, Target};
 use super::variable::{Collection, Origin};
 
@@ -54,9 +55,10 @@ pub(crate) fn compile<'a>(
     };
     let phases = builder.phases(tree, paranoia_level, problems);
     let exclusions = builder.exclusions(tree, &known, problems);
-    let Builder { mut pipelines, rules, mut leaves, .. } = builder;
-    pipelines.assign(&leaves, plain);
+    let Builder { mut pipelines, mut rules, mut leaves, .. } = builder;
+    let names = number(&mut rules, &mut leaves);
     let unconditional = gates(&rules, &mut leaves, plain);
+    pipelines.assign(&leaves, plain);
     let interests: Vec<Interest> =
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
     let prefilters = prefilters(&leaves, &interests, &pipelines, plain, problems)?;
@@ -77,6 +79,7 @@ pub(crate) fn compile<'a>(
         pipelines,
         interests,
         prefilters,
+        names,
         unconditional: unconditional.words,
         exclusions,
         clean: (!plain).then(Clean::default),
@@ -164,23 +167,92 @@ fn prefilters(
     Some(filters)
 }
 
+/// Gives a number to every variable of `tx` that rules spell out.
+fn number(rules: &mut [Rule], leaves: &mut [Leaf]) -> Names {
+    let mut names = Names::new();
+    let actions = |actions: &mut [Action], names: &mut Names| {
+        for action in actions {
+            action.templates_mut().into_iter().for_each(|template| names.template(template));
+            if let Action::Set { variable, .. } = action
+                && let (None, Some(name)) = (variable.persistent, variable.name.plain())
+            {
+                variable.number = Some(names.number(name.as_bytes()));
+            }
+        }
+    };
+    for rule in rules {
+        names.template(&mut rule.message);
+        rule.log_data.iter_mut().for_each(|data| names.template(data));
+        actions(&mut rule.then, &mut names);
+    }
+    for leaf in leaves {
+        leaf.targets.iter_mut().for_each(|target| names.target(target));
+        leaf.dynamic.iter_mut().for_each(|dynamic| names.template(&mut dynamic.template));
+        actions(&mut leaf.on_match, &mut names);
+    }
+    names
+}
+
 /// Decides for each rule which leaves' candidates wake it, and returns the rules that always
 /// have to be looked at.
 fn gates(rules: &[Rule], leaves: &mut [Leaf], plain: bool) -> Bits {
     let mut unconditional = Bits::none(rules.len());
     for (index, rule) in rules.iter().enumerate() {
-        match rule.condition.as_ref().and_then(|condition| gate(condition, leaves, plain)) {
-            Some(gate) => gate.into_iter().for_each(|leaf| leaves[leaf].wakes = true),
+        let Some(condition) = &rule.condition else {
+            unconditional.insert(index);
+            continue;
+        };
+        let gate = gate(condition, leaves, plain);
+        match &gate {
+            Some(gate) => gate.iter().for_each(|leaf| leaves[*leaf].wakes = true),
             None => unconditional.insert(index),
+        }
+        if !plain {
+            put_off(condition, gate.is_some(), leaves);
         }
     }
     unconditional
 }
 
+/// Leaves are not scanned for that a rule seldom gets to: what does not wake it, and what stands
+/// behind another condition. In a rule that always runs those with literals are, for all literals
+/// are looked for at once anyway.
+fn put_off(condition: &Condition, seldom: bool, leaves: &mut [Leaf]) {
+    match condition {
+        Condition::Leaf(index) => {
+            let leaf = &mut leaves[*index];
+            leaf.late |= seldom && !leaf.wakes;
+        }
+        Condition::All(inner) => {
+            for (number, inner) in inner.iter().enumerate() {
+                put_off(inner, seldom, leaves);
+                if number > 0 {
+                    put_off_unfiltered(inner, leaves);
+                }
+            }
+        }
+        Condition::Any(inner) => inner.iter().for_each(|inner| put_off(inner, seldom, leaves)),
+        Condition::Not(inner) => put_off(inner, seldom, leaves),
+    }
+}
+
+fn put_off_unfiltered(condition: &Condition, leaves: &mut [Leaf]) {
+    match condition {
+        Condition::Leaf(index) => {
+            let leaf = &mut leaves[*index];
+            leaf.late |= !leaf.wakes && prefilter::guard(leaf, false) != Guard::Literals;
+        }
+        Condition::All(inner) | Condition::Any(inner) => {
+            inner.iter().for_each(|inner| put_off_unfiltered(inner, leaves));
+        }
+        Condition::Not(inner) => put_off_unfiltered(inner, leaves),
+    }
+}
+
 /// Leaves such that the condition is false while none of them has a candidate.
 fn gate(condition: &Condition, leaves: &[Leaf], plain: bool) -> Option<Vec<usize>> {
     match condition {
-        Condition::Leaf(leaf) => (!leaves[*leaf].live).then(|| vec![*leaf]),
+        Condition::Leaf(leaf) => (!leaves[*leaf].live && !leaves[*leaf].late).then(|| vec![*leaf]),
         // All must hold, so any one of them is a gate: take the one that opens least. But what a
         // condition leaves behind stays even when a later one fails, so none may come before its
         // gate.
@@ -482,10 +554,10 @@ impl Builder<'_> {
             negate: source.negate.unwrap_or(false),
             capture: source.capture.unwrap_or(false),
             multi_match: source.multi_match.unwrap_or(false),
-            live: dynamic.is_some()
-                || targets
-                    .iter()
-                    .any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
+            live: targets
+                .iter()
+                .any(|t| t.role == Role::Count || (t.role == Role::Include && t.live().is_some())),
+            late: dynamic.is_some(),
             dynamic,
             wakes: false,
             targets,
@@ -503,7 +575,11 @@ fn is_jump(action: &ast::Action) -> bool {
 fn action(source: &ast::Action, severity: Option<ast::Severity>) -> Vec<Action> {
     // Templates were parsed once already, when the file was read.
     let template = |text: &str| Template::parse(text).unwrap_or_default();
-    let variable = |name: &ast::SetName| Variable { persistent: name.persistent, name: template(&name.name) };
+    let variable = |name: &ast::SetName| Variable {
+        persistent: name.persistent,
+        name: template(&name.name),
+        number: None,
+    };
     vec![match source {
         ast::Action::Score(points) => {
             Action::Score(points.or(severity.map(ast::Severity::points)).unwrap_or(0))

@@ -15,6 +15,7 @@ use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Leaf, Rule};
 use super::transaction::Transaction;
+use super::tx::Names;
 use super::variable::Collection;
 
 /// A rule file.
@@ -95,6 +96,8 @@ pub(crate) struct Program {
     pub interests: Vec<Interest>,
     /// By side, then by node of the transformation tree; nodes that need none have empty ones.
     pub prefilters: [Vec<Prefilter>; Side::COUNT],
+    /// Of the variables of `tx`.
+    pub names: Names,
     /// Rules that run without waiting for a candidate.
     pub unconditional: Vec<u64>,
     pub exclusions: Vec<Exclusion>,

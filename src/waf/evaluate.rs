@@ -11,9 +11,9 @@ use super::transaction::State;
 use super::transformation::Transformation;
 use super::variable::Live;
 use super::variable::fact;
-use super::variable::store::Span;
-use super::variable::target::{Role, Target};
-use super::{bits, interest};
+use super::variable::store::{self, Span};
+use super::variable::target::{Role, Selector, Target};
+use super::{bits, interest, tx};
 
 /// One rule's condition being evaluated.
 pub(crate) struct Evaluation<'a> {
@@ -56,27 +56,15 @@ impl Evaluation<'_> {
         let program = self.program;
         let leaf = &program.leaves[index];
         let before = self.scratch.matched.len();
-        let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
-        let mut at = first;
         let traced = self.state.trace.is_some();
         if traced {
             self.tell_comparison(index);
-            self.plainly(index);
         }
-        while let Some(candidate) =
-            self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
-        {
-            at += 1;
-            let value = self.scratch.store.values[candidate.value as usize];
-            let key = self.scratch.store.get(value.key);
-            if self.is_excluded(leaf.rule, |target| target.covers(value.collection, key)) {
-                continue;
-            }
-            let named = |evaluation: &mut Evaluation| {
-                let name = evaluation.spell(leaf, candidate.value);
-                Named { name, raw: value.value, excludable: true }
-            };
-            self.test(index, candidate.span, named);
+        // A traced exchange was not scanned.
+        if leaf.late || traced {
+            self.late(index);
+        } else {
+            self.candidates(index);
         }
         if leaf.live {
             self.live(index);
@@ -100,62 +88,107 @@ impl Evaluation<'_> {
         self.state.note(|| Event::comparison(rule.id, leaf, first, argument));
     }
 
-    /// Every stored value that the leaf looks at, in the order in which a scan makes candidates.
-    fn plainly(&mut self, index: usize) {
-        let leaf = &self.program.leaves[index];
-        if leaf.dynamic.is_some() {
-            return;
-        }
-        for number in 0..self.scratch.store.values.len() {
-            let value = self.scratch.store.values[number];
-            if interest::takes(&leaf.targets, value.collection, self.scratch.store.get(value.key)) {
-                self.stored_value(index, number as u32);
+    /// The values that passed the prefilter.
+    fn candidates(&mut self, index: usize) {
+        let program = self.program;
+        let leaf = &program.leaves[index];
+        let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
+        let mut at = first;
+        let mut last = None;
+        while let Some(candidate) =
+            self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
+        {
+            at += 1;
+            let value = self.scratch.store.values[candidate.value as usize];
+            // Once per value: what its first step leads to does not take away its next ones.
+            if last.is_none_or(|(number, _)| number != candidate.value) {
+                let key = self.scratch.store.get(value.key);
+                let out = self.is_excluded(leaf.rule, |target| target.covers(value.collection, key));
+                last = Some((candidate.value, out));
             }
+            if last.is_some_and(|(_, out)| out) {
+                continue;
+            }
+            let named = |evaluation: &mut Evaluation| {
+                let name = evaluation.spell(leaf, candidate.value);
+                Named { name, raw: value.value, excludable: true }
+            };
+            self.test(index, candidate.span, named);
+        }
+    }
+
+    /// The values of a leaf that nothing asked about before its rule got to it: the same values in
+    /// the same order as if they had been candidates.
+    fn late(&mut self, index: usize) {
+        let program = self.program;
+        let leaf = &program.leaves[index];
+        let mut numbers = std::mem::take(&mut self.scratch.numbers);
+        numbers.clear();
+        for target in leaf.targets.iter().filter(|target| target.role == Role::Include) {
+            for collection in target.collections() {
+                let store = &self.scratch.store;
+                let taken = store.of(*collection).filter(|(_, value)| target.takes(store.get(value.key)));
+                numbers.extend(taken.map(|(number, _)| number));
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in &numbers {
+            self.stored(index, *number);
+        }
+        self.scratch.numbers = numbers;
+    }
+
+    /// The operator's answer about a transformed value, turned round where the leaf says so.
+    fn ask(&self, leaf: &Leaf, value: &[u8]) -> Option<Hit> {
+        let answer = match &leaf.dynamic {
+            None => leaf.operator.evaluate(value),
+            Some(dynamic) => {
+                let rule = &self.program.rules[leaf.rule];
+                let argument = expand::text(&dynamic.template, rule, self.scratch, self.state);
+                dynamic.evaluate(&argument, value)
+            }
+        };
+        match answer {
+            Some(_) if leaf.negate => None,
+            None if leaf.negate => Some(Hit::at(0..value.len())),
+            answer => answer,
         }
     }
 
     /// Asks the operator about one transformed value.
     fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
         let leaf = &self.program.leaves[index];
-        let answer = match &leaf.dynamic {
-            None => leaf.operator.evaluate(self.scratch.store.get(span)),
-            Some(dynamic) => {
-                let rule = &self.program.rules[leaf.rule];
-                let argument = expand::template(&dynamic.template, rule, self.scratch, self.state, None);
-                dynamic.evaluate(&argument, self.scratch.store.get(span))
-            }
-        };
+        let hit = self.ask(leaf, self.scratch.store.get(span));
         if self.state.trace.is_some() {
             let Named { name, .. } = named(self);
             let store = &self.scratch.store;
             let (name, value) = (store.get(name).to_vec(), trace::value(store.get(span)));
-            self.state.note(|| Event::Asked { name, value, matched: answer.is_some() != leaf.negate });
+            self.state.note(|| Event::Asked { name, value, matched: hit.is_some() });
         }
-        let (hit, captures, note) = match answer {
-            Some(_) if leaf.negate => return,
-            None if !leaf.negate => return,
-            Some(Hit { span, captures, note }) => (span, captures, note),
-            None => (0..span.len(), Default::default(), None),
-        };
+        if let Some(hit) = hit {
+            self.found(index, span, hit, named);
+        }
+    }
+
+    /// A value matches: what the leaf leaves behind.
+    fn found(&mut self, index: usize, span: Span, hit: Hit, named: impl Fn(&mut Evaluation) -> Named) {
+        let leaf = &self.program.leaves[index];
+        let Hit { span: hit, captures, note } = hit;
         let hit = span.part(&hit);
         if leaf.capture && !leaf.negate {
-            let whole = match &note {
-                Some(note) => note.clone().into_bytes(),
-                None => self.scratch.store.get(hit).to_vec(),
-            };
-            self.state.note(|| Event::Captured { group: 0, text: whole.clone() });
-            self.scratch.tx.insert(b"0".to_vec(), whole);
-            for group in 1..=9usize {
+            let Scratch { tx, store, .. } = &mut *self.scratch;
+            let whole = note.as_ref().map_or(store.get(hit), |note| note.as_bytes());
+            let groups = captures.iter().map(|group| store.get(span.part(group)));
+            let mut texts = std::iter::once(whole).chain(groups);
+            for group in 0..tx::CAPTURES {
                 // Groups of an older match must not be taken for this one's.
-                match captures.get(group - 1) {
-                    Some(range) => {
-                        let text = self.scratch.store.get(span.part(range)).to_vec();
-                        self.state.note(|| Event::Captured { group, text: text.clone() });
-                        self.scratch.tx.insert(group.to_string().into_bytes(), text);
+                match texts.next() {
+                    Some(text) => {
+                        tx.set(group as u32, text);
+                        self.state.note(|| Event::Captured { group, text: text.to_vec() });
                     }
-                    None => {
-                        self.scratch.tx.remove(group.to_string().as_bytes());
-                    }
+                    None => tx.remove(group as u32),
                 }
             }
         }
@@ -194,55 +227,75 @@ impl Evaluation<'_> {
     /// The targets that are looked up now: live ones and counts.
     fn live(&mut self, index: usize) {
         let program = self.program;
-        for target in &program.leaves[index].targets {
+        let leaf = &program.leaves[index];
+        let in_place = leaf.steps.is_empty() && self.state.trace.is_none();
+        for target in &leaf.targets {
             match target.role {
                 Role::Exclude => {}
+                // Collected values were candidates, or were asked about late.
+                Role::Include if target.live().is_none() => {}
                 Role::Count => {
                     let count = self.count(index, target);
-                    let raw = self.scratch.store.keep_number(count as u64);
-                    // Counts seldom match, and only matches are named.
-                    self.try_live(index, raw, |evaluation| {
+                    let name = |evaluation: &mut Evaluation| {
                         evaluation.scratch.store.keep_text(format_args!("&{}", target.text))
-                    });
+                    };
+                    if in_place {
+                        let mut room = [0; store::DIGITS];
+                        self.try_in_place(index, store::digits(count as u64, &mut room), name);
+                    } else {
+                        let raw = self.scratch.store.keep_number(count as u64);
+                        self.try_live(index, raw, name);
+                    }
                 }
-                Role::Include if target.live().is_some() => {
+                Role::Include => {
+                    if in_place && let (Some(number), Selector::Key(key)) = (target.number, &target.selector)
+                    {
+                        self.tx(index, number, key);
+                        continue;
+                    }
                     for (name, raw) in self.live_values(index, target) {
                         self.try_live(index, raw, |_| name);
                     }
                 }
-                Role::Include if program.leaves[index].dynamic.is_some() => self.stored(index, target),
-                // The scan made candidates of these.
-                Role::Include => {}
             }
         }
     }
 
-    /// Values that lie in the store, for a leaf that could not be asked before its rule runs.
-    fn stored(&mut self, index: usize, target: &Target) {
-        let program = self.program;
-        let leaf = &program.leaves[index];
-        for collection in target.collections() {
-            for at in 0..self.scratch.store.index[*collection as usize].len() {
-                let number = self.scratch.store.index[*collection as usize][at];
-                let value = self.scratch.store.values[number as usize];
-                let key = self.scratch.store.get(value.key);
-                if target.takes(key)
-                    && !leaf
-                        .targets
-                        .iter()
-                        .any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
-                {
-                    self.stored_value(index, number);
-                }
-            }
+    /// One variable of `tx`, whose bytes are copied only when they match.
+    fn tx(&mut self, index: usize, number: u32, key: &[u8]) {
+        let leaf = &self.program.leaves[index];
+        let Some(value) = self.scratch.tx.get(number) else { return };
+        if !self.is_variable_taken_out(leaf, Live::Tx, key)
+            && let Some(hit) = self.ask(leaf, value)
+        {
+            let Scratch { tx, store, .. } = &mut *self.scratch;
+            let name = store.keep(b"tx:").start;
+            let name = Span { start: name, end: store.keep(key).end };
+            let raw = store.keep(tx.get(number).unwrap_or_default());
+            self.found(index, raw, hit, |_| Named { name, raw, excludable: false });
         }
     }
 
-    fn stored_value(&mut self, index: usize, number: u32) {
+    /// A value that is kept only when it matches.
+    fn try_in_place(&mut self, index: usize, value: &[u8], name: impl Fn(&mut Evaluation) -> Span) {
+        if let Some(hit) = self.ask(&self.program.leaves[index], value) {
+            let raw = self.scratch.store.keep(value);
+            self.found(index, raw, hit, |evaluation| Named {
+                name: name(evaluation),
+                raw,
+                excludable: false,
+            });
+        }
+    }
+
+    /// A value that lies in the store and has not been scanned for this leaf.
+    fn stored(&mut self, index: usize, number: u32) {
         let leaf = &self.program.leaves[index];
         let value = self.scratch.store.values[number as usize];
         let key = self.scratch.store.get(value.key);
-        if self.is_excluded(leaf.rule, |target| target.covers(value.collection, key)) {
+        if leaf.targets.iter().any(|t| t.role == Role::Exclude && t.covers(value.collection, key))
+            || self.is_excluded(leaf.rule, |target| target.covers(value.collection, key))
+        {
             return;
         }
         let raw = value.value;
@@ -335,39 +388,49 @@ impl Evaluation<'_> {
 
     /// Variables that rules set, less what is taken out.
     fn variables(&mut self, index: usize, target: &Target, live: Live, prefix: &[u8]) -> Vec<(Span, Span)> {
-        let rule = self.program.leaves[index].rule;
-        let out = |key: &[u8], other: &Target| other.live() == Some(live) && other.takes(key);
-        let targets = &self.program.leaves[index].targets;
-        let Scratch { tx, opened, store, exclusions, .. } = &mut *self.scratch;
-        let variables = match live {
-            Live::Persistent(kind) => match &opened[kind as usize] {
-                Some(opened) => &opened.variables,
+        let leaf = &self.program.leaves[index];
+        let wanted = |key: &[u8]| target.takes(key) && !self.is_variable_taken_out(leaf, live, key);
+        let taken: Vec<(Vec<u8>, Vec<u8>)> = match live {
+            Live::Persistent(kind) => match &self.scratch.opened[kind as usize] {
+                Some(opened) => {
+                    let all = opened.variables.iter().filter(|(key, _)| wanted(key));
+                    all.map(|(key, value)| (key.clone(), value.clone())).collect()
+                }
                 None => return Vec::new(),
             },
-            _ => &*tx,
+            _ => {
+                let all = self.scratch.tx.all(&self.program.names, wanted).into_iter();
+                all.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+            }
         };
-        let taken = variables.iter().filter(|(key, _)| {
-            target.takes(key)
-                && !targets.iter().any(|other| other.role == Role::Exclude && out(key, other))
-                && !exclusions
-                    .iter()
-                    .any(|e| bits::contains(&e.rules, rule) && e.targets.iter().any(|t| out(key, t)))
-        });
+        let store = &mut self.scratch.store;
         taken
+            .into_iter()
             .map(|(key, value)| {
                 let name = store.keep(prefix);
-                let end = store.keep(key).end;
-                (Span { start: name.start, end }, store.keep(value))
+                let end = store.keep(&key).end;
+                (Span { start: name.start, end }, store.keep(&value))
             })
             .collect()
     }
 
+    /// True when the leaf, or an exclusion, does without this variable that rules set.
+    fn is_variable_taken_out(&self, leaf: &Leaf, live: Live, key: &[u8]) -> bool {
+        let out = |other: &Target| other.live() == Some(live) && other.takes(key);
+        leaf.targets.iter().any(|other| other.role == Role::Exclude && out(other))
+            || self.is_excluded(leaf.rule, out)
+    }
+
     /// How many values a target has; exclusions come first.
     fn count(&mut self, index: usize, target: &Target) -> usize {
+        let leaf = &self.program.leaves[index];
+        if let (Some(number), Selector::Key(key)) = (target.number, &target.selector) {
+            let set = self.scratch.tx.get(number).is_some();
+            return usize::from(set && !self.is_variable_taken_out(leaf, Live::Tx, key));
+        }
         if target.live().is_some() {
             return self.live_values(index, target).len();
         }
-        let leaf = &self.program.leaves[index];
         let store = &self.scratch.store;
         let values = target.collections().iter().flat_map(|collection| store.of(*collection));
         values

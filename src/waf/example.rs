@@ -140,9 +140,9 @@ impl Exchange {
         if let Some(response) = self.response.as_ref().filter(|_| go_on) {
             let fields = as_fields(&response.fields);
             let head = ResponseHead { status: response.status, protocol: "HTTP/1.1", fields: &fields };
-            if transaction.response_headers(&head) == Decision::Continue && transaction.wants_response_body()
-            {
-                transaction.response_body(&whole(&response.body));
+            if transaction.response_headers(&head) == Decision::Continue {
+                let wanted = transaction.wants_response_body();
+                transaction.response_body(&whole(if wanted { &response.body } else { "" }));
             }
         }
         transaction

@@ -22,13 +22,44 @@ pub(super) fn template(
     state: &State,
     matched: Option<&Matched>,
 ) -> Vec<u8> {
-    let mut text = template.expand(|target, out| {
+    let mut text = Vec::new();
+    append(&mut text, template, rule, scratch, state, matched);
+    text
+}
+
+/// The text as it lies somewhere already, when it does.
+pub(super) fn text<'a>(
+    template: &'a Template,
+    rule: &'a Rule,
+    scratch: &'a Scratch,
+    state: &State,
+) -> Cow<'a, [u8]> {
+    if let Some(text) = template.plain() {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    match template.sole_macro().map(|target| value(target, rule, scratch, state, None)) {
+        Some(None) => Cow::Borrowed(&[]),
+        Some(Some(Cow::Borrowed(value))) => Cow::Borrowed(&value[..value.len().min(LONGEST)]),
+        _ => Cow::Owned(self::template(template, rule, scratch, state, None)),
+    }
+}
+
+/// Writes the text behind what `out` holds.
+pub(super) fn append(
+    out: &mut Vec<u8>,
+    template: &Template,
+    rule: &Rule,
+    scratch: &Scratch,
+    state: &State,
+    matched: Option<&Matched>,
+) {
+    let start = out.len();
+    template.expand(out, |target, out| {
         if let Some(value) = value(target, rule, scratch, state, matched) {
             out.extend_from_slice(&value[..value.len().min(LONGEST)]);
         }
     });
-    text.truncate(LONGEST);
-    text
+    out.truncate(start + LONGEST);
 }
 
 /// The first value that a macro names.
@@ -45,7 +76,7 @@ fn value<'a>(
         variables.iter().find(|(key, _)| target.takes(key)).map(|(_, value)| Cow::Borrowed(&value[..]))
     };
     match target.live() {
-        Some(Live::Tx) => named(&scratch.tx),
+        Some(Live::Tx) => scratch.tx.get(target.number?).map(Cow::Borrowed),
         Some(Live::Persistent(kind)) => named(&scratch.opened[kind as usize].as_ref()?.variables),
         Some(Live::MatchedVar | Live::MatchedVars) => {
             matched.map(|matched| Cow::Borrowed(store.get(matched.transformed)))

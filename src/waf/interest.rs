@@ -52,8 +52,8 @@ impl Interest {
             any: none(),
             is_empty: true,
         };
-        // A leaf whose argument is known only later looks at values when its rule runs.
-        for (index, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.dynamic.is_none()) {
+        // A late leaf looks at values when its rule gets to it.
+        for (index, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| !leaf.late) {
             let targets: Vec<&Target> = leaf
                 .targets
                 .iter()

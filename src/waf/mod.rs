@@ -33,6 +33,7 @@ mod tests;
 pub mod trace;
 pub mod transaction;
 pub mod transformation;
+mod tx;
 pub mod variable;
 
 pub use engine::{Engine, Mode, RuleInfo, Settings, Source, Sources};

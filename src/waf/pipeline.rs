@@ -81,7 +81,7 @@ impl Pipelines {
             node.passing = Bits::none(leaves.len());
             node.subtree = Bits::none(leaves.len());
         }
-        for (index, leaf) in leaves.iter().enumerate() {
+        for (index, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| !leaf.late) {
             let mut at = leaf.pipeline;
             let mut made = ByteSet::EMPTY;
             if !leaf.multi_match {

@@ -57,8 +57,7 @@ pub(crate) struct Leaf {
     pub pipeline: usize,
     pub steps: Vec<&'static Transformation>,
     pub operator: Box<dyn Operator>,
-    /// In place of the operator when its argument has macros. Such a leaf is looked at when its
-    /// rule runs, and only then.
+    /// In place of the operator when its argument has macros.
     pub dynamic: Option<Dynamic>,
     pub need: Need,
     pub negate: bool,
@@ -68,6 +67,9 @@ pub(crate) struct Leaf {
     pub live: bool,
     /// A candidate for this leaf wakes its rule.
     pub wakes: bool,
+    /// Not scanned for: its values are looked at when its rule gets to it, and only then. So it is
+    /// where the operator's argument has macros, and where a rule seldom gets.
+    pub late: bool,
     /// Carried out for each value that matches.
     pub on_match: Vec<Action>,
 }
@@ -153,12 +155,44 @@ impl Action {
     }
 }
 
+impl Action {
+    /// The texts in it that may have macros.
+    pub fn templates_mut(&mut self) -> Vec<&mut Template> {
+        match self {
+            Action::Redirect { location, .. } => vec![location],
+            Action::Set { variable, change } => match change {
+                Change::Assign(text) | Change::Add(text) | Change::Subtract(text) => {
+                    vec![&mut variable.name, text]
+                }
+                Change::Delete => vec![&mut variable.name],
+            },
+            Action::Expire { variable, seconds } => vec![&mut variable.name, seconds],
+            Action::InitCollection { key, .. } | Action::RateLimit { key, .. } => vec![key],
+            Action::Score(_)
+            | Action::Deny { .. }
+            | Action::Drop
+            | Action::Allow(_)
+            | Action::StripRequestHeader(_)
+            | Action::StripResponseHeader(_)
+            | Action::Exclude { .. }
+            | Action::Engine(_)
+            | Action::BodyProcessor(_)
+            | Action::ForceRequestBodyVariable
+            | Action::RequestBodyAccess(_)
+            | Action::ResponseBodyAccess(_)
+            | Action::Go { .. } => Vec::new(),
+        }
+    }
+}
+
 /// A variable that rules set.
 #[derive(Debug)]
 pub(crate) struct Variable {
     /// None for `tx`.
     pub persistent: Option<Persistent>,
     pub name: Template,
+    /// Which variable of `tx` it is, when the name has no macros.
+    pub number: Option<u32>,
 }
 
 /// What becomes of it.

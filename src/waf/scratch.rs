@@ -2,12 +2,12 @@
 //! allocates nothing. Everything in it is bounded by the bodies and heads that callers bound.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bytes::ByteSet;
 use super::persistent::{Persistent, Variables};
 use super::report::Match;
+use super::tx::Tx;
 use super::variable::store::{Span, Store};
 use super::variable::target::Target;
 
@@ -21,7 +21,7 @@ pub(crate) struct Scratch {
     pub off: Vec<u64>,
     /// Targets that an exclusion took from rules.
     pub exclusions: Vec<ActiveExclusion>,
-    pub tx: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub tx: Tx,
     /// Persistent collections that the exchange opened, with their keys.
     pub opened: [Option<Opened>; Persistent::ALL.len()],
     /// What the rule that is running matched so far.
@@ -29,9 +29,13 @@ pub(crate) struct Scratch {
     pub matched_rules: Vec<u32>,
     pub report: Vec<Match>,
     pub buffers: Vec<Buffer>,
+    /// Values of a leaf that is asked late.
+    pub numbers: Vec<u32>,
     pub applicable: Vec<u64>,
     pub removed: Vec<u64>,
     pub temporary: [Vec<u8>; 2],
+    /// A text with its macros filled in.
+    pub text: Vec<u8>,
 }
 
 /// A persistent collection as the exchange sees it.
@@ -109,7 +113,7 @@ impl Scratch {
             buffer.bytes.clear();
             buffer.bytes.shrink_to(KEPT);
         }
-        for bytes in &mut self.temporary {
+        for bytes in self.temporary.iter_mut().chain([&mut self.text]) {
             bytes.clear();
             bytes.shrink_to(KEPT);
         }

@@ -40,16 +40,30 @@ impl Template {
         Ok(Template { parts })
     }
 
-    /// The text, with `value` telling what a macro stands for.
-    pub fn expand(&self, mut value: impl FnMut(&Target, &mut Vec<u8>)) -> Vec<u8> {
-        let mut out = Vec::new();
+    /// Writes the text, with `value` telling what a macro stands for.
+    pub fn expand(&self, out: &mut Vec<u8>, mut value: impl FnMut(&Target, &mut Vec<u8>)) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Macro(target) => value(target, &mut out),
+                Part::Macro(target) => value(target, out),
             }
         }
-        out
+    }
+
+    /// Its macros.
+    pub(crate) fn targets_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        self.parts.iter_mut().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Macro(target) => Some(&mut **target),
+        })
+    }
+
+    /// The macro, when the text is one and nothing else.
+    pub(crate) fn sole_macro(&self) -> Option<&Target> {
+        match &self.parts[..] {
+            [Part::Macro(target)] => Some(target),
+            _ => None,
+        }
     }
 
     /// The text, when it has no macros.
@@ -113,7 +127,7 @@ fn target(inner: &str) -> Result<Target, UnknownMacro> {
     if variable.origin == variable::Origin::Live(Live::Tx) && matches!(selector, Selector::All) {
         return Err(unknown());
     }
-    Ok(Target { role: Role::Include, variable, selector, text: inner.to_owned() })
+    Ok(Target { role: Role::Include, variable, selector, text: inner.to_owned(), number: None })
 }
 
 #[cfg(test)]
@@ -124,8 +138,9 @@ mod tests {
     fn macros_expand_and_the_rest_stays() {
         let template =
             Template::parse("a%{tx.X}b%{MATCHED_VAR}%{ 100% %{request_headers.Host").expect("known");
-        let text =
-            template.expand(|target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
+        let mut text = Vec::new();
+        template
+            .expand(&mut text, |target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
         assert_eq!(text, b"a<tx.X>b<MATCHED_VAR>%{ 100% %{request_headers.Host");
         assert!(Template::parse("100%").expect("plain").is_plain());
         for bad in ["%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {

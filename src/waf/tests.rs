@@ -11,6 +11,7 @@ use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
 mod language;
 mod prefilter;
+mod trace;
 mod variables;
 
 pub(super) fn facts() -> ConnectionFacts<'static> {

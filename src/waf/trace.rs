@@ -5,6 +5,7 @@
 //!
 //! A traced transaction asks every operator about every value, without prefilters.
 
+use super::body::MultipartFlaw;
 use super::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent};
 use super::report::{Disruption, PhaseName, Report};
 use super::rule::Leaf;
@@ -106,6 +107,12 @@ pub enum Event {
     Excluded {
         rules: Vec<u32>,
         variables: Vec<String>,
+    },
+    /// How the request body was read, and what is odd about it.
+    Body {
+        processor: Option<&'static str>,
+        error: String,
+        flaws: Vec<MultipartFlaw>,
     },
     Engine(EngineMode),
     BodyProcessor(BodyProcessor),

@@ -133,6 +133,7 @@ impl Transaction {
         let mut scratch = scratch::take();
         scratch.awake.extend_from_slice(&engine.program.unconditional);
         scratch.off.resize(engine.program.unconditional.len(), 0);
+        scratch.tx.begin(&engine.program.names);
         collect::connection(&mut scratch.store, facts);
         let state = State::new(&engine.program, facts.unix_ms);
         Transaction { engine, scratch: Some(scratch), state }
@@ -168,11 +169,17 @@ impl Transaction {
     pub fn wants_request_body(&self) -> bool {
         self.is_watching()
             && self.state.request_body_access
-            && self.engine.program.looks_at_request_body
+            && (self.engine.program.looks_at_request_body || self.state.trace.is_some())
             && self.scratch.as_ref().is_some_and(|scratch| {
                 let (program, reading) = (&self.engine.program, self.state.reading());
                 self.state.notes.opaque_length(&scratch.store, program, reading).is_none()
             })
+    }
+
+    /// True when a parser will read the request body, by its Content-Type or because a rule said
+    /// so: it is worth having whole.
+    pub fn takes_request_body_apart(&self) -> bool {
+        self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
     }
 
     /// Called with an empty body when there is none.
@@ -186,6 +193,9 @@ impl Transaction {
         let body = if state.request_body_access { body } else { &none };
         let reading = state.reading();
         collect::request_body(&mut scratch.store, body, &engine.program, reading, &mut state.notes);
+        if state.trace.is_some() {
+            tell_body(scratch, state);
+        }
         self.run(PhaseName::RequestBody)
     }
 
@@ -393,6 +403,21 @@ impl Transaction {
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
     }
+}
+
+/// Tells a trace how the request body was read.
+fn tell_body(scratch: &Scratch, state: &mut State) {
+    let error = scratch.store.first(Collection::ReqbodyErrorMsg).unwrap_or_default();
+    let event = Event::Body {
+        processor: state.processor(&scratch.store).map(body::Processor::name),
+        error: String::from_utf8_lossy(error).into_owned(),
+        flaws: body::MultipartFlaw::ALL
+            .iter()
+            .filter(|flaw| state.notes.flaws & flaw.bit() != 0)
+            .copied()
+            .collect(),
+    };
+    state.note(|| event);
 }
 
 /// Tells a trace what the phase brings.

@@ -7,5 +7,8 @@
 #[path = "../it/support/mod.rs"]
 mod binary;
 mod crs;
+mod engine;
+mod import;
+mod patterns;
 mod support;
 mod vectors;

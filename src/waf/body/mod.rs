@@ -94,6 +94,27 @@ pub enum MultipartFlaw {
 }
 
 impl MultipartFlaw {
+    /// In the order of the enumeration.
+    pub const ALL: [MultipartFlaw; 17] = [
+        MultipartFlaw::NoFinalBoundary,
+        MultipartFlaw::LineFeed,
+        MultipartFlaw::MixedLines,
+        MultipartFlaw::DuplicateDisposition,
+        MultipartFlaw::DataBefore,
+        MultipartFlaw::DataAfter,
+        MultipartFlaw::BoundaryQuoted,
+        MultipartFlaw::BoundaryWhitespace,
+        MultipartFlaw::MissingSemicolon,
+        MultipartFlaw::OddBoundary,
+        MultipartFlaw::UnmatchedBoundary,
+        MultipartFlaw::NoName,
+        MultipartFlaw::FoldedHeader,
+        MultipartFlaw::InvalidFolding,
+        MultipartFlaw::BadHeader,
+        MultipartFlaw::InvalidQuoting,
+        MultipartFlaw::TooManyParts,
+    ];
+
     /// Its place in a set of flaws.
     pub fn bit(self) -> u32 {
         1 << self as u32

@@ -448,7 +448,7 @@ pub struct SetupFile {
 }
 
 /// Defaults that flags and configuration override.
-#[derive(Debug, Clone, Default, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Setup {
     #[schemars(range(min = 1, max = 4))]

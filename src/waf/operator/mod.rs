@@ -28,6 +28,7 @@ mod number;
 mod pm;
 mod rx;
 mod rx_global;
+mod rx_with;
 mod text;
 mod unconditional_match;
 mod validate;

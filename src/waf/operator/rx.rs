@@ -3,12 +3,13 @@
 //! byte (ModSecurity's `(?s)`), classes are ASCII, case counts unless `(?i)` says otherwise,
 //! and a byte is written `\xHH`.
 //!
-//! Argument: the expression. Example: `{"rx": "(?i)\\bunion\\s+select\\b"}`.
+//! Argument: the expression, or an object with it and what it cannot say itself (see `rx_with`).
+//! Example: `{"rx": "(?i)\\bunion\\s+select\\b"}`.
 
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literals, text_argument};
+use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literals, rx_with, text_argument};
 
 /// A compiled expression stays under this, which is ten times what the largest expression in
 /// public rule sets (12 KB of text) needs.
@@ -28,6 +29,9 @@ struct Rx {
 }
 
 pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Operator>, OperatorError> {
+    if let Value::Object(fields) = argument {
+        return rx_with::build(fields);
+    }
     let pattern = text_argument(name, argument)?;
     Ok(Box::new(Rx { regex: compile(pattern)?, need: literals::need(pattern) }))
 }

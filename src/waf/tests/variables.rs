@@ -285,6 +285,8 @@ fn a_line_like_a_boundary_is_told_apart_by_what_follows_it() {
     assert_eq!(ask(&FILE.replace("12345", "-----PEM-----\r\nx")), Some("2"));
     assert_eq!(ask(&FILE.replace("12345", "x\r\n-----PEM-----\r\nx")), Some("2"));
     assert_eq!(ask(&FILE.replace("--B--", "--C--")), Some("1"));
+    assert_eq!(ask(&format!("--C\r\n{FILE}")), Some("2"));
+    assert_eq!(ask(&FILE.replace("--B", "--C")), Some("1"), "no boundary at all");
     assert_eq!(ask(&FILE.replace("12345", "12--B3")), Some("1"));
 }
 
@@ -344,6 +346,25 @@ fn a_rule_says_how_a_body_is_read_whatever_its_content_type() {
                 exchange.has("request_headers", "reqbody_processor", shown);
             }
         }
+    }
+}
+
+#[test]
+fn what_a_rule_has_read_is_taken_apart_and_what_it_forces_is_not() {
+    let force = r#"{"id":1,"phase":"request_headers","message":"m","then":["force_request_body_variable"]}"#;
+    for (first, content_type, expect) in [
+        (processor("json"), "text/plain", true),
+        (force.to_owned(), "text/plain", false),
+        (force.to_owned(), "application/json", true),
+    ] {
+        let first: Value = serde_json::from_str(&first).expect("JSON");
+        let engine = compile(json!([
+            first,
+            with(rule(9, contains(json!(["args"]), "x")), "phase", json!("request_body"))
+        ]));
+        let mut transaction = engine.begin(&facts());
+        transaction.request_headers(&head("/", &fields(&[("Content-Type", content_type)])));
+        assert_eq!(transaction.takes_request_body_apart(), expect, "{content_type}");
     }
 }
 

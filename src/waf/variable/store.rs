@@ -37,6 +37,25 @@ pub(crate) struct Store {
     pub index: [Vec<u32>; Collection::COUNT],
 }
 
+/// The most digits that a number has.
+pub(crate) const DIGITS: usize = 20;
+
+/// A number as text. Some ten of them per exchange: written here, they cost a third of what
+/// formatting does.
+pub(crate) fn digits(number: u64, room: &mut [u8; DIGITS]) -> &[u8] {
+    let mut first = room.len();
+    let mut rest = number;
+    loop {
+        first -= 1;
+        room[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    &room[first..]
+}
+
 impl Default for Store {
     fn default() -> Store {
         Store { bytes: Vec::new(), values: Vec::new(), index: [const { Vec::new() }; Collection::COUNT] }
@@ -78,19 +97,8 @@ impl Store {
 
     /// Writes a number in.
     pub fn keep_number(&mut self, number: u64) -> Span {
-        // Some ten numbers per exchange: written here, they cost a third of what formatting does.
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        let mut rest = number;
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.keep(&digits[first..])
+        let mut room = [0; DIGITS];
+        self.keep(digits(number, &mut room))
     }
 
     pub fn add_number(&mut self, collection: Collection, number: u64) {

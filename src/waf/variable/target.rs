@@ -14,6 +14,8 @@ pub struct Target {
     pub selector: Selector,
     /// As written, without `!` or `&`.
     pub text: String,
+    /// Which variable of `tx` it is, when it is one: known once rules are compiled.
+    pub(crate) number: Option<u32>,
 }
 
 /// What a target does in its list.
@@ -72,7 +74,7 @@ impl Target {
             (Keys::Any, Some("")) => return Err(TargetError::Empty(variable.name)),
             (Keys::Any, Some(key)) => Selector::parse(key)?,
         };
-        Ok(Target { role, variable, selector, text: text.to_owned() })
+        Ok(Target { role, variable, selector, text: text.to_owned(), number: None })
     }
 
     /// The collections in which this target has values.

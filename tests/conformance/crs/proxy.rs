@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use nix::sys::signal::Signal;
 use portward::waf::Sources;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +23,7 @@ use super::case::Case;
 use super::wire::Answer;
 use super::{Logged, rules};
 use crate::binary::proxy::{Proxy, Setup};
-use crate::binary::{until, within};
+use crate::binary::within;
 
 /// Requests at a time.
 const AT_ONCE: usize = 8;
@@ -52,8 +53,7 @@ pub async fn run(cases: &[Case], sources: &Sources) -> Vec<Passed> {
     let addr = proxy.addr();
     let sent: Vec<(SocketAddr, Option<u16>)> =
         futures_util::stream::iter(cases).map(|case| send(addr, case)).buffered(AT_ONCE).collect().await;
-    let records = records(&proxy, sent.len()).await;
-    drop(proxy);
+    let records = records(proxy).await;
     serving.abort();
     let passed = sent.into_iter().map(|(client, status)| {
         let logged = records.get(&client.to_string()).and_then(logged);
@@ -108,18 +108,13 @@ async fn rest(stream: &mut TcpStream) {
     let _ = tokio::io::copy(stream, &mut tokio::io::sink()).await;
 }
 
-/// The records of exchanges by client, once all connections are written down.
-async fn records(proxy: &Proxy, connections: usize) -> BTreeMap<String, Value> {
-    let all = until("the record of every connection", || {
-        let all = proxy.audit();
-        let clients: std::collections::BTreeSet<String> =
-            all.iter().filter_map(|record| record["client"].as_str()).map(str::to_owned).collect();
-        (clients.len() >= connections).then_some(all)
-    })
-    .await;
+/// The records of exchanges by client. The proxy ends in order, so that all of them are written.
+async fn records(mut proxy: Proxy) -> BTreeMap<String, Value> {
+    proxy.signal(Signal::SIGTERM);
+    assert!(proxy.ended().await.success());
     let mut exchanges = BTreeMap::new();
     // The first of a connection: what stands behind a case's request may be taken for one more.
-    for record in all.into_iter().filter(|record| record["kind"] == "exchange") {
+    for record in proxy.audit().into_iter().filter(|record| record["kind"] == "exchange") {
         let client = record["client"].as_str().unwrap_or_default().to_owned();
         exchanges.entry(client).or_insert(record);
     }

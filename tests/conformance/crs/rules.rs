@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use portward::waf::lang::seclang::{self, Files, Input, Options};
 use portward::waf::{Engine, Settings, Sources};
 
 use crate::support;
@@ -27,7 +28,24 @@ SecAction "id:900005,phase:1,nolog,pass,\
 
 /// The rules as our JSON, with their phrase files.
 pub fn import() -> Sources {
-    portward::config::core_rules::core()
+    let rules = support::data("modsecurity-crs/rules");
+    let mut paths = vec![
+        support::data("modsecurity/modsecurity.conf-recommended"),
+        support::data("modsecurity-crs/crs-setup.conf.example"),
+    ];
+    let mut inputs: Vec<Input> = paths.drain(..).map(|path| read(&path)).collect();
+    inputs.push(Input { name: "suite.conf".into(), text: SETUP.into() });
+    inputs.extend(support::files(&rules, "conf").iter().map(|path| read(path)));
+    let imported = seclang::import(&inputs, &mut Disk, &Options { skip_unsupported: true });
+    let imported = imported.unwrap_or_else(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        panic!("the rule set cannot be imported:\n{}", lines.join("\n"))
+    });
+    println!("imported: {:?}, {} notes", imported.counts, imported.notes.len());
+    for note in imported.notes.iter().filter(|_| std::env::var_os("PORTWARD_NOTES").is_some()) {
+        println!("note: {note:?}");
+    }
+    imported.sources
 }
 
 /// An engine of these rules.
@@ -47,5 +65,29 @@ pub fn write(sources: &Sources, folder: &Path) {
     }
     for (name, bytes) in &sources.data {
         std::fs::write(folder.join("data").join(name), bytes).expect("a file");
+    }
+}
+
+fn read(path: &Path) -> Input {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    Input { name: path.display().to_string(), text }
+}
+
+/// Files beside the one that names them.
+struct Disk;
+
+impl Disk {
+    fn beside(from: &str, path: &str) -> PathBuf {
+        Path::new(from).parent().unwrap_or(Path::new("")).join(path)
+    }
+}
+
+impl Files for Disk {
+    fn include(&mut self, _from: &str, pattern: &str) -> Result<Vec<Input>, String> {
+        Err(format!("the suite includes nothing, but this does: {pattern}"))
+    }
+
+    fn data(&mut self, from: &str, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(Disk::beside(from, path)).map_err(|error| error.to_string())
     }
 }

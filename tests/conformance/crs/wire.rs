@@ -46,6 +46,16 @@ impl<'a> Message<'a> {
         found.map(|field| field.value)
     }
 
+    /// True for what no server lets its rules see: a line in the head that is no field (RFC 9112
+    /// section 5.1), a bare CR (section 2.2), two lengths at once (section 6.3).
+    pub fn is_refused(&self) -> bool {
+        let bad = |field: &Field| {
+            field.name.is_empty() || field.name.contains(&b' ') || field.value.contains(&b'\r')
+        };
+        let two_lengths = self.field("content-length").and(self.field("transfer-encoding")).is_some();
+        two_lengths || self.fields.iter().any(bad)
+    }
+
     fn body(&self, rest: &[u8]) -> Vec<u8> {
         if self.field("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
             return chunks(rest);
@@ -90,9 +100,8 @@ impl<'a> Message<'a> {
             protocol: "HTTP/1.1",
             fields: &fields,
         });
-        if transaction.wants_response_body() {
-            transaction.response_body(&whole(&answer.body));
-        }
+        let wanted = transaction.wants_response_body();
+        transaction.response_body(&whole(if wanted { &answer.body } else { b"" }));
         transaction.finish()
     }
 }

@@ -158,13 +158,13 @@ fn operator_call(node: &Node, problems: &mut Problems) -> Option<OperatorCall> {
     Some(OperatorCall { name: name.clone(), argument: At::new(argument.place, argument.to_json()) })
 }
 
-/// A variable must have its values when the rule runs.
+/// A variable must have its values when the rule runs; how many there are can be asked at any time.
 pub(super) fn check_phase(condition: &Condition, phase: PhaseName, problems: &mut Problems) {
     match condition {
         Condition::Leaf(leaf) => {
             for at in &leaf.variables {
                 let variable = at.value.variable;
-                if variable.since > phase {
+                if variable.since > phase && at.value.role != Role::Count {
                     problems.add_with_help(
                         at.place,
                         format!("`{}` has no value yet in the phase `{}`", variable.name, phase_name(phase)),

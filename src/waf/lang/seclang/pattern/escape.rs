@@ -55,7 +55,6 @@ pub(super) fn outside(parser: &mut Parser, start: usize) -> Result<Escape, Refus
         // A search begins at the start of the value, so \G is there.
         b'A' | b'G' => Some(Look::Start),
         b'z' => Some(Look::End),
-        b'Z' => Some(Look::AlmostEnd),
         _ => None,
     };
     if let Some(look) = look {
@@ -63,6 +62,10 @@ pub(super) fn outside(parser: &mut Parser, start: usize) -> Result<Escape, Refus
         return Ok(Escape::Tree(Tree::Look(look)));
     }
     match letter {
+        b'Z' => {
+            parser.at += 1;
+            Ok(Escape::Tree(parser.almost_end(start)))
+        }
         b'1'..=b'9' => numbered(parser, start),
         b'g' | b'k' => {
             parser.at += 1;
@@ -112,7 +115,7 @@ fn numbered(parser: &mut Parser, start: usize) -> Result<Escape, Refusal> {
             let what = format!("`\\{number}` refers to a group that the expression does not have");
             return Err(parser.refuse(start, what, "write the byte as \\xHH, or add the group"));
         }
-        return Ok(Escape::Tree(Tree::Back(number)));
+        return Ok(Escape::Tree(parser.back(number, start)));
     }
     common(parser, start)
 }
@@ -145,7 +148,7 @@ fn reference(parser: &mut Parser, start: usize, letter: u8) -> Result<Escape, Re
         Err(_) => Some(parser.named_group(&name, start)?),
     };
     match group.filter(|group| (1..=parser.all_groups).contains(group)) {
-        Some(group) => Ok(Escape::Tree(Tree::Back(group))),
+        Some(group) => Ok(Escape::Tree(parser.back(group, start))),
         None => Err(parser.refuse(start, "a reference to a group that is not there", "add the group")),
     }
 }

@@ -14,8 +14,8 @@ const LONGEST: usize = 64 * 1024;
 
 pub(super) struct Parsed {
     pub tree: Tree,
-    /// Capturing groups.
-    pub groups: usize,
+    /// Case does not count somewhere.
+    pub caseless: bool,
     pub notes: Vec<String>,
 }
 
@@ -73,7 +73,12 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed, Refusal> {
     if parser.at < parser.text.len() {
         return Err(parser.refuse(parser.at, "a `)` without its `(`", "write `\\)` for the character"));
     }
-    Ok(Parsed { tree, groups: parser.groups, notes: parser.notes })
+    let caseless = tree.any(&mut |part| match part {
+        Tree::Flags(flags) => flags.contains('i'),
+        Tree::Group(group) => matches!(&group.kind, GroupKind::Plain(flags) if flags.contains('i')),
+        _ => false,
+    });
+    Ok(Parsed { tree, caseless, notes: parser.notes })
 }
 
 /// Capturing groups, told from the text alone: `\12` is a back-reference when there are so many.
@@ -249,6 +254,15 @@ impl Parser<'_> {
                     "write a backslash before it for the character",
                 ));
             }
+            b'{' => {
+                self.at -= 1;
+                if self.counted()?.is_some() {
+                    let help = "write a backslash before it for the character";
+                    return Err(self.refuse(start, "a repetition has nothing before it to repeat", help));
+                }
+                self.at += 1;
+                self.literal(byte)
+            }
             b'\\' => match escape::outside(self, start)? {
                 Escape::Tree(tree) => tree,
                 Escape::Byte(byte) => self.literal(byte),
@@ -389,7 +403,7 @@ impl Parser<'_> {
         }
         if self.take("P=") {
             let name = self.until(b')').unwrap_or_default();
-            return Ok(Special::Tree(Some(Tree::Back(self.named_group(&name, start)?))));
+            return Ok(Special::Tree(Some(self.back(self.named_group(&name, start)?, start))));
         }
         match self.peek() {
             Some(b'|') => Err(self.refuse(
@@ -408,6 +422,18 @@ impl Parser<'_> {
             Some(b'C') => Err(self.refuse(start, "`(?C` calls out of the expression", "leave it out")),
             _ => self.options(start),
         }
+    }
+
+    /// `\Z`: at the end, or before a line break there.
+    pub fn almost_end(&self, start: usize) -> Tree {
+        let end = || Tree::Look(Look::End);
+        let inner = Tree::Alternation(vec![end(), Tree::Concat(vec![Tree::byte(b'\n'), end()])]);
+        let at = characters(self.text, start);
+        Tree::Around(Box::new(Around { ahead: true, negative: false, inner, at }))
+    }
+
+    pub fn back(&self, group: usize, start: usize) -> Tree {
+        Tree::Back { group, caseless: self.flags.caseless, at: characters(self.text, start) }
     }
 
     pub fn recursion(&self, start: usize) -> Refusal {

@@ -21,7 +21,11 @@ pub(super) enum Tree {
     /// `(?=...)`, `(?!...)`, `(?<=...)`, `(?<!...)`.
     Around(Box<Around>),
     /// `\1`.
-    Back(usize),
+    Back {
+        group: usize,
+        caseless: bool,
+        at: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,6 @@ pub(super) enum Look {
     LineEnd,
     Start,
     End,
-    /// `\Z`: at the end, or before a line break there.
-    AlmostEnd,
     Word,
     NotWord,
     WordStart,
@@ -105,7 +107,7 @@ impl Tree {
     pub fn nullable(&self) -> bool {
         match self {
             Tree::Class { .. } => false,
-            Tree::Look(_) | Tree::Flags(_) | Tree::Around(_) | Tree::Back(_) => true,
+            Tree::Look(_) | Tree::Flags(_) | Tree::Around(_) | Tree::Back { .. } => true,
             Tree::Concat(parts) => parts.iter().all(Tree::nullable),
             Tree::Alternation(branches) => branches.iter().any(Tree::nullable),
             Tree::Repeat(repeat) => repeat.min == 0 || repeat.inner.nullable(),
@@ -118,7 +120,7 @@ impl Tree {
         match self {
             Tree::Class { set, .. } => *set,
             Tree::Look(_) | Tree::Flags(_) | Tree::Around(_) => ByteSet::EMPTY,
-            Tree::Back(_) => ByteSet::FULL,
+            Tree::Back { .. } => ByteSet::FULL,
             Tree::Concat(parts) => first_of(parts),
             Tree::Alternation(branches) => {
                 branches.iter().fold(ByteSet::EMPTY, |set, branch| set.union(branch.first()))
@@ -132,12 +134,31 @@ impl Tree {
     pub fn any(&self, test: &mut dyn FnMut(&Tree) -> bool) -> bool {
         test(self)
             || match self {
-                Tree::Class { .. } | Tree::Look(_) | Tree::Flags(_) | Tree::Back(_) => false,
+                Tree::Class { .. } | Tree::Look(_) | Tree::Flags(_) | Tree::Back { .. } => false,
                 Tree::Concat(parts) | Tree::Alternation(parts) => parts.iter().any(|part| part.any(test)),
                 Tree::Repeat(repeat) => repeat.inner.any(test),
                 Tree::Group(group) => group.inner.any(test),
                 Tree::Around(around) => around.inner.any(test),
             }
+    }
+
+    /// The number of bytes of every match, when it is always the same.
+    pub fn length(&self) -> Option<usize> {
+        match self {
+            Tree::Class { .. } => Some(1),
+            Tree::Look(_) | Tree::Flags(_) => Some(0),
+            Tree::Around(_) | Tree::Back { .. } => None,
+            Tree::Concat(parts) => parts.iter().try_fold(0, |sum, part| Some(sum + part.length()?)),
+            Tree::Alternation(branches) => {
+                let length = branches.first()?.length()?;
+                branches.iter().all(|branch| branch.length() == Some(length)).then_some(length)
+            }
+            Tree::Repeat(repeat) => {
+                let times = repeat.max.filter(|max| *max == repeat.min)?;
+                repeat.inner.length()?.checked_mul(usize::try_from(times).ok()?)
+            }
+            Tree::Group(group) => group.inner.length(),
+        }
     }
 
     pub fn captures(&self) -> bool {
@@ -157,6 +178,73 @@ pub(super) fn first_of(parts: &[Tree]) -> ByteSet {
         }
     }
     set
+}
+
+/// The first bytes of what follows a run of bytes of `set`, leaving aside runs that take in all of
+/// `set`: bytes that the first run gave back to them would change nothing.
+pub(super) fn first_after(parts: &[Tree], set: &ByteSet) -> ByteSet {
+    let absorbs = |part: &Tree| match part {
+        Tree::Repeat(repeat) => match &repeat.inner {
+            Tree::Class { set: inner, .. } => {
+                repeat.min == 0
+                    && repeat.max.is_none()
+                    && !set.is_empty()
+                    && !set.intersects(&inner.complement())
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    let mut first = ByteSet::EMPTY;
+    for part in parts {
+        if absorbs(part) {
+            continue;
+        }
+        let inner = match part {
+            Tree::Group(group) => Some(&group.inner),
+            Tree::Repeat(repeat) => Some(&repeat.inner),
+            Tree::Concat(_) | Tree::Alternation(_) => Some(part),
+            _ => None,
+        };
+        first = first.union(match inner {
+            Some(Tree::Alternation(branches)) => branches.iter().fold(ByteSet::EMPTY, |all, branch| {
+                all.union(first_after(std::slice::from_ref(branch), set))
+            }),
+            Some(Tree::Concat(parts)) => first_after(parts, set),
+            Some(inner @ (Tree::Group(_) | Tree::Repeat(_))) => first_after(std::slice::from_ref(inner), set),
+            Some(inner) => inner.first(),
+            None => part.first(),
+        });
+        if !part.nullable() {
+            break;
+        }
+    }
+    first
+}
+
+/// The expression for the text read backwards.
+pub(super) fn mirror(tree: &Tree) -> Tree {
+    let all = |parts: &[Tree]| parts.iter().map(mirror).collect::<Vec<_>>();
+    match tree {
+        Tree::Look(look) => Tree::Look(match look {
+            Look::Start => Look::End,
+            Look::End => Look::Start,
+            Look::LineStart => Look::LineEnd,
+            Look::LineEnd => Look::LineStart,
+            Look::WordStart => Look::WordEnd,
+            Look::WordEnd => Look::WordStart,
+            same => *same,
+        }),
+        Tree::Concat(parts) => Tree::Concat(parts.iter().rev().map(mirror).collect()),
+        Tree::Alternation(branches) => Tree::Alternation(all(branches)),
+        Tree::Repeat(repeat) => {
+            Tree::Repeat(Box::new(Repeat { inner: mirror(&repeat.inner), ..(**repeat).clone() }))
+        }
+        Tree::Group(group) => {
+            Tree::Group(Box::new(Group { kind: group.kind.clone(), inner: mirror(&group.inner) }))
+        }
+        other => other.clone(),
+    }
 }
 
 pub(super) fn intersection(a: &ByteSet, b: &ByteSet) -> ByteSet {

@@ -17,7 +17,7 @@ fn write(tree: &Tree, out: &mut String) {
             Look::LineStart => "(?m:^)",
             Look::LineEnd => "(?m:$)",
             Look::Start => "^",
-            Look::End | Look::AlmostEnd => "$",
+            Look::End => "$",
             Look::Word => "\\b",
             Look::NotWord => "\\B",
             Look::WordStart => "\\b{start}",
@@ -79,7 +79,7 @@ fn write(tree: &Tree, out: &mut String) {
             out.push(')');
         }
         // None is left when a tree is written.
-        Tree::Around(_) | Tree::Back(_) => {}
+        Tree::Around(_) | Tree::Back { .. } => {}
     }
 }
 

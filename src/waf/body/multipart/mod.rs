@@ -30,19 +30,13 @@ pub(super) fn parse(
     let mut marks = Marks { bytes, finder: memmem::Finder::new(&delimiter), length: delimiter.len(), at: 0 };
 
     let Some(first) = marks.next(&mut sink) else {
-        return match extent {
-            Extent::Partial => Ok(()),
-            Extent::Whole => Err(malformed("it has no boundary", bytes.len())),
-        };
-    };
-    // Line ends alone are let pass here and behind the last boundary, where ModSecurity flags
-    // them, too: all parsers skip them.
-    if !bytes[..first.line].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        sink.flaw(MultipartFlaw::DataBefore);
-        if bytes[..first.line].starts_with(b"--") || has_boundary_like(&bytes[..first.line - 1]) {
-            sink.sink.boundary_like(true);
+        if extent == Extent::Partial {
+            return Ok(());
         }
-    }
+        preamble(bytes, false, &mut sink);
+        return Err(malformed("it has no boundary", bytes.len()));
+    };
+    preamble(&bytes[..first.line], true, &mut sink);
     let mut mark = first;
     let mut parts = 0;
     loop {
@@ -81,6 +75,20 @@ pub(super) fn parse(
 
 fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
+}
+
+/// What stands in front of the first boundary, or is all there is. Line ends alone are let pass
+/// here and behind the last boundary, where ModSecurity flags them, too: all parsers skip them.
+fn preamble(text: &[u8], followed: bool, sink: &mut Flaws<'_>) {
+    if text.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        return;
+    }
+    sink.flaw(MultipartFlaw::DataBefore);
+    // Without the line end of the boundary that follows.
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.starts_with(b"--") || has_boundary_like(text) {
+        sink.sink.boundary_like(followed);
+    }
 }
 
 /// True when a line behind the first one begins with two hyphens.
@@ -247,6 +255,11 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
         }
         dispositions += 1;
         let value = line[at + 1..].trim_ascii();
+        let kind = &value[..memchr(b';', value).unwrap_or(value.len())];
+        if !kind.trim_ascii_end().eq_ignore_ascii_case(b"form-data") {
+            // RFC 7578 section 4.2 knows no other.
+            sink.flaw(MultipartFlaw::BadHeader);
+        }
         let parameters = memchr(b';', value).map_or(&b""[..], |at| &value[at..]);
         for parameter in parameters_of(parameters, sink) {
             if parameter.name.eq_ignore_ascii_case(b"name") {
@@ -425,210 +438,4 @@ fn extended(value: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use futures_util::{FutureExt, stream};
-    use proptest::prelude::*;
-
-    use super::super::tests::Notes;
-    use super::*;
-
-    const TYPE: &str = "multipart/form-data; boundary=B";
-
-    fn read(text: &str, extent: Extent) -> (Notes, Result<(), BodyError>) {
-        let mut notes = Notes::default();
-        let outcome = parse(TYPE.as_bytes(), text.as_bytes(), extent, &Bounds::default(), &mut notes);
-        (notes, outcome)
-    }
-
-    const GOOD: &str = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n\
-        --B\r\ncontent-disposition: form-data; name=\"f\"; filename=\"C:\\x\\\"y;.txt\"\r\n\
-        Content-Type: text/plain\r\n\r\nline\r\n\r\n--not\r\n--B\r\nContent-Disposition: form-data; name=e\r\n\r\n\r\n--B--\r\n";
-
-    #[test]
-    fn fields_files_and_header_lines_are_read() {
-        let (notes, outcome) = read(GOOD, Extent::Whole);
-        assert_eq!(outcome, Ok(()));
-        assert_eq!(notes.pairs(), [("a", "one"), ("e", "")]);
-        assert_eq!(notes.files, [("f".to_owned(), "C:\\x\"y;.txt".to_owned(), "line\r\n\r\n--not".len())]);
-        assert_eq!(notes.headers.len(), 4);
-        assert_eq!(notes.headers[2], ("f".to_owned(), "Content-Type: text/plain".to_owned()));
-        assert_eq!(notes.flaws, []);
-    }
-
-    #[test]
-    fn what_parsers_disagree_on_is_told_and_read_nevertheless() {
-        use MultipartFlaw::*;
-        let part = |head: &str| format!("--B\r\n{head}\r\n\r\nv\r\n--B--\r\n");
-        for (text, flaws, args) in [
-            (GOOD.replace("\r\n", "\n"), vec![LineFeed], vec!["a", "e"]),
-            (
-                part("Content-Disposition: form-data; name=\"a\"; name=\"b\""),
-                vec![DuplicateDisposition],
-                vec!["a", "b"],
-            ),
-            (
-                part(
-                    "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"b\"",
-                ),
-                vec![DuplicateDisposition],
-                vec!["a", "b"],
-            ),
-            (part("Content-Type: text/plain"), vec![NoName], vec![""]),
-            (part("Content-Disposition: form-data"), vec![NoName], vec![""]),
-            (part("Content-Disposition: form-data;\r\n name=\"a\""), vec![FoldedHeader], vec!["a"]),
-            (
-                part("Content-Disposition: form-data;\r\n\x0bname=\"a\""),
-                vec![FoldedHeader, InvalidFolding],
-                vec!["a"],
-            ),
-            (GOOD.replacen("\r\n", "\n", 1), vec![LineFeed, MixedLines], vec!["a", "e"]),
-            (part("Content-Disposition: form-data; name=a\r\nX: a\0b"), vec![BadHeader], vec!["a"]),
-            (part("Content-Disposition: form-data; name='a'"), vec![InvalidQuoting], vec!["'a'"]),
-            (part("Content-Disposition: form-data; name=\"a\"x; y=z"), vec![InvalidQuoting], vec!["a"]),
-            (part("Content-Disposition: form-data; name=\"a"), vec![InvalidQuoting], vec!["a"]),
-            (part("junk\r\nContent-Disposition: form-data; NAME=a"), vec![BadHeader], vec!["a"]),
-            (format!("preamble\r\n{GOOD}"), vec![DataBefore], vec!["a", "e"]),
-            (format!("{GOOD}epilogue"), vec![DataAfter], vec!["a", "e"]),
-            (GOOD.replace("one", "o--Bne"), vec![UnmatchedBoundary], vec!["a", "e"]),
-            (GOOD.replace("one", "o\r\n--Bx\r\nne"), vec![UnmatchedBoundary], vec!["a", "e"]),
-            (GOOD.replace("--B\r\nContent", "--B \r\nContent"), vec![UnmatchedBoundary], vec!["a", "e"]),
-        ] {
-            let (notes, outcome) = read(&text, Extent::Whole);
-            assert_eq!(outcome, Ok(()), "{text}");
-            assert_eq!(notes.flaws, flaws, "{text}");
-            assert_eq!(notes.args.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), args, "{text}");
-        }
-        let text = part(
-            "Content-Disposition: form-data; name=a; filename=\"x.txt\"; filename*=UTF-8''%2e%2e%2fy.php",
-        );
-        let (notes, _) = read(&text, Extent::Whole);
-        assert_eq!(notes.flaws, [DuplicateDisposition]);
-        assert_eq!(notes.files.iter().map(|file| file.1.as_str()).collect::<Vec<_>>(), ["x.txt", "../y.php"]);
-    }
-
-    #[test]
-    fn a_missing_end_is_an_error_only_of_a_whole_body() {
-        let text = GOOD.strip_suffix("--B--\r\n").unwrap();
-        let (notes, outcome) = read(text, Extent::Whole);
-        assert_eq!(outcome.unwrap_err().code(), "malformed");
-        assert_eq!(notes.flaws, [MultipartFlaw::NoFinalBoundary]);
-        assert_eq!(notes.args.len(), 2);
-        for end in 0..GOOD.len() {
-            let (notes, outcome) = read(&GOOD[..end], Extent::Partial);
-            assert_eq!((outcome, notes.flaws), (Ok(()), vec![]), "{end}: {}", &GOOD[..end]);
-        }
-        let (notes, _) =
-            read("--B\r\nContent-Disposition: form-data; name=a\r\n\r\nattack here", Extent::Partial);
-        assert_eq!(notes.pairs(), [("a", "attack here")]);
-        assert!(read("", Extent::Whole).1.is_err() && read("no boundary", Extent::Whole).1.is_err());
-    }
-
-    #[test]
-    fn the_boundary_is_taken_from_the_content_type() {
-        for (content_type, outcome, flaws) in [
-            ("multipart/form-data; boundary=B", Ok(()), 0),
-            ("multipart/form-data; charset=x; Boundary=\"B\"", Ok(()), 1),
-            ("multipart/form-data; boundary = B", Ok(()), 1),
-            ("multipart/form-data boundary=B", Ok(()), 1),
-            ("multipart/form-data; boundary=B; boundary=C", Ok(()), 1),
-            ("multipart/form-data", Err(BodyError::NoBoundary), 0),
-            ("multipart/form-data; boundary=", Err(BodyError::NoBoundary), 0),
-        ] {
-            let mut notes = Notes::default();
-            let result = parse(
-                content_type.as_bytes(),
-                GOOD.as_bytes(),
-                Extent::Whole,
-                &Bounds::default(),
-                &mut notes,
-            );
-            assert_eq!((result, notes.flaws.len()), (outcome, flaws), "{content_type}");
-        }
-        let odd = "multipart/form-data; boundary=\"B@\"";
-        let mut notes = Notes::default();
-        let text = GOOD.replace("--B", "--B@");
-        assert_eq!(
-            parse(odd.as_bytes(), text.as_bytes(), Extent::Whole, &Bounds::default(), &mut notes),
-            Ok(())
-        );
-        assert_eq!(notes.flaws, [MultipartFlaw::BoundaryQuoted, MultipartFlaw::OddBoundary]);
-        let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
-        assert!(parse(long.as_bytes(), b"", Extent::Whole, &Bounds::default(), &mut notes).is_err());
-    }
-
-    #[test]
-    fn bounds_are_errors() {
-        let bounds = Bounds { parts: 2, part_headers: 1, name_bytes: 4, value_bytes: 3, ..Bounds::default() };
-        let part = |head: &str, value: &str| {
-            format!("--B\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
-        };
-        for (text, code) in [
-            (part("name=a", "v").repeat(3), "too_many_parts"),
-            (part("name=a\r\nX: y", "v"), "too_many_part_headers"),
-            (part("name=abcde", "v"), "name_too_long"),
-            (part("name=a", "abcd"), "value_too_long"),
-        ] {
-            let outcome =
-                parse(TYPE.as_bytes(), text.as_bytes(), Extent::Partial, &bounds, &mut Notes::default());
-            assert_eq!(outcome.unwrap_err().code(), code, "{text}");
-        }
-    }
-
-    /// What multer reads: name, file name, content.
-    fn multer(text: &str) -> Vec<(String, Option<String>, Vec<u8>)> {
-        let body = Bytes::copy_from_slice(text.as_bytes());
-        let once = stream::once(async move { Ok::<_, std::convert::Infallible>(body) });
-        let mut reader = multer::Multipart::new(once, "B");
-        let mut all = Vec::new();
-        let read = async {
-            while let Some(field) = reader.next_field().await.unwrap() {
-                let name = field.name().unwrap().to_owned();
-                let file = field.file_name().map(str::to_owned);
-                all.push((name, file, field.bytes().await.unwrap().to_vec()));
-            }
-        };
-        read.now_or_never().expect("the whole body is there");
-        all
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn well_formed_bodies_read_as_multer_reads_them(
-            parts in proptest::collection::vec(
-                ("[a-z\\[\\]; .]{1,8}", proptest::option::of("[a-z; .=]{0,8}"), "[a-zB\r\n -]{0,20}"), 1..6),
-        ) {
-            prop_assume!(parts.iter().all(|(_, _, content)| !content.contains("--B")));
-            let mut text = String::new();
-            for (name, file, content) in &parts {
-                text.push_str(&format!("--B\r\nContent-Disposition: form-data; name=\"{name}\""));
-                if let Some(file) = file {
-                    text.push_str(&format!("; filename=\"{file}\""));
-                }
-                text.push_str(&format!("\r\n\r\n{content}\r\n"));
-            }
-            text.push_str("--B--\r\n");
-            let (notes, outcome) = read(&text, Extent::Whole);
-            prop_assert_eq!(outcome, Ok(()));
-            let all = multer(&text);
-            let fields: Vec<_> = all.iter().filter(|part| part.1.is_none())
-                .map(|part| (part.0.clone(), String::from_utf8(part.2.clone()).unwrap())).collect();
-            let files: Vec<_> = all.iter().filter_map(|part| Some((part.0.clone(), part.1.clone()?, part.2.len()))).collect();
-            prop_assert_eq!(notes.args, fields);
-            prop_assert_eq!(notes.files, files);
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_panic(
-            pieces in proptest::collection::vec(proptest::sample::select(vec![
-                "--B", "--", "\r\n", "\n", "\r", "Content-Disposition:", "form-data", ";", "name", "=", "\"", "\\", "a", " ", "filename*", "'",
-            ]), 0..40)
-        ) {
-            for extent in [Extent::Whole, Extent::Partial] {
-                let _ = read(&pieces.concat(), extent);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,1 @@
+//! What an import promises, end to end.
