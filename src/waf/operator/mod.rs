@@ -17,14 +17,18 @@ use crate::waf::bytes::ByteSet;
 pub(crate) use literals::commonness;
 
 mod detect;
+mod detect_sqli;
+mod detect_xss;
 mod ip_match;
 mod literals;
 mod number;
 mod pm;
 mod rx;
+mod sqli;
 mod text;
 mod unconditional_match;
 mod validate;
+mod xss;
 
 /// A test of one value.
 pub trait Operator: Send + Sync + Debug {
@@ -155,8 +159,8 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
-    ("detect_sqli", detect::build_sqli),
-    ("detect_xss", detect::build_xss),
+    ("detect_sqli", detect_sqli::build),
+    ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
     ("eq", number::build),
     ("ge", number::build),

@@ -1,0 +1,2 @@
+//! placeholder
+pub(in super::super) fn is_quiet(_: &[u8]) -> bool { false }
