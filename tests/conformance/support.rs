@@ -5,10 +5,8 @@ use std::path::PathBuf;
 
 /// A file or folder of the unpacked source packages: `modsecurity/...` or `modsecurity-crs/...`.
 pub fn data(path: &str) -> PathBuf {
-    let root = env::var_os("PORTWARD_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/conformance"),
-        PathBuf::from,
-    );
+    let root = env::var_os("PORTWARD_CONFORMANCE")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/conformance"), PathBuf::from);
     let found = root.join(path);
     assert!(found.exists(), "{} is missing: run tests/run, which fetches it", found.display());
     found

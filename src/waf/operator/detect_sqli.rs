@@ -46,3 +46,49 @@ impl Operator for DetectSqli {
         "detect_sqli".into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::built;
+    use super::*;
+
+    #[test]
+    fn an_injection_has_a_fingerprint_and_prose_has_none() {
+        let operator = built("detect_sqli", json!(true));
+        for (value, fingerprint) in [
+            ("1' OR '1'='1", "s&sos"),
+            ("-1 union select 1,2", "1UE1"),
+            ("1 or 1=1", "1&1"),
+            ("'; drop table users--", "s;Tnn"),
+            ("' into outfile '/tmp/x", "sks"),
+            ("1 into outfile '/tmp/x'", "1ks"),
+            ("1/*!or*/", "X"),
+            ("1.e5or 1=1", "1&1"),
+        ] {
+            let hit = operator.evaluate(value.as_bytes()).unwrap_or_else(|| panic!("{value}"));
+            assert_eq!(hit.note.as_deref(), Some(fingerprint), "{value}");
+            assert_eq!(hit.span, 0..value.len());
+            assert!(operator.need().may_match(value.as_bytes()));
+        }
+        for value in ["", "1", "hello", "hello world", "O'Brien", "bread or butter", "a-b_c.d"] {
+            assert_eq!(operator.evaluate(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_judged_by_its_beginning() {
+        let operator = built("detect_sqli", json!(true));
+        let padded = |before: usize| {
+            let mut value = vec![b'x'; before];
+            value.extend_from_slice(b"' or '1'='1");
+            value.resize(2 * MOST_BYTES, b'<');
+            value
+        };
+        assert!(operator.evaluate(&padded(0)).is_some());
+        let hit = operator.evaluate(&padded(MOST_BYTES - 100)).expect("this much is read");
+        assert_eq!(hit.span, 0..2 * MOST_BYTES);
+        assert!(operator.evaluate(&padded(MOST_BYTES)).is_none());
+    }
+}

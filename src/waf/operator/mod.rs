@@ -16,7 +16,6 @@ use crate::waf::bytes::ByteSet;
 
 pub(crate) use literals::commonness;
 
-mod detect;
 mod detect_sqli;
 mod detect_xss;
 mod ip_match;

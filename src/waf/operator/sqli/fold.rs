@@ -81,7 +81,9 @@ impl<'a> Folder<'_, 'a> {
             match self.fold_two() {
                 Ok(Fold::Changed) => continue,
                 Ok(Fold::Kept) => {}
-                Err(Evil) => return Folded { tokens: self.tokens, len: (self.done + 2).min(self.tokens.len()) },
+                Err(Evil) => {
+                    return Folded { tokens: self.tokens, len: (self.done + 2).min(self.tokens.len()) };
+                }
             }
             self.read(3);
             if self.len - self.done < 3 {
@@ -304,10 +306,7 @@ fn is_if(token: &Token) -> bool {
 fn phrase<'a>(a: &Token<'a>, b: &Token<'a>) -> Option<Token<'a>> {
     use Kind::{Bareword, Expression, Function, Keyword, Logic, Operator, SqlType, Statement, Union};
     let joins = |kind| {
-        matches!(
-            kind,
-            Keyword | Bareword | Operator | Union | Function | Expression | Statement | SqlType
-        )
+        matches!(kind, Keyword | Bareword | Operator | Union | Function | Expression | Statement | SqlType)
     };
     if !a.starts_phrase || !joins(a.kind) || !(joins(b.kind) || b.kind == Logic) {
         return None;

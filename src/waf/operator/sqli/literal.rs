@@ -19,7 +19,8 @@ const VARIABLE_END: ByteSet = ByteSet::of(b" <>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0
 
 const MONEY: ByteSet = ByteSet::range(b'0', b'9').union(ByteSet::of(b".,\0"));
 
-const LETTERS: ByteSet = ByteSet::range(b'a', b'z').union(ByteSet::range(b'A', b'Z')).union(ByteSet::of(b"\0"));
+const LETTERS: ByteSet =
+    ByteSet::range(b'a', b'z').union(ByteSet::range(b'A', b'Z')).union(ByteSet::of(b"\0"));
 
 impl<'a> Lexer<'a> {
     /// A string whose content begins `prefix` bytes on. A backslash or a second quote keeps the quote in it.
@@ -144,7 +145,8 @@ impl<'a> Lexer<'a> {
             return self.take(Kind::Bareword, 1);
         }
         let tag = &self.value[self.at..self.at + name + 2];
-        let end = if name == 0 { find_pair(&rest[1..], *b"$$") } else { memmem::find(&rest[name + 1..], tag) };
+        let end =
+            if name == 0 { find_pair(&rest[1..], *b"$$") } else { memmem::find(&rest[name + 1..], tag) };
         self.string(tag.len(), end, tag.len(), b'$', b'$')
     }
 

@@ -20,6 +20,8 @@ mod fold;
 mod lexer;
 mod literal;
 mod quiet;
+#[cfg(test)]
+mod tests;
 mod token;
 mod words;
 
@@ -70,6 +72,11 @@ pub(super) fn detect(value: &[u8]) -> Option<Fingerprint> {
         .or_else(|| if has(b'"') { read(value, Quote::Double, Dialect::MySql).attack() } else { None })
 }
 
+#[cfg(test)]
+fn fingerprint_is_attack(kinds: &[u8]) -> bool {
+    words::is_attack(kinds)
+}
+
 /// What one way to read a value came to.
 enum Reading {
     Attack(Fingerprint),
@@ -99,8 +106,8 @@ fn read(value: &[u8], quote: Quote, dialect: Dialect) -> Reading {
         last.kind = Kind::Comment;
     }
     let fingerprint = Fingerprint::of(tokens);
-    let attack = words::is_attack(fingerprint.kinds())
-        && !is_pardoned(value, &fingerprint, tokens, lexer.tokens);
+    let attack =
+        words::is_attack(fingerprint.kinds()) && !is_pardoned(value, &fingerprint, tokens, lexer.tokens);
     match attack {
         true => Reading::Attack(fingerprint),
         false => Reading::Benign { dialects_differ: lexer.dialects_differ },

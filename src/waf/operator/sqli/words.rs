@@ -24,10 +24,17 @@ pub(super) fn find(text: &[u8]) -> Option<&'static Word> {
     WORDS.find(text)
 }
 
-/// Every word and phrase, for the tests of those who look at a part of them.
-#[cfg(test)]
+/// Every word and phrase, for those who look at a part of them.
 pub(super) fn all() -> &'static [Word] {
     &WORDS.entries
+}
+
+/// The fingerprints of all attacks, in upper case.
+#[cfg(test)]
+pub(super) fn attacks() -> Vec<Vec<u8>> {
+    let kinds = |packed: u32| (0..5).rev().map(move |at| (packed >> (6 * at) & 63) as u8);
+    let letters = |packed| kinds(packed).filter(|kind| *kind != 0).map(|kind| kind + b' ').collect();
+    FINGERPRINTS.iter().map(|packed| letters(*packed)).collect()
 }
 
 /// True for the fingerprint of an attack.
@@ -209,10 +216,15 @@ mod tests {
         assert_eq!(find(b"union").and_then(|word| word.kind), Some(Kind::Union));
         assert!(find(b"union").is_some_and(|word| word.starts_phrase));
         assert!(find(b"Natural Left").is_some_and(|word| word.starts_phrase));
-        assert!(find(b"partition").is_some_and(|word| word.kind.is_none()));
-        for (fingerprint, attack) in
-            [("1c", true), ("s&sos", true), ("1UE", true), ("s;Tnn", true), ("nnnnn", false), ("{", false), ("", false)]
-        {
+        for (fingerprint, attack) in [
+            ("1c", true),
+            ("s&sos", true),
+            ("1UE", true),
+            ("s;Tnn", true),
+            ("nnnnn", false),
+            ("{", false),
+            ("", false),
+        ] {
             assert_eq!(is_attack(fingerprint.as_bytes()), attack, "{fingerprint}");
         }
     }
