@@ -1,5 +1,5 @@
 //! `detect_sqli`: does the value look like an SQL injection to libinjection's algorithm? The hit's note is the
-//! fingerprint, the kinds of the tokens it was known by.
+//! fingerprint, the kinds of the tokens it was known by. Of a value above 1 MiB the first 1 MiB is judged.
 //!
 //! Argument: `true`. Example: `{"detect_sqli": true}`.
 
@@ -8,10 +8,6 @@ use serde_json::Value;
 use crate::waf::bytes::ByteSet;
 
 use super::{Data, Hit, Need, Operator, OperatorError, sqli, true_argument};
-
-/// A longer value is judged by this much of its beginning. It is the default bound of all that is inspected of a
-/// message, and the worst value of this length takes some hundredths of a second.
-const MOST_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 struct DetectSqli;
@@ -30,11 +26,10 @@ const MARKS: ByteSet = ByteSet::range(b'a', b'z')
 
 impl Operator for DetectSqli {
     fn evaluate(&self, value: &[u8]) -> Option<Hit> {
-        let head = &value[..value.len().min(MOST_BYTES)];
-        if sqli::is_quiet(head) {
+        if sqli::is_quiet(value) {
             return None;
         }
-        let fingerprint = sqli::detect(head)?;
+        let fingerprint = sqli::detect(value)?;
         Some(Hit { span: 0..value.len(), note: Some(fingerprint.to_string()), ..Hit::default() })
     }
 
@@ -51,8 +46,8 @@ impl Operator for DetectSqli {
 mod tests {
     use serde_json::json;
 
+    use super::super::sqli::MOST_BYTES;
     use super::super::tests::built;
-    use super::*;
 
     #[test]
     fn an_injection_has_a_fingerprint_and_prose_has_none() {

@@ -1,4 +1,5 @@
-//! `detect_xss`: does the value run a script in some place of an HTML page, by libinjection's algorithm?
+//! `detect_xss`: does the value run a script in some place of an HTML page, by libinjection's algorithm? Of a value
+//! above 1 MiB the first 1 MiB is judged.
 //!
 //! Argument: `true`. Example: `{"detect_xss": true}`.
 
@@ -7,10 +8,6 @@ use serde_json::Value;
 use crate::waf::bytes::ByteSet;
 
 use super::{Data, Hit, Need, Operator, OperatorError, true_argument, xss};
-
-/// A longer value is judged by this much of its beginning. It is the default bound of all that is inspected of a
-/// message, and the worst value of this length takes some hundredths of a second.
-const MOST_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 struct DetectXss;
@@ -25,9 +22,8 @@ const MARKS: ByteSet = ByteSet::of(b"<=");
 
 impl Operator for DetectXss {
     fn evaluate(&self, value: &[u8]) -> Option<Hit> {
-        let head = &value[..value.len().min(MOST_BYTES)];
-        memchr::memchr2(b'<', b'=', head)?;
-        xss::detect(head).then(|| Hit::at(0..value.len()))
+        memchr::memchr2(b'<', b'=', value)?;
+        xss::detect(value).then(|| Hit::at(0..value.len()))
     }
 
     fn need(&self) -> Need {
@@ -41,11 +37,14 @@ impl Operator for DetectXss {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
     use proptest::sample::select;
     use serde_json::json;
 
     use super::super::tests::built;
+    use super::super::xss::MOST_BYTES;
     use super::*;
 
     #[test]
@@ -99,6 +98,47 @@ mod tests {
         assert!(operator.evaluate(&padded(0)).is_some());
         assert!(operator.evaluate(&padded(MOST_BYTES - 100)).is_some());
         assert!(operator.evaluate(&padded(MOST_BYTES)).is_none());
+    }
+
+    #[test]
+    fn no_value_costs_more_than_its_length() {
+        for piece in [
+            "<",
+            "<a ",
+            "</a ",
+            "<a b='c' ",
+            "a=b ",
+            "<!--",
+            "<!---",
+            "-\0",
+            "<!-- -\0",
+            "<%",
+            "<% %",
+            "<?",
+            "<![CDATA[",
+            "<![CDATA[]",
+            "/",
+            "= ",
+            "a='",
+            "' \" ` ",
+            "a=&#0;",
+            "href=&#0;",
+            "\0",
+            "<\0",
+        ] {
+            let cost = |size: usize| {
+                let value: Vec<u8> = piece.bytes().cycle().take(size).collect();
+                let run = |_| {
+                    let start = Instant::now();
+                    let _ = xss::detect(&value);
+                    start.elapsed()
+                };
+                (0..3).map(run).min().unwrap_or_default()
+            };
+            let (short, long) = (cost(8 * 1024), cost(16 * 8 * 1024));
+            // Sixteen times the length; the square would be 256 times the cost.
+            assert!(long < short * 64 + Duration::from_millis(5), "{piece}: {short:?}, {long:?}");
+        }
     }
 
     fn html() -> impl Strategy<Value = Vec<u8>> {

@@ -25,25 +25,25 @@ const FUNCTIONS_WHEN_CALLED: &[&[u8]] = &[
 ];
 
 /// What is left after folding: up to five tokens, and one more that was read to make sure of the fifth.
-pub(super) struct Folded<'a> {
-    tokens: [Token<'a>; 8],
+pub(super) struct Folded {
+    tokens: [Token; 8],
     len: usize,
 }
 
-impl<'a> Folded<'a> {
-    pub(super) fn tokens_mut(&mut self) -> &mut [Token<'a>] {
+impl Folded {
+    pub(super) fn tokens_mut(&mut self) -> &mut [Token] {
         &mut self.tokens[..self.len]
     }
 }
 
 /// Reads as many tokens as it takes.
-pub(super) fn fold<'a>(lexer: &mut Lexer<'a>) -> Folded<'a> {
+pub(super) fn fold(lexer: &mut Lexer) -> Folded {
     Folder { lexer, tokens: [Token::BLANK; 8], len: 0, done: 0, more: true, comment: None }.run()
 }
 
 struct Folder<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
-    tokens: [Token<'a>; 8],
+    tokens: [Token; 8],
     /// How many of them are filled.
     len: usize,
     /// Those before this one are settled, unless a fold begins again from the start.
@@ -51,7 +51,7 @@ struct Folder<'l, 'a> {
     /// False once the value is read to its end.
     more: bool,
     /// The comment behind the last token. Only at the end does a comment count.
-    comment: Option<Token<'a>>,
+    comment: Option<Token>,
 }
 
 /// What a look at the tokens from `done` on led to.
@@ -63,8 +63,8 @@ enum Fold {
     Kept,
 }
 
-impl<'a> Folder<'_, 'a> {
-    fn run(mut self) -> Folded<'a> {
+impl Folder<'_, '_> {
+    fn run(mut self) -> Folded {
         if !self.skip_beginning() {
             return Folded { tokens: self.tokens, len: 0 };
         }
@@ -103,7 +103,7 @@ impl<'a> Folder<'_, 'a> {
     fn skip_beginning(&mut self) -> bool {
         while let Some(token) = self.lexer.next() {
             let skipped = matches!(token.kind, Kind::Comment | Kind::LeftParen | Kind::SqlType);
-            if !skipped && !token.is_unary() {
+            if !skipped && !token.is_unary(self.lexer.value) {
                 self.tokens[0] = token;
                 self.len = 1;
                 return true;
@@ -173,7 +173,7 @@ impl<'a> Folder<'_, 'a> {
     }
 
     fn fold_two(&mut self) -> Result<Fold, Evil> {
-        let at = self.done;
+        let (at, value) = (self.done, self.lexer.value);
         let (a, b) = (self.tokens[at], self.tokens[at + 1]);
         match (a.kind, b.kind) {
             // A second string or semicolon adds nothing.
@@ -182,34 +182,38 @@ impl<'a> Folder<'_, 'a> {
                 return Ok(Fold::Changed);
             }
             (Kind::Operator | Kind::Logic, Kind::SqlType) => return Ok(self.drop_last(1)),
-            (Kind::Operator | Kind::Logic, Kind::Operator) if b.is_unary() => return Ok(self.drop_last(1)),
-            (Kind::LeftParen, Kind::Operator) if b.is_unary() => return Ok(self.step_back()),
+            (Kind::Operator | Kind::Logic, Kind::Operator) if b.is_unary(value) => {
+                return Ok(self.drop_last(1));
+            }
+            (Kind::LeftParen, Kind::Operator) if b.is_unary(value) => return Ok(self.step_back()),
             _ => {}
         }
-        if let Some(phrase) = phrase(&a, &b) {
-            let quotes = Token { open: a.open, close: a.close, ..phrase };
-            self.tokens[at] = quotes;
+        if let Some(phrase) = phrase(value, &a, &b) {
+            self.tokens[at] = phrase;
             return Ok(self.step_back());
         }
         match a.kind {
             // `; if` is the statement of Transact-SQL and not the function.
-            Kind::Semicolon if b.kind == Kind::Function && is_if(&b) => {
+            Kind::Semicolon
+                if b.kind == Kind::Function
+                    && b.text(value).get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"if")) =>
+            {
                 self.tokens[at + 1].kind = Kind::Statement;
                 return Ok(Fold::Changed);
             }
             Kind::Bareword | Kind::Variable
-                if b.kind == Kind::LeftParen && a.is_any(FUNCTIONS_WHEN_CALLED) =>
+                if b.kind == Kind::LeftParen && a.is_any(value, FUNCTIONS_WHEN_CALLED) =>
             {
                 self.tokens[at].kind = Kind::Function;
                 return Ok(Fold::Changed);
             }
             // `in (` compares; elsewhere it is a word such as any other.
-            Kind::Keyword if a.is_any(&[b"IN", b"NOT IN"]) => {
+            Kind::Keyword if a.is_any(value, &[b"IN", b"NOT IN"]) => {
                 let called = b.kind == Kind::LeftParen;
                 self.tokens[at].kind = if called { Kind::Operator } else { Kind::Bareword };
                 return Ok(Fold::Changed);
             }
-            Kind::Operator if a.is_any(&[b"LIKE", b"NOT LIKE"]) => {
+            Kind::Operator if a.is_any(value, &[b"LIKE", b"NOT LIKE"]) => {
                 if b.kind == Kind::LeftParen {
                     self.tokens[at].kind = Kind::Function;
                 }
@@ -220,7 +224,8 @@ impl<'a> Folder<'_, 'a> {
         self.fold_two_marks(at, &a, &b)
     }
 
-    fn fold_two_marks(&mut self, at: usize, a: &Token<'a>, b: &Token<'a>) -> Result<Fold, Evil> {
+    fn fold_two_marks(&mut self, at: usize, a: &Token, b: &Token) -> Result<Fold, Evil> {
+        let value = self.lexer.value;
         use Kind::{
             Backslash, Bareword, Collate, Function, LeftBrace, LeftParen, Number, RightBrace, RightParen,
             SqlType, Text, Variable,
@@ -229,14 +234,14 @@ impl<'a> Folder<'_, 'a> {
             (SqlType, Bareword | Number | SqlType | LeftParen | Function | Variable | Text) => self.pull(at),
             // There are too many collations to list them; they have an underscore.
             (Collate, Bareword) => {
-                if b.text.iter().take_while(|byte| **byte != 0).any(|byte| *byte == b'_') {
+                if b.text(value).iter().take_while(|byte| **byte != 0).any(|byte| *byte == b'_') {
                     self.tokens[at + 1].kind = SqlType;
                     self.done = 0;
                 }
                 Fold::Kept
             }
             // Transact-SQL reads `\%1` as `0 % 1`, and `\1` as `1`.
-            (Backslash, _) if b.is_arithmetic() => {
+            (Backslash, _) if b.is_arithmetic(value) => {
                 self.tokens[at].kind = Number;
                 self.done = 0;
                 Fold::Changed
@@ -244,7 +249,7 @@ impl<'a> Folder<'_, 'a> {
             (Backslash, _) => self.pull(at),
             (LeftParen, LeftParen) | (RightParen, RightParen) => self.drop_last(1),
             // MySQL takes ``{``.``.a}`` for a column.
-            (LeftBrace, Bareword) if b.text.is_empty() => {
+            (LeftBrace, Bareword) if b.len() == 0 => {
                 self.tokens[at + 1].kind = Kind::Evil;
                 return Err(Evil);
             }
@@ -260,7 +265,7 @@ impl<'a> Folder<'_, 'a> {
             Bareword, Comma, Dot, Expression, Function, Group, Keyword, LeftParen, Logic, Number, Operator,
             RightParen, SqlType, Text, Variable,
         };
-        let at = self.done;
+        let (at, value) = (self.done, self.lexer.value);
         let (a, b, c) = (self.tokens[at], self.tokens[at + 1], self.tokens[at + 2]);
         match (a.kind, b.kind, c.kind) {
             (Number | Bareword, Operator, Number | Bareword)
@@ -270,23 +275,25 @@ impl<'a> Folder<'_, 'a> {
                 self.drop_last(2)
             }
             (Operator, between, Operator) if between != LeftParen => self.drop_last(2),
-            (Number | Bareword | Text | Variable, Operator, SqlType) if b.text == b"::" => self.drop_last(2),
-            (Expression | Group | Comma, Operator, LeftParen) if b.is_unary() => self.pull(at + 1),
+            (Number | Bareword | Text | Variable, Operator, SqlType) if b.text(value) == b"::" => {
+                self.drop_last(2)
+            }
+            (Expression | Group | Comma, Operator, LeftParen) if b.is_unary(value) => self.pull(at + 1),
             (Keyword | Expression | Group, Operator, Number | Bareword | Variable | Text | Function)
-                if b.is_unary() =>
+                if b.is_unary(value) =>
             {
                 self.pull(at + 1)
             }
             // `1,-1` is to be `1`: the comma goes too, and what stood before it is looked at again.
-            (Comma, Operator, Number | Bareword | Variable | Text) if b.is_unary() => {
+            (Comma, Operator, Number | Bareword | Variable | Text) if b.is_unary(value) => {
                 self.tokens[at + 1] = c;
                 self.drop_last(3)
             }
-            (Comma, Operator, Function) if b.is_unary() => self.pull(at + 1),
+            (Comma, Operator, Function) if b.is_unary(value) => self.pull(at + 1),
             (Bareword, Dot, Bareword) => self.drop_last(2),
             (Expression, Dot, Bareword) => self.pull(at + 1),
             // `user()` is a function, `user(a)` is none.
-            (Function, LeftParen, third) if third != RightParen && a.is(b"USER") => {
+            (Function, LeftParen, third) if third != RightParen && a.is(value, b"USER") => {
                 self.tokens[at].kind = Bareword;
                 Fold::Kept
             }
@@ -298,26 +305,21 @@ impl<'a> Folder<'_, 'a> {
 /// The value holds what only an attacker writes; the rest does not matter.
 struct Evil;
 
-fn is_if(token: &Token) -> bool {
-    token.text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"if"))
-}
-
 /// Two tokens that are one phrase together: `union all`.
-fn phrase<'a>(a: &Token<'a>, b: &Token<'a>) -> Option<Token<'a>> {
+fn phrase(value: &[u8], a: &Token, b: &Token) -> Option<Token> {
     use Kind::{Bareword, Expression, Function, Keyword, Logic, Operator, SqlType, Statement, Union};
     let joins = |kind| {
         matches!(kind, Keyword | Bareword | Operator | Union | Function | Expression | Statement | SqlType)
     };
-    if !a.starts_phrase || !joins(a.kind) || !(joins(b.kind) || b.kind == Logic) {
+    if !a.starts_phrase() || !joins(a.kind) || !(joins(b.kind) || b.kind == Logic) {
         return None;
     }
     let mut joined = [0; TEXT_BYTES];
-    let len = a.text.len() + 1 + b.text.len();
-    let (first, second) = joined.get_mut(..len)?.split_at_mut(a.text.len());
-    first.copy_from_slice(a.text);
+    let len = a.len() + 1 + b.len();
+    let (first, second) = joined.get_mut(..len)?.split_at_mut(a.len());
+    first.copy_from_slice(a.text(value));
     second[0] = b' ';
-    second[1..].copy_from_slice(b.text);
+    second[1..].copy_from_slice(b.text(value));
     let word = words::find(&joined[..len])?;
-    let token = Token::new(word.kind?, word.text);
-    Some(Token { starts_phrase: word.starts_phrase, ..token })
+    Some(Token::phrase(word.kind?, word, a))
 }

@@ -58,13 +58,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next `len` bytes as a token.
-    pub(super) fn take(&mut self, kind: Kind, len: usize) -> Token<'a> {
-        let token = Token::new(kind, &self.value[self.at..self.at + len]);
+    pub(super) fn take(&mut self, kind: Kind, len: usize) -> Token {
+        let token = Token::new(kind, self.at, len);
         self.at += len;
         token
     }
 
-    pub(super) fn next(&mut self) -> Option<Token<'a>> {
+    pub(super) fn next(&mut self) -> Option<Token> {
         if self.at == 0 && !self.value.is_empty() {
             let quote = match self.quote {
                 Quote::None => None,
@@ -83,7 +83,7 @@ impl<'a> Lexer<'a> {
         Some(self.token(first))
     }
 
-    fn token(&mut self, first: u8) -> Token<'a> {
+    fn token(&mut self, first: u8) -> Token {
         match first {
             b'(' => self.take(Kind::LeftParen, 1),
             b')' => self.take(Kind::RightParen, 1),
@@ -115,7 +115,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Operators of up to three bytes.
-    fn operator(&mut self) -> Token<'a> {
+    fn operator(&mut self) -> Token {
         match (self.peek(0), self.peek(1)) {
             (b'<', b'=') if self.peek(2) == b'>' => self.take(Kind::Operator, 3),
             (b'&', b'&') | (b'|', b'|') => self.take(Kind::Logic, 2),
@@ -130,7 +130,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn dash(&mut self) -> Token<'a> {
+    fn dash(&mut self) -> Token {
         if self.peek(1) != b'-' {
             return self.take(Kind::Operator, 1);
         }
@@ -146,7 +146,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn hash(&mut self) -> Token<'a> {
+    fn hash(&mut self) -> Token {
         self.dialects_differ = true;
         match self.dialect {
             Dialect::Ansi => self.take(Kind::Operator, 1),
@@ -154,7 +154,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn line_comment(&mut self) -> Token<'a> {
+    fn line_comment(&mut self) -> Token {
         match memchr(b'\n', &self.value[self.at..]) {
             Some(len) => {
                 let comment = self.take(Kind::Comment, len);
@@ -167,7 +167,7 @@ impl<'a> Lexer<'a> {
 
     /// A division or a comment. PostgreSQL nests comments and others do not, and MySQL runs what is in `/*! */`:
     /// whichever it is, it was not written in good faith.
-    fn slash(&mut self) -> Token<'a> {
+    fn slash(&mut self) -> Token {
         if self.peek(1) != b'*' {
             return self.take(Kind::Operator, 1);
         }
@@ -179,7 +179,7 @@ impl<'a> Lexer<'a> {
         self.take(kind, end.map_or(self.left(), |end| end + 4))
     }
 
-    fn backslash(&mut self) -> Token<'a> {
+    fn backslash(&mut self) -> Token {
         match self.peek(1) {
             // MySQL's other way to write NULL.
             b'N' => self.take(Kind::Number, 2),

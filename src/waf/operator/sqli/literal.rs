@@ -24,7 +24,7 @@ const LETTERS: ByteSet =
 
 impl<'a> Lexer<'a> {
     /// A string whose content begins `prefix` bytes on. A backslash or a second quote keeps the quote in it.
-    pub(super) fn quoted(&mut self, quote: u8, prefix: usize) -> Token<'a> {
+    pub(super) fn quoted(&mut self, quote: u8, prefix: usize) -> Token {
         let content = &self.value[self.at + prefix..];
         let mut from = 0;
         let end = loop {
@@ -44,34 +44,34 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string whose content begins `prefix` bytes on and ends `end` bytes later with a mark of `mark` bytes.
-    fn string(&mut self, prefix: usize, end: Option<usize>, mark: usize, open: u8, close: u8) -> Token<'a> {
-        let content = &self.value[self.at + prefix..];
-        let text = &content[..end.unwrap_or(content.len())];
-        self.at = end.map_or(self.value.len(), |end| self.at + prefix + end + mark);
-        Token { open, close: if end.is_some() { close } else { 0 }, ..Token::new(Kind::Text, text) }
+    fn string(&mut self, prefix: usize, end: Option<usize>, mark: usize, open: u8, close: u8) -> Token {
+        let at = self.at + prefix;
+        let text = Token::new(Kind::Text, at, end.unwrap_or(self.value.len() - at));
+        self.at = end.map_or(self.value.len(), |end| at + end + mark);
+        text.quoted_by(open, if end.is_some() { close } else { 0 })
     }
 
     /// `e'...'` of PostgreSQL, `n'...'` of MySQL.
-    pub(super) fn escape_string(&mut self) -> Token<'a> {
+    pub(super) fn escape_string(&mut self) -> Token {
         if self.left() > 2 && self.peek(1) == b'\'' { self.quoted(b'\'', 2) } else { self.word() }
     }
 
     /// `n'...'`, and `nq'...'` of Oracle.
-    pub(super) fn national_string(&mut self) -> Token<'a> {
+    pub(super) fn national_string(&mut self) -> Token {
         if self.left() > 2 && self.peek(1) == b'\'' { self.quoted(b'\'', 2) } else { self.oracle_string(1) }
     }
 
     /// `u&'...'`.
-    pub(super) fn unicode_string(&mut self) -> Token<'a> {
+    pub(super) fn unicode_string(&mut self) -> Token {
         if self.peek(1) != b'&' || self.peek(2) != b'\'' {
             return self.word();
         }
         let token = self.quoted(b'\'', 3);
-        Token { open: b'u', close: if token.close == 0 { 0 } else { b'u' }, ..token }
+        token.quoted_by(b'u', if token.close == 0 { 0 } else { b'u' })
     }
 
     /// `q'(...)'` with a delimiter of the writer's choice, behind a prefix of that length.
-    pub(super) fn oracle_string(&mut self, prefix: usize) -> Token<'a> {
+    pub(super) fn oracle_string(&mut self, prefix: usize) -> Token {
         let delimiter = self.peek(prefix + 2);
         let quoted = matches!(self.peek(prefix), b'q' | b'Q') && self.peek(prefix + 1) == b'\'';
         // A byte above ASCII is no delimiter: as a signed character it is below the space.
@@ -91,7 +91,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `b'01'` and `x'0f'` are numbers.
-    pub(super) fn digit_string(&mut self, digits: &[u8]) -> Token<'a> {
+    pub(super) fn digit_string(&mut self, digits: &[u8]) -> Token {
         if self.left() > 2 && self.peek(1) == b'\'' {
             let content = &self.value[self.at + 2..];
             let len = content.iter().take_while(|byte| digits.contains(byte)).count();
@@ -103,27 +103,25 @@ impl<'a> Lexer<'a> {
     }
 
     /// `` `name` `` of MySQL: a function's name or just a name.
-    pub(super) fn tick(&mut self) -> Token<'a> {
-        let mut token = self.quoted(b'`', 1);
-        let word = words::find(token.text);
+    pub(super) fn tick(&mut self) -> Token {
+        let token = self.quoted(b'`', 1);
+        let word = words::find(token.text(self.value));
         let kind = word.and_then(|word| word.kind).filter(|kind| *kind == Kind::Function);
-        token.kind = kind.unwrap_or(Kind::Bareword);
-        token.starts_phrase = word.is_some_and(|word| word.starts_phrase);
-        token
+        token.as_kind(kind.unwrap_or(Kind::Bareword)).known_as(word)
     }
 
     /// `[name]` of SQL Server.
-    pub(super) fn bracketed(&mut self) -> Token<'a> {
+    pub(super) fn bracketed(&mut self) -> Token {
         let end = memchr(b']', &self.value[self.at..]);
         self.take(Kind::Bareword, end.map_or(self.left(), |end| end + 1))
     }
 
     /// `@name`, `@@name`, and both with the name in quotes.
-    pub(super) fn variable(&mut self) -> Token<'a> {
+    pub(super) fn variable(&mut self) -> Token {
         self.at += if self.peek(1) == b'@' { 2 } else { 1 };
         match self.peek(0) {
-            b'`' => Token { kind: Kind::Variable, ..self.tick() },
-            quote @ (b'\'' | b'"') => Token { kind: Kind::Variable, ..self.quoted(quote, 1) },
+            b'`' => self.tick().as_kind(Kind::Variable),
+            quote @ (b'\'' | b'"') => self.quoted(quote, 1).as_kind(Kind::Variable),
             _ => {
                 let rest = &self.value[self.at..];
                 self.take(Kind::Variable, VARIABLE_END.find(rest).unwrap_or(rest.len()))
@@ -132,7 +130,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Money (`$1,000.00`), PostgreSQL's strings (`$$...$$`, `$name$...$name$`), or a name.
-    pub(super) fn dollar(&mut self) -> Token<'a> {
+    pub(super) fn dollar(&mut self) -> Token {
         let rest = &self.value[self.at + 1..];
         match span(rest, &MONEY) {
             0 => {}
@@ -150,7 +148,7 @@ impl<'a> Lexer<'a> {
         self.string(tag.len(), end, tag.len(), b'$', b'$')
     }
 
-    pub(super) fn number(&mut self) -> Token<'a> {
+    pub(super) fn number(&mut self) -> Token {
         let rest = &self.value[self.at..];
         let digits: Option<&[u8]> = match (self.peek(0), self.peek(1)) {
             (b'0', b'x' | b'X') => Some(b"0123456789abcdefABCDEF\0"),
@@ -196,7 +194,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A name or a word of the language. `select.1` and ``select`a` `` begin with one; it ends there.
-    pub(super) fn word(&mut self) -> Token<'a> {
+    pub(super) fn word(&mut self) -> Token {
         let rest = &self.value[self.at..];
         let mut len = 0;
         while let Some(&byte) = rest.get(len) {
@@ -206,16 +204,14 @@ impl<'a> Lexer<'a> {
             if (byte == b'.' || byte == b'`') && len < TEXT_BYTES {
                 let word = words::find(&rest[..len]);
                 let kind = word.and_then(|word| word.kind).filter(|kind| *kind != Kind::Bareword);
-                if let (Some(word), Some(kind)) = (word, kind) {
-                    return Token { starts_phrase: word.starts_phrase, ..self.take(kind, len) };
+                if let Some(kind) = kind {
+                    return self.take(kind, len).known_as(word);
                 }
             }
             len += 1;
         }
         let word = if len <= TEXT_BYTES { words::find(&rest[..len]) } else { None };
-        let mut token = self.take(word.and_then(|word| word.kind).unwrap_or(Kind::Bareword), len);
-        token.starts_phrase = word.is_some_and(|word| word.starts_phrase);
-        token
+        self.take(word.and_then(|word| word.kind).unwrap_or(Kind::Bareword), len).known_as(word)
     }
 }
 

@@ -58,8 +58,13 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// A longer value is judged by this much of its beginning. It is the default bound of all that is inspected of a
+/// message, and the worst value of this length takes some hundredths of a second.
+pub(super) const MOST_BYTES: usize = 1024 * 1024;
+
 /// The fingerprint of the attack that a value is, if it is one.
 pub(super) fn detect(value: &[u8]) -> Option<Fingerprint> {
+    let value = &value[..value.len().min(MOST_BYTES)];
     let in_any_dialect = |quote| match read(value, quote, Dialect::Ansi) {
         Reading::Attack(fingerprint) => Some(fingerprint),
         Reading::Benign { dialects_differ: false } => None,
@@ -99,7 +104,7 @@ fn read(value: &[u8], quote: Quote, dialect: Dialect) -> Reading {
     // PHP's drivers let an opened back quote begin a comment.
     if let [_, _, .., last] = tokens
         && last.kind == Kind::Bareword
-        && last.text.is_empty()
+        && last.len() == 0
         && last.open == b'`'
         && last.close == 0
     {
@@ -126,7 +131,7 @@ fn is_pardoned(value: &[u8], fingerprint: &Fingerprint, tokens: &[Token], read: 
     }
     match (kinds, tokens) {
         ([_, _], [first, second]) => is_text_of_two(value, first, second, read),
-        ([_, _, _], [first, second, third]) => is_text_of_three(kinds, [first, second, third], read),
+        ([_, _, _], [first, second, third]) => is_text_of_three(value, kinds, [first, second, third], read),
         _ => false,
     }
 }
@@ -136,7 +141,7 @@ fn is_text_of_two(value: &[u8], first: &Token, second: &Token, read: usize) -> b
         // `1 union` alone is the start of many a sentence.
         return read == 2;
     }
-    let begins = |byte| second.text.first() == Some(&byte);
+    let begins = |byte| second.text(value).first() == Some(&byte);
     if begins(b'#') {
         return true;
     }
@@ -149,14 +154,14 @@ fn is_text_of_two(value: &[u8], first: &Token, second: &Token, read: usize) -> b
         }
     }
     // Many end a line of text with dashes; few attacks go on behind them.
-    begins(b'-') && second.text.len() > 2
+    begins(b'-') && second.len() > 2
 }
 
 /// `1234-ABCDEF--` in a query is no comment, `1234--` and `1234 --` are. What counts is the byte which would follow the
 /// number if the value began with it.
 fn is_number_before_comment(value: &[u8], number: &Token) -> bool {
     let at = |index: usize| value.get(index).copied().unwrap_or(0);
-    let len = number.text.len();
+    let len = number.len();
     match at(len) {
         b'/' => at(len + 1) == b'*',
         b'-' => at(len + 1) == b'-',
@@ -164,14 +169,14 @@ fn is_number_before_comment(value: &[u8], number: &Token) -> bool {
     }
 }
 
-fn is_text_of_three(kinds: &[u8], [first, second, third]: [&Token; 3], read: usize) -> bool {
+fn is_text_of_three(value: &[u8], kinds: &[u8], [first, second, third]: [&Token; 3], read: usize) -> bool {
     match kinds {
         // `foo" + "bar`: the outer quotes are missing and the inner ones are of one kind.
         b"sos" | b"s&s" => !(first.open == 0 && third.close == 0 && first.close == third.open),
         // `sexy and 17` is text, `sexy and 17<18` is not.
         b"s&n" | b"n&1" | b"1&1" | b"1&v" | b"1&s" => read == 3,
         _ => {
-            let into = second.text.len() > 4 && second.text[..4].eq_ignore_ascii_case(b"INTO");
+            let into = second.len() > 4 && second.text(value)[..4].eq_ignore_ascii_case(b"INTO");
             second.kind == Kind::Keyword && !into
         }
     }

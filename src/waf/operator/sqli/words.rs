@@ -12,12 +12,14 @@ pub(super) struct Word {
     /// None for what is only the beginning of a phrase.
     pub(super) kind: Option<Kind>,
     pub(super) starts_phrase: bool,
+    /// Its place among [`all`].
+    pub(super) number: u16,
 }
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| Words::read(include_str!("words.txt")));
 
-static FINGERPRINTS: LazyLock<Vec<u32>> =
-    LazyLock::new(|| read_fingerprints(include_str!("fingerprints.txt")));
+static FINGERPRINTS: LazyLock<Fingerprints> =
+    LazyLock::new(|| Fingerprints::of(read_fingerprints(include_str!("fingerprints.txt"))));
 
 /// The word or phrase of this text, in any case.
 pub(super) fn find(text: &[u8]) -> Option<&'static Word> {
@@ -34,12 +36,12 @@ pub(super) fn all() -> &'static [Word] {
 pub(super) fn attacks() -> Vec<Vec<u8>> {
     let kinds = |packed: u32| (0..5).rev().map(move |at| (packed >> (6 * at) & 63) as u8);
     let letters = |packed| kinds(packed).filter(|kind| *kind != 0).map(|kind| kind + b' ').collect();
-    FINGERPRINTS.iter().map(|packed| letters(*packed)).collect()
+    FINGERPRINTS.sorted.iter().map(|packed| letters(*packed)).collect()
 }
 
 /// True for the fingerprint of an attack.
 pub(super) fn is_attack(kinds: &[u8]) -> bool {
-    pack(kinds).is_some_and(|packed| FINGERPRINTS.binary_search(&packed).is_ok())
+    pack(kinds).is_some_and(|packed| FINGERPRINTS.contains(packed))
 }
 
 /// A hash table with open addressing, made once and never full.
@@ -64,7 +66,7 @@ impl Words {
                 continue;
             }
             for word in line.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-                entries.push(Word { text: word.as_bytes(), kind, starts_phrase: false });
+                entries.push(Word { text: word.as_bytes(), kind, starts_phrase: false, number: 0 });
             }
         }
         let mut words = Words { entries: Vec::new(), slots: Box::new([(0, EMPTY); SLOTS]) };
@@ -74,7 +76,7 @@ impl Words {
         for entry in entries {
             let spaces = entry.text.iter().enumerate().filter(|(_, byte)| **byte == b' ');
             for (at, _) in spaces {
-                words.insert(Word { text: &entry.text[..at], kind: None, starts_phrase: true });
+                words.insert(Word { text: &entry.text[..at], kind: None, starts_phrase: true, number: 0 });
             }
         }
         words
@@ -93,8 +95,9 @@ impl Words {
             }
             slot = (slot + 1) % SLOTS;
         }
-        self.slots[slot] = ((hash >> 16) as u16, self.entries.len() as u16);
-        self.entries.push(word);
+        let number = self.entries.len() as u16;
+        self.slots[slot] = ((hash >> 16) as u16, number);
+        self.entries.push(Word { number, ..word });
     }
 
     fn find(&self, text: &[u8]) -> Option<&Word> {
@@ -154,6 +157,34 @@ fn section_kind(name: &str) -> Kind {
     }
 }
 
+/// A set of packed fingerprints. Nearly all that is asked for is not in it, and one bit says so.
+struct Fingerprints {
+    sorted: Vec<u32>,
+    /// A bit for some hash of each. One in eight is set.
+    likely: Box<[u64; 1024]>,
+}
+
+impl Fingerprints {
+    fn of(sorted: Vec<u32>) -> Fingerprints {
+        let mut likely = Box::new([0; 1024]);
+        for packed in &sorted {
+            let (index, bit) = Fingerprints::place(*packed);
+            likely[index] |= bit;
+        }
+        Fingerprints { sorted, likely }
+    }
+
+    fn contains(&self, packed: u32) -> bool {
+        let (index, bit) = Fingerprints::place(packed);
+        self.likely[index] & bit != 0 && self.sorted.binary_search(&packed).is_ok()
+    }
+
+    fn place(packed: u32) -> (usize, u64) {
+        let hash = (packed.wrapping_mul(0x9e37_79b1) >> 16) as usize;
+        (hash / 64, 1 << (hash % 64))
+    }
+}
+
 /// Up to five kinds as a number. The list is in upper case: it does not tell a type from a statement. No attack has
 /// a brace in its fingerprint.
 fn pack(kinds: &[u8]) -> Option<u32> {
@@ -198,8 +229,8 @@ mod tests {
     fn the_lists_are_read_whole() {
         let of_kind = all().iter().filter(|word| word.kind.is_some()).count();
         assert_eq!(of_kind, 960);
-        assert_eq!(FINGERPRINTS.len(), 8367);
-        assert!(FINGERPRINTS.windows(2).all(|pair| pair[0] < pair[1]), "a fingerprint stands twice");
+        assert_eq!(FINGERPRINTS.sorted.len(), 8367);
+        assert!(FINGERPRINTS.sorted.windows(2).all(|pair| pair[0] < pair[1]), "a fingerprint stands twice");
         assert!(all().len() * 3 < SLOTS);
     }
 
