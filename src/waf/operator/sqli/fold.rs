@@ -154,13 +154,13 @@ impl Folder<'_, '_> {
             return;
         }
         let [a, b, c, d, e, ..] = self.tokens.map(|token| token.kind);
-        let one_value = match (a, b, c, d, e) {
-            (Number, Operator | Comma, LeftParen, Number, RightParen) => true,
-            (Bareword, Operator, LeftParen, Bareword | Number, RightParen) => true,
-            (Number, RightParen, Comma, LeftParen, Number) => true,
-            (Bareword, RightParen, Operator, LeftParen, Bareword) => true,
-            _ => false,
-        };
+        let one_value = matches!(
+            (a, b, c, d, e),
+            (Number, Operator | Comma, LeftParen, Number, RightParen)
+                | (Bareword, Operator, LeftParen, Bareword | Number, RightParen)
+                | (Number, RightParen, Comma, LeftParen, Number)
+                | (Bareword, RightParen, Operator, LeftParen, Bareword)
+        );
         if one_value {
             self.done = 0;
             if self.len > MOST {

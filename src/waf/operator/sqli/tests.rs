@@ -129,8 +129,8 @@ fn word_of(kind: u8, pick: usize) -> Vec<u8> {
         b'.' => &["."],
         b',' => &[","],
         b':' => &[":"],
-        b'O' if pick % 3 == 0 => &["=", "+", "-", "%", "~", "&"],
-        b'&' if pick % 3 == 0 => &["&&"],
+        b'O' if pick.is_multiple_of(3) => &["=", "+", "-", "%", "~", "&"],
+        b'&' if pick.is_multiple_of(3) => &["&&"],
         _ => &[],
     };
     if let Some(word) = plain.get(pick % plain.len().max(1)) {
