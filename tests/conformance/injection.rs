@@ -448,8 +448,12 @@ const PIECES: &[&[u8]] = &[
     b"\xc3\xa9",
 ];
 
-/// A seed with a few changes, or a handful of pieces.
+/// A seed with a few changes, or a handful of pieces, or a few of them many times over.
 fn mutant(chance: &mut Chance, seeds: &[Vec<u8>]) -> Vec<u8> {
+    if chance.below(32) == 0 {
+        let pieces: Vec<u8> = (0..1 + chance.below(4)).flat_map(|_| chance.pick(PIECES).to_vec()).collect();
+        return pieces.repeat(1 + chance.below(200));
+    }
     if chance.below(4) == 0 {
         return (0..2 + chance.below(8)).flat_map(|_| chance.pick(PIECES).to_vec()).collect();
     }
