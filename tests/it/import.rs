@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
+use crate::support::Http;
 use crate::support::client::{Client, Entry, request};
 use crate::support::origin::{HELLO, Origin, Spec};
 use crate::support::proxy::{Proxy, Setup, portward};
-use crate::support::Http;
 
 /// The files of Debian's package modsecurity-crs in the order in which its own loader includes them.
 fn core_rule_set() -> Vec<String> {

@@ -146,6 +146,7 @@ pub fn template(data: &[u8]) {
     assert_eq!(names(&again), names(&template));
     assert_eq!(template.is_plain(), names(&template).is_empty());
     assert!(template.plain().is_none_or(|plain| plain == text));
-    let expanded = template.expand(|_, out| out.extend_from_slice(b"[]"));
+    let mut expanded = Vec::new();
+    template.expand(&mut expanded, |_, out| out.extend_from_slice(b"[]"));
     assert!(expanded.len() <= text.len(), "a macro is longer than two bytes");
 }
