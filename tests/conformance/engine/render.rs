@@ -175,6 +175,10 @@ impl Log<'_> {
                 self.line(4, format!("Multipart: {sentence}"));
             }
         }
+        if self.multipart && error.contains("boundary") {
+            self.line(4, "Multipart: No boundaries found in payload.");
+            self.line(4, "Multipart parsing error: Multipart: Final boundary missing.");
+        }
     }
 
     fn skipped(&mut self, rule: u32, because: Because) {
@@ -301,8 +305,6 @@ fn errors(processor: &str, error: &str) -> Vec<String> {
     match processor {
         "XML" => of(&["XML parsing error: XML: Failed parsing document."]),
         "MULTIPART" if error.contains("boundary") => of(&[
-            "Multipart parsing error: Multipart: Final boundary missing.",
-            "Multipart: No boundaries found in payload.",
             "Multipart: Multiple boundary parameters in C-T.",
             "Multipart: Invalid boundary in C-T (malformed).",
             "Multipart: Invalid boundary in C-T (parameter name).",
