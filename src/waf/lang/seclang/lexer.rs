@@ -54,7 +54,9 @@ impl Text {
 
 /// All directives of a file. Its number is for places.
 pub(super) fn lex(file: usize, text: &str, faults: &mut Vec<Fault>) -> Vec<Directive> {
-    let mut lexer = Lexer { file, lines: Lines { text, at: 0 }, comment: Vec::new(), faults };
+    // Some editors mark UTF-8 so.
+    let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut lexer = Lexer { file, lines: Lines { text, at }, comment: Vec::new(), faults };
     let mut directives = Vec::new();
     while let Some((offset, line)) = lexer.lines.next() {
         directives.extend(lexer.line(offset, line));
@@ -267,7 +269,7 @@ mod tests {
             [vec!["SecRule", "ARGS", "@rx a", "  id:1,    pass".trim_start()], vec!["SecMarker", "END"]]
         );
         assert_eq!(read("SecAction \"id:1\" \\"), [["SecAction", "id:1"]]);
-        assert_eq!(read("SecAction x \\  \n y"), [["SecAction", "x", "y"]]);
+        assert_eq!(read("\u{feff}SecAction x \\  \n y"), [["SecAction", "x", "y"]]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ use super::{Log, target};
 
 /// A description of a rule is not longer.
 const DESCRIPTION: usize = 2000;
+/// Transformations of one condition at most, as our own files have it.
+const STEPS: usize = 32;
 /// Redirects without a status of their own (RFC 9110 section 15.4.3).
 const FOUND: u16 = 302;
 
@@ -278,6 +280,11 @@ impl Translation<'_, '_, '_, '_> {
                     whole = false;
                 }
             }
+        }
+        if steps.len() > STEPS {
+            let problem = format!("more than {STEPS} transformations");
+            self.log.faults.push(Fault::error(steps[STEPS].place, problem));
+            whole = false;
         }
         whole.then_some(steps)
     }
