@@ -175,6 +175,10 @@ impl Log<'_> {
                 self.line(4, format!("Multipart: {sentence}"));
             }
         }
+        if self.multipart && error.contains("boundary") {
+            self.line(4, "Multipart: No boundaries found in payload.");
+            self.line(4, "Multipart parsing error: Multipart: Final boundary missing.");
+        }
     }
 
     fn skipped(&mut self, rule: u32, because: Because) {
@@ -301,8 +305,6 @@ fn errors(processor: &str, error: &str) -> Vec<String> {
     match processor {
         "XML" => of(&["XML parsing error: XML: Failed parsing document."]),
         "MULTIPART" if error.contains("boundary") => of(&[
-            "Multipart parsing error: Multipart: Final boundary missing.",
-            "Multipart: No boundaries found in payload.",
             "Multipart: Multiple boundary parameters in C-T.",
             "Multipart: Invalid boundary in C-T (malformed).",
             "Multipart: Invalid boundary in C-T (parameter name).",
@@ -321,12 +323,20 @@ fn sentences(flaw: MultipartFlaw) -> &'static [&'static str] {
         MultipartFlaw::NoFinalBoundary => &["Final boundary missing."],
         MultipartFlaw::LineFeed => &["Warning: incorrect line endings used (LF)."],
         MultipartFlaw::MixedLines => &["Warning: mixed line endings used (CRLF/LF)."],
-        MultipartFlaw::DuplicateDisposition => &["Warning: Duplicate Content-Disposition name: "],
+        MultipartFlaw::DuplicateDisposition => &[
+            "Warning: Duplicate Content-Disposition name: ",
+            "Warning: no filename= but filename*:",
+            "Invalid Content-Disposition header (-16)",
+            "Invalid Content-Disposition header (-17)",
+            "Invalid Content-Disposition header (-18)",
+        ],
         MultipartFlaw::DataBefore => &["Warning: seen data before first boundary."],
         MultipartFlaw::DataAfter => &["Warning: seen data after last boundary."],
         MultipartFlaw::BoundaryQuoted => &["Warning: boundary was quoted."],
         MultipartFlaw::BoundaryWhitespace => &["Warning: boundary whitespace in C-T header."],
-        MultipartFlaw::MissingSemicolon => &["Warning: missing semicolon in C-T header."],
+        MultipartFlaw::MissingSemicolon => {
+            &["Warning: missing semicolon in C-T header.", "Invalid boundary in C-T (malformed)."]
+        }
         MultipartFlaw::OddBoundary => &["Multiple boundary parameters in C-T."],
         MultipartFlaw::UnmatchedBoundary => &[],
         MultipartFlaw::NoName => &[
@@ -340,7 +350,11 @@ fn sentences(flaw: MultipartFlaw) -> &'static [&'static str] {
         MultipartFlaw::BadHeader => {
             &["Invalid part header (colon missing)", "Invalid part header (header name missing)."]
         }
-        MultipartFlaw::InvalidQuoting => &["Warning: invalid quoting used."],
+        MultipartFlaw::InvalidQuoting => &[
+            "Warning: invalid quoting used.",
+            "Warning: Duplicate Content-Disposition name: ",
+            "Invalid boundary in C-T (quote).",
+        ],
         MultipartFlaw::TooManyParts => &["Upload file limit exceeded"],
     }
 }

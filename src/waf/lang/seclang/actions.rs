@@ -402,11 +402,7 @@ fn scope(item: &Item) -> Result<AllowScope, Fault> {
 fn name_space(written: &At<String>) -> Result<(), Fault> {
     let wrong = || Fault::error(written.place, "`xmlns` takes a prefix, `=` and a URL");
     let (prefix, url) = written.value.split_once('=').ok_or_else(wrong)?;
-    if prefix.trim().is_empty() || url.trim_matches(['\'', '"', ' ']).is_empty() {
-        Err(wrong())
-    } else {
-        Ok(())
-    }
+    if prefix.trim().is_empty() || !url.contains(':') { Err(wrong()) } else { Ok(()) }
 }
 
 /// `skip:0` goes nowhere.
