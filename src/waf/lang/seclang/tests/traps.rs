@@ -266,18 +266,27 @@ fn rules_loaded_before_can_be_updated_and_removed() {
         assert_eq!(logged(&compiled(&imported, Mode::Detect), request), expect, "{update}");
         assert_eq!(imported.counts.skipped, 0);
     }
-    let conf = format!("SecRuleRemoveById 1\nSecRuleUpdateTargetById 1 !ARGS\n{rules}");
-    let imported = imported(&conf);
-    assert_eq!(imported.counts.rules, 3);
+    let denied = format!("{rules}SecRuleUpdateActionById 3 \"deny,status:418\"");
+    assert_eq!(stopped(&denied, "GET /"), Some((3, Disruption::Deny { status: 418 })));
+}
+
+#[test]
+fn updates_that_find_no_rule_before_them_change_those_behind_them() {
+    let imported = imported(
+        "SecRuleUpdateTargetById 1 !ARGS:q\nSecRuleRemoveById 2 9\nSecRuleUpdateActionById 3 nolog\n\
+         SecRule ARGS \"@rx a\" \"id:1,phase:1\"\nSecAction \"id:2,phase:1\"\nSecAction \"id:3,phase:1\"",
+    );
+    assert_eq!(logged(&compiled(&imported, Mode::Detect), "GET /?q=a"), [0u32; 0]);
     assert_eq!(
         notes(&imported),
         [
-            "1 SecRuleRemoveById: no rule before it has the id 1",
-            "2 SecRuleUpdateTargetById: no rule before it has the id 1"
+            "1 SecRuleUpdateTargetById: no rule before it has the id 1, so the rules behind it are changed",
+            "2 SecRuleRemoveById: no rule before it has the id 2, so the rules behind it are changed",
+            "2 SecRuleRemoveById: no rule has the id 9",
+            "3 SecRuleUpdateActionById: no rule before it has the id 3, so the rules behind it are changed",
+            "5 rule 2: taken out by SecRuleRemoveById the id 2",
         ]
     );
-    let denied = format!("{rules}SecRuleUpdateActionById 3 \"deny,status:418\"");
-    assert_eq!(stopped(&denied, "GET /"), Some((3, Disruption::Deny { status: 418 })));
 }
 
 #[test]
