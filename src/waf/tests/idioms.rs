@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::waf::example::Exchange;
+use crate::waf::input::{Body, Extent, Field, ResponseHead};
 use crate::waf::lang::ast::Example;
 use crate::waf::lang::seclang::{self, Files, Input, Options};
 use crate::waf::{Engine, Settings, Sources};
@@ -205,6 +206,33 @@ SecRule &TX:OUT "@gt 0" "id:7,phase:5,pass,t:none,msg:'in the log'""#;
     assert_eq!(ask("200\nContent-Type: image/png\n\nORA-00933"), NONE);
     assert_eq!(ask("500\nContent-Type: image/png\n\nORA-00933"), [1, 6, 7]);
     assert_eq!(ask("503\nContent-Type: text/html\n\n"), [1, 6, 7]);
+}
+
+#[test]
+fn what_one_part_of_a_body_held_is_scored_once_however_many_parts_follow() {
+    let engine = engine(
+        r#"
+SecAction "id:1,phase:4,pass,nolog,setvar:tx.parts=+1"
+SecRule RESPONSE_BODY "@contains half" "id:2,phase:4,pass,t:none,msg:'half',setvar:tx.out=+2"
+SecRule RESPONSE_BODY "@contains other" "id:3,phase:4,pass,t:none,msg:'other',setvar:tx.out=+2"
+SecRule TX:OUT "@ge 4" "id:4,phase:4,deny,t:none,msg:'out %{tx.out}'"
+SecRule TX:parts "@gt 1" "id:5,phase:5,pass,t:none,msg:'parts'""#,
+    );
+    let ask = |parts: &[&str]| {
+        let mut transaction = engine.begin(&super::facts());
+        transaction.request_headers(&super::head("/", &[]));
+        transaction.request_body(&super::body(b""));
+        let fields = [Field { name: b"content-type", value: b"text/plain" }];
+        transaction.response_headers(&ResponseHead { status: 200, protocol: "HTTP/1.1", fields: &fields });
+        for part in parts {
+            let extent = Extent::Partial;
+            transaction.response_body(&Body { bytes: part.as_bytes(), extent, coding_error: None });
+        }
+        transaction.finish().matches.iter().map(|found| found.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&["half", "nothing", "nothing"]), [2]);
+    assert_eq!(ask(&["half", "nothing", "other"]), [2, 3, 4]);
+    assert_eq!(ask(&["nothing"]), NONE);
 }
 
 #[test]
