@@ -37,7 +37,6 @@ impl Operator for DetectXss {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -98,47 +97,6 @@ mod tests {
         assert!(operator.evaluate(&padded(0)).is_some());
         assert!(operator.evaluate(&padded(MOST_BYTES - 100)).is_some());
         assert!(operator.evaluate(&padded(MOST_BYTES)).is_none());
-    }
-
-    #[test]
-    fn no_value_costs_more_than_its_length() {
-        for piece in [
-            "<",
-            "<a ",
-            "</a ",
-            "<a b='c' ",
-            "a=b ",
-            "<!--",
-            "<!---",
-            "-\0",
-            "<!-- -\0",
-            "<%",
-            "<% %",
-            "<?",
-            "<![CDATA[",
-            "<![CDATA[]",
-            "/",
-            "= ",
-            "a='",
-            "' \" ` ",
-            "a=&#0;",
-            "href=&#0;",
-            "\0",
-            "<\0",
-        ] {
-            let cost = |size: usize| {
-                let value: Vec<u8> = piece.bytes().cycle().take(size).collect();
-                let run = |_| {
-                    let start = Instant::now();
-                    let _ = xss::detect(&value);
-                    start.elapsed()
-                };
-                (0..3).map(run).min().unwrap_or_default()
-            };
-            let (short, long) = (cost(8 * 1024), cost(16 * 8 * 1024));
-            // Sixteen times the length; the square would be 256 times the cost.
-            assert!(long < short * 64 + Duration::from_millis(5), "{piece}: {short:?}, {long:?}");
-        }
     }
 
     fn html() -> impl Strategy<Value = Vec<u8>> {
