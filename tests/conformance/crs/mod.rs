@@ -16,6 +16,7 @@ use portward::waf::{Engine, Settings};
 use crate::support::{self, Tally};
 use case::{Case, Expect};
 use proxy::Passed;
+use rules::Level;
 use wire::Message;
 
 /// Cases of the suite. A run of fewer has lost some.
@@ -100,7 +101,7 @@ fn judge_status(case: &Case, passed: &Passed) -> Result<(), String> {
 
 #[test]
 fn every_case_in_process() {
-    let sources = rules::import();
+    let sources = rules::import(Level::Fixed);
     let engine = Arc::new(rules::engine(&sources));
     let mut tally = Tally::new("crs");
     for case in cases() {
@@ -115,10 +116,22 @@ fn every_case_in_process() {
     tally.finish(CASES);
 }
 
+/// A rule that jumps over a level and a level that the importer made of the jump are the same.
+#[test]
+fn levels_say_what_jumps_do() {
+    let jumping = Arc::new(rules::engine(&rules::import(Level::Decided)));
+    let levels = Arc::new(rules::engine(&rules::import(Level::Fixed)));
+    for case in cases() {
+        let message = Message::read(&case.bytes);
+        let [left, right] = [&jumping, &levels].map(|engine| Logged::of(&message.run(engine)).rules);
+        assert_eq!(left, right, "{}", case.id);
+    }
+}
+
 /// Prefilters and what is remembered of earlier values only save time.
 #[test]
 fn the_fast_path_reports_what_plain_evaluation_does() {
-    let sources = rules::import();
+    let sources = rules::import(Level::Fixed);
     let plain = Engine::compile_plain(&sources, &Settings::default()).expect("it compiles");
     let (fast, plain) = (Arc::new(rules::engine(&sources)), Arc::new(plain));
     for case in cases() {
@@ -129,7 +142,7 @@ fn the_fast_path_reports_what_plain_evaluation_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_through_the_proxy() {
-    let sources = rules::import();
+    let sources = rules::import(Level::Fixed);
     let cases = cases();
     let engine = Arc::new(rules::engine(&sources));
     let passed = proxy::run(&cases, &sources).await;

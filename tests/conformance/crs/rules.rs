@@ -16,7 +16,6 @@ SecResponseBodyMimeType text/plain text/html text/xml application/json
 SecAction "id:900005,phase:1,nolog,pass,\
     ctl:ruleEngine=DetectionOnly,\
     ctl:ruleRemoveById=910000,\
-    setvar:tx.paranoia_level=4,\
     setvar:tx.crs_validate_utf8_encoding=1,\
     setvar:tx.arg_name_length=100,\
     setvar:tx.arg_length=400,\
@@ -26,21 +25,42 @@ SecAction "id:900005,phase:1,nolog,pass,\
     setvar:tx.combined_file_size=65535"
 "#;
 
+/// How the suite's paranoia level, which is 4, comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Set for all exchanges: the importer turns jumps over levels into levels of rules.
+    Fixed,
+    /// Set by a condition that always holds, which the importer cannot know: rules jump.
+    Decided,
+}
+
+impl Level {
+    fn rule(self) -> &'static str {
+        match self {
+            Level::Fixed => r#"SecAction "id:900006,phase:1,nolog,pass,setvar:tx.paranoia_level=4""#,
+            Level::Decided => {
+                r#"SecRule REQUEST_LINE "@rx ." "id:900006,phase:1,nolog,pass,setvar:tx.paranoia_level=4""#
+            }
+        }
+    }
+}
+
 /// The rules as our JSON, with their phrase files.
-pub fn import() -> Sources {
+pub fn import(level: Level) -> Sources {
     let rules = support::data("modsecurity-crs/rules");
     let mut paths = vec![
         support::data("modsecurity/modsecurity.conf-recommended"),
         support::data("modsecurity-crs/crs-setup.conf.example"),
     ];
     let mut inputs: Vec<Input> = paths.drain(..).map(|path| read(&path)).collect();
-    inputs.push(Input { name: "suite.conf".into(), text: SETUP.into() });
+    inputs.push(Input { name: "suite.conf".into(), text: format!("{SETUP}{}\n", level.rule()) });
     inputs.extend(support::files(&rules, "conf").iter().map(|path| read(path)));
     let imported = seclang::import(&inputs, &mut Disk, &Options { skip_unsupported: true });
     let imported = imported.unwrap_or_else(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         panic!("the rule set cannot be imported:\n{}", lines.join("\n"))
     });
+    assert_eq!(imported.counts.gates > 100, level == Level::Fixed, "{:?}", imported.counts);
     println!("imported: {:?}, {} notes", imported.counts, imported.notes.len());
     for note in imported.notes.iter().filter(|_| std::env::var_os("PORTWARD_NOTES").is_some()) {
         println!("note: {note:?}");
