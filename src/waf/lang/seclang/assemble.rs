@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::waf::lang::ast::{Action, Condition, Data, Leaf, Marker, RequestBodies, Rule, RuleSet, Setup};
+use crate::waf::lang::ast::{Action, Condition, Data, Leaf, Marker, Rule, RuleSet, Setup};
 use crate::waf::lang::error::{At, Place};
 use crate::waf::lang::{LoadError, print};
 use crate::waf::{Source, Sources};
@@ -84,8 +84,7 @@ pub(super) fn assemble(reader: Reader, options: &Options) -> Result<Imported, Ve
     prune(&mut pieces, &mut notes);
     skips(&mut pieces, &mut notes);
     counts.rules = pieces.iter().filter(|piece| matches!(piece, Piece::Rule { .. })).count();
-    let request_bodies = Some(RequestBodies::AsModsecurity);
-    let setup = Setup { paranoia_level: level, request_bodies, ..setup };
+    let setup = Setup { paranoia_level: level, ..setup };
     let names: Vec<&str> = segments.iter().map(|file| inputs[*file].name.as_str()).collect();
     let files = texts(pieces, &names, &setup, signature.as_deref());
     Ok(Imported { sources: Sources { files, data }, notes: placed(&inputs, notes), counts })

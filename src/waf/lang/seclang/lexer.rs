@@ -205,7 +205,7 @@ impl Lexer<'_, '_> {
             }
         }
         // Apache takes the rest of the line then.
-        let problem = format!("the {quote} is not closed; the rest of the line is inside it");
+        let problem = format!("the {quote} is not closed");
         self.faults.push(Fault { kind: FaultKind::Tolerated, ..Fault::error(line.place(start), problem) });
         let end = line.value.len();
         (word.end(small(line.place(end).offset)), end)
