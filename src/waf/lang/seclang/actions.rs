@@ -207,7 +207,11 @@ impl Actions {
         Ok(())
     }
 
+    /// The last one counts, but `block` says nothing beside one that says what to do.
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
+        if disruptive == Disruptive::Block && self.disruptive.is_some() {
+            return;
+        }
         self.disruptive = Some(At::new(place, disruptive));
     }
 
