@@ -43,6 +43,7 @@ fn errors_stand_in_the_file_with_line_column_and_help() {
         ),
         ("SecAction \"id:1,setvar:args.a=1\"", "t.conf:1:24: `args.a` cannot be set"),
         ("SecAction \"id:1,skipAfter:''\"", "t.conf:1:27: `skipAfter` needs the name"),
+        ("SecAction \"id:1,xmlns:soap\"", "t.conf:1:17: `xmlns` takes a prefix and its name space"),
         ("SecAction \"id:1,initcol:planet=x\"", "t.conf:1:25: unknown collection `planet`"),
         (
             "SecRule ARGS \"@rx a\" \"id:1,chain\"\nSecMarker A\n",
