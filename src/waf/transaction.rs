@@ -90,7 +90,7 @@ impl State {
             unix_ms,
             request_bodies: program.request_bodies,
             mode: program.mode,
-            off: false,
+            off: program.off,
             request_body_access: program.request_body_access,
             response_body_access: program.response_body_access,
             processor: None,
@@ -217,7 +217,7 @@ impl Transaction {
     pub fn wants_response_body(&self) -> bool {
         self.is_watching()
             && self.state.response_body_access
-            && self.engine.program.looks_at_response_body
+            && (self.engine.program.looks_at_response_body || self.state.trace.is_some())
             && self.scratch.as_ref().is_some_and(|scratch| {
                 let content_type = scratch.store.first(Collection::ResponseContentType);
                 match &self.engine.program.response_body_types {
@@ -237,6 +237,11 @@ impl Transaction {
         let Some(scratch) = &mut self.scratch else { return Decision::Continue };
         if wanted {
             self.state.notes.outbound_cut = body.extent == Extent::Partial;
+        }
+        if scratch.store.first(Collection::ResponseContentLength).is_none()
+            && self.engine.program.mentions(Collection::ResponseContentLength)
+        {
+            scratch.store.add_number(Collection::ResponseContentLength, body.bytes.len() as u64);
         }
         if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
@@ -283,6 +288,13 @@ impl Transaction {
 
     fn log(&mut self) {
         self.state.allowed = Allowed::Nothing;
+        // The status that the client got, when it is ours.
+        if let (Decision::Interrupt(interruption), Some(scratch)) = (self.decision(), &mut self.scratch)
+            && let Disruption::Deny { status } | Disruption::Redirect { status, .. } = interruption.action
+            && scratch.store.first(Collection::ResponseStatus).is_none()
+        {
+            scratch.store.add_number(Collection::ResponseStatus, u64::from(status));
+        }
         self.run(PhaseName::Logging);
     }
 

@@ -157,7 +157,11 @@ impl Actions {
             "maturity" => self.maturity = Some(At::new(place, grade(item)?)),
             "accuracy" => self.accuracy = Some(At::new(place, grade(item)?)),
             "tag" => {
-                self.tags.extend((!value(item)?.value.is_empty()).then(|| value(item).cloned()).transpose()?)
+                let tag = value(item)?;
+                if tag.value.contains("%{") {
+                    log.note(place, &name, "macros in a tag stay as they are written");
+                }
+                self.tags.extend((!tag.value.is_empty()).then(|| tag.clone()));
             }
             "t" => self.transformations.push(value(item)?.clone()),
             "pass" => self.disrupt(place, Disruptive::Pass),

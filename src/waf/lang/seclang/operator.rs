@@ -185,7 +185,7 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
                 held.push(known);
             }
             // A percent sign, so many times, and no macro.
-            None => around.push_str(&format!("\\x25{{{inner}}}")),
+            None => around.push_str(&format!("%{{{inner}}}")),
         }
         rest = after;
     }
@@ -194,6 +194,10 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
         let problem = format!("the expression at its character {}: {}", refusal.at, refusal.what);
         Fault::unsupported(written.place, problem).help(refusal.help)
     })?;
+    rewritten.pattern = no_macro(&rewritten.pattern);
+    for other in rewritten.also.iter_mut().chain(&mut rewritten.unless) {
+        *other = no_macro(other);
+    }
     for (number, known) in held.iter().enumerate() {
         let mark = placeholder(number);
         if rewritten.pattern.matches(&mark).count() != 1 || rewritten.argument().is_object() {
@@ -203,6 +207,22 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
         rewritten.pattern = rewritten.pattern.replace(&mark, known);
     }
     Ok(rewritten)
+}
+
+/// The expression without what could be taken for a macro: `%{2}` becomes `\x25{2}`.
+fn no_macro(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escaped = (character == '\\').then(|| characters.next()).flatten();
+        if (character == '%' || escaped == Some('%')) && characters.peek() == Some(&'{') {
+            out.push_str("\\x25");
+        } else {
+            out.push(character);
+            out.extend(escaped);
+        }
+    }
+    out
 }
 
 fn placeholder(number: usize) -> String {
