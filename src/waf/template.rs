@@ -124,7 +124,7 @@ fn target(inner: &str) -> Result<Target, UnknownMacro> {
         }
         Some(_) => return Err(unknown()),
     };
-    if variable.origin == variable::Origin::Live(Live::Tx) && matches!(selector, Selector::All) {
+    if variable.origin == variable::Origin::Live(Live::Tx) && !matches!(selector, Selector::Key(_)) {
         return Err(unknown());
     }
     Ok(Target { role: Role::Include, variable, selector, text: inner.to_owned(), number: None })
@@ -147,7 +147,7 @@ mod tests {
         let mut text = Vec::new();
         pattern.expand(&mut text, |target, out| out.push(b'0' + u8::from(target.takes(b"iiD"))));
         assert_eq!(text, b"1");
-        for bad in ["%{args./(/}", "%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {
+        for bad in ["%{args./(/}", "%{tx./a/}", "%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead, Re
 use portward::waf::lang::seclang::{self, Files, Input, Options};
 use portward::waf::report::{Decision, Disruption};
 use portward::waf::trace::Traced;
-use portward::waf::{Engine, LoadError, Mode, Settings};
+use portward::waf::{Engine, LoadError, Mode, Settings, Source};
 use regex::Regex;
 use regex::bytes::RegexBuilder;
 
@@ -19,6 +19,9 @@ use crate::support;
 
 /// What must not take longer in a test, and does not.
 const UNIX_MS: u64 = 1_436_817_761_000;
+
+/// Bodies are read as ModSecurity's rules expect.
+const BODIES: &str = r#"{"setup": {"request_bodies": "as_modsecurity"}}"#;
 
 /// Runs a case; the error says what is different.
 pub fn run(case: &Case) -> Result<(), String> {
@@ -74,7 +77,9 @@ fn load(case: &Case) -> Result<(Arc<Engine>, String), Vec<LoadError>> {
     // Without SecRuleEngine theirs runs rules and stops nothing; here the configuration says it then.
     let is_silent = !case.rules.to_ascii_lowercase().contains("secruleengine");
     let settings = Settings { mode: is_silent.then_some(Mode::Detect), ..Settings::default() };
-    let engine = Engine::compile_plain(&imported.sources, &settings)?;
+    let mut sources = imported.sources;
+    sources.files.push(Source { name: "bodies.json".into(), text: BODIES.into() });
+    let engine = Engine::compile_plain(&sources, &settings)?;
     Ok((Arc::new(engine), logs::of_notes(&imported.notes)))
 }
 

@@ -55,6 +55,12 @@ const TABLE: &[Entry] = &[
     ),
     ("variable-QUERY_STRING", &[3], Status(200), "without a query there is no QUERY_STRING"),
     ("variable-REQUEST_BODY", &[1], NoLog, BODY),
+    (
+        "variable-REMOTE_USER",
+        &[1],
+        NoLog,
+        "REMOTE_USER is who authenticated; version 3 takes whom an Authorization field names",
+    ),
     ("variable-RULE", &[7], NoLog, UNOPENED),
     ("variable-WEBAPPID", &[1], Log("t:trim: \"default\""), "WEBAPPID is `default` without SecWebAppId"),
 ];

@@ -42,6 +42,7 @@ fn errors_stand_in_the_file_with_line_column_and_help() {
             "t.conf:2:12: the rule id 1 stands already at t.conf:1:12",
         ),
         ("SecAction \"id:1,setvar:args.a=1\"", "t.conf:1:24: `args.a` cannot be set"),
+        ("SecAction \"id:1,skipAfter:''\"", "t.conf:1:27: `skipAfter` needs the name"),
         ("SecAction \"id:1,initcol:planet=x\"", "t.conf:1:25: unknown collection `planet`"),
         ("SecRule ARGS \"@rx a\" \"id:1,chain\"", "t.conf:1:34: the chain of rule 1 does not go on"),
         (
