@@ -183,7 +183,13 @@ impl Actions {
             "multimatch" => self.multi_match = true,
             "chain" => self.chain = Some(place),
             "skip" => self.jump = skip(item)?,
-            "skipafter" => self.jump = Some(At::new(place, Action::SkipAfter(value(item)?.value.clone()))),
+            "skipafter" => {
+                let marker = value(item)?;
+                if marker.value.is_empty() {
+                    return Err(Fault::error(marker.place, "`skipAfter` needs the name of a marker"));
+                }
+                self.jump = Some(At::new(place, Action::SkipAfter(marker.value.clone())));
+            }
             "pause" => log.note(place, &name, "a request is not made to wait"),
             "xmlns" => {
                 name_space(value(item)?)?;
