@@ -2,6 +2,10 @@
 //! taken in turns. Prints the tables of benches/README.md.
 //!
 //!   cargo bench --bench modsecurity -- [--rounds N] [--exchanges N] [--only LEVEL]
+//!
+//! For a profiler, the imported rules alone with one kind of exchange, by its number:
+//!
+//!   cargo bench --bench modsecurity -- --profile KIND [--only LEVEL] [--rounds N] [--exchanges N]
 
 mod ours;
 mod peer;
@@ -27,11 +31,12 @@ struct Plan {
     /// Per kind and round.
     exchanges: usize,
     only: Option<u8>,
+    profile: Option<usize>,
 }
 
 impl Plan {
     fn read() -> Plan {
-        let mut plan = Plan { rounds: 5, exchanges: 1000, only: None };
+        let mut plan = Plan { rounds: 5, exchanges: 1000, only: None, profile: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut number = || {
@@ -41,6 +46,7 @@ impl Plan {
             match word.as_str() {
                 "--rounds" => plan.rounds = number(),
                 "--exchanges" => plan.exchanges = number(),
+                "--profile" => plan.profile = Some(number()),
                 "--only" => plan.only = Some(number() as u8),
                 // cargo's own.
                 "--bench" => {}
@@ -114,6 +120,9 @@ impl Sample {
 
 fn main() {
     let plan = Plan::read();
+    if let Some(kind) = plan.profile {
+        return profile(plan, Kind::ALL[kind]);
+    }
     let missing = peer::missing();
     if !missing.is_empty() {
         eprintln!(
@@ -126,6 +135,22 @@ fn main() {
     for level in [1, 4].into_iter().filter(|level| plan.only.is_none_or(|only| only == *level)) {
         compare(plan, level, &program);
     }
+}
+
+fn profile(plan: Plan, kind: Kind) {
+    let engine = match plan.only {
+        Some(0) => compile(&rules::core()),
+        level => compile(&rules::imported(level.unwrap_or(1))),
+    };
+    let mut sample = Sample::default();
+    for round in 0..=plan.rounds {
+        let exchanges = Values::Fresh.exchanges(kind, round, plan.exchanges);
+        let (nanoseconds, _) = ours::run(&engine, &exchanges);
+        if round > 0 {
+            sample.0.push(nanoseconds as f64 / 1000.0 / exchanges.len() as f64);
+        }
+    }
+    println!("{}: {}", kind.name(), sample.shown());
 }
 
 fn compile(sources: &Sources) -> Arc<Engine> {

@@ -68,7 +68,7 @@ pub fn conditions(engine: &Engine) -> Vec<ConditionCost> {
 }
 
 fn of(leaf: &Leaf) -> Prefilter {
-    if leaf.dynamic.is_some() || leaf.targets.iter().all(|target| target.collections().is_empty()) {
+    if leaf.late || leaf.targets.iter().all(|target| target.collections().is_empty()) {
         return Prefilter::Late;
     }
     match prefilter::guard(leaf, false) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::act::{self, Effect};
+use super::before::Before;
 use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
@@ -66,6 +67,8 @@ pub(super) struct State {
     pub matches_dropped: u32,
     /// None while nobody looks on.
     pub trace: Option<Box<Trace>>,
+    /// What a body's phase began with, when more of the body may come.
+    before: Option<Box<Before>>,
 }
 
 /// What a rule let pass.
@@ -102,6 +105,7 @@ impl State {
             edits: Vec::new(),
             matches_dropped: 0,
             trace: None,
+            before: None,
         }
     }
 
@@ -196,6 +200,7 @@ impl Transaction {
         if state.trace.is_some() {
             tell_body(scratch, state);
         }
+        self.mark(PhaseName::RequestBody, body.extent);
         self.run(PhaseName::RequestBody)
     }
 
@@ -241,7 +246,21 @@ impl Transaction {
         if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
         }
+        self.mark(PhaseName::ResponseBody, body.extent);
         self.run(PhaseName::ResponseBody)
+    }
+
+    /// Goes back to where a body's phase began, or writes down where it begins.
+    fn mark(&mut self, phase: PhaseName, extent: Extent) {
+        let Transaction { scratch: Some(scratch), state, .. } = self else { return };
+        match state.before.take() {
+            Some(before) if before.phase == phase => {
+                before.restore(scratch, state);
+                state.before = Some(before);
+            }
+            _ if extent == Extent::Whole => {}
+            _ => state.before = Some(Box::new(Before::of(phase, scratch, state))),
+        }
     }
 
     /// What rules want changed in the heads; ask after each phase.

@@ -60,24 +60,48 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
 impl Relation {
     /// The comparison with a text that is known only now.
     pub fn evaluate(self, text: &[u8], value: &[u8]) -> Option<Hit> {
-        Text { relation: self, finder: Finder::new(text).into_owned() }.evaluate(value)
+        match self.anchored(text, value) {
+            Some(answer) => answer,
+            None => Text { relation: self, finder: Finder::new(text).into_owned() }.evaluate(value),
+        }
     }
+
+    /// The answer where no search is needed, or none that is worth preparing.
+    fn anchored(self, text: &[u8], value: &[u8]) -> Option<Option<Hit>> {
+        let whole = 0..value.len();
+        let span = match self {
+            Relation::BeginsWith => value.starts_with(text).then_some(0..text.len()),
+            Relation::EndsWith => value.ends_with(text).then(|| value.len() - text.len()..value.len()),
+            Relation::Streq => (value == text).then_some(whole),
+            // The other direction: the value is the needle.
+            Relation::Within => stands_in(text, value).then_some(whole),
+            Relation::Contains | Relation::ContainsWord | Relation::StrMatch => return None,
+        };
+        Some(span.map(Hit::at))
+    }
+}
+
+/// True when `value` is part of `text`. Lists are short, and preparing a search in them would cost
+/// more than searching.
+fn stands_in(text: &[u8], value: &[u8]) -> bool {
+    const SHORT: usize = 256;
+    let Some(first) = value.first() else { return true };
+    if text.len() > SHORT {
+        return memchr::memmem::find(text, value).is_some();
+    }
+    let Some(last) = text.len().checked_sub(value.len()) else { return false };
+    memchr::memchr_iter(*first, &text[..=last]).any(|at| text[at..].starts_with(value))
 }
 
 impl Operator for Text {
     fn evaluate(&self, value: &[u8]) -> Option<Hit> {
         let text = self.finder.needle();
-        let whole = 0..value.len();
+        if let Some(answer) = self.relation.anchored(text, value) {
+            return answer;
+        }
         let span = match self.relation {
-            Relation::BeginsWith => value.starts_with(text).then_some(0..text.len()),
-            Relation::EndsWith => value.ends_with(text).then(|| value.len() - text.len()..value.len()),
-            Relation::Streq => (value == text).then_some(whole),
-            Relation::Contains | Relation::StrMatch => {
-                self.finder.find(value).map(|start| start..start + text.len())
-            }
             Relation::ContainsWord => self.word(value),
-            // The other direction: the value is the needle.
-            Relation::Within => memchr::memmem::find(text, value).map(|_| whole),
+            _ => self.finder.find(value).map(|start| start..start + text.len()),
         };
         span.map(Hit::at)
     }

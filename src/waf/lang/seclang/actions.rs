@@ -27,9 +27,6 @@ pub(super) struct Actions {
     /// Names as written, `none` included.
     pub transformations: Vec<At<String>>,
     pub disruptive: Option<At<Disruptive>>,
-    /// What stood before a `block` took its place.
-    pub before_block: Option<At<Disruptive>>,
-    pub blocks: bool,
     pub status: Option<At<u16>>,
     pub log: Option<At<bool>>,
     pub capture: bool,
@@ -152,7 +149,7 @@ impl Actions {
         match name.as_str() {
             "id" => self.id = Some(At::new(place, id(item)?)),
             "phase" => self.phase = Some(At::new(place, phase(item)?)),
-            "msg" => self.msg = Some(template(item)?),
+            "msg" => self.msg = Some(template(item)?).filter(|message| !message.value.is_empty()),
             "logdata" => self.logdata = Some(template(item)?),
             "ver" => self.ver = Some(value(item)?.clone()),
             "rev" => self.rev = Some(value(item)?.clone()),
@@ -160,7 +157,11 @@ impl Actions {
             "maturity" => self.maturity = Some(At::new(place, grade(item)?)),
             "accuracy" => self.accuracy = Some(At::new(place, grade(item)?)),
             "tag" => {
-                self.tags.extend((!value(item)?.value.is_empty()).then(|| value(item).cloned()).transpose()?)
+                let tag = value(item)?;
+                if tag.value.contains("%{") {
+                    log.note(place, &name, "macros in a tag stay as they are written");
+                }
+                self.tags.extend((!tag.value.is_empty()).then(|| tag.clone()));
             }
             "t" => self.transformations.push(value(item)?.clone()),
             "pass" => self.disrupt(place, Disruptive::Pass),
@@ -210,10 +211,6 @@ impl Actions {
     }
 
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
-        self.blocks |= disruptive == Disruptive::Block;
-        if disruptive == Disruptive::Block {
-            self.before_block = self.disruptive.take();
-        }
         self.disruptive = Some(At::new(place, disruptive));
     }
 
@@ -402,13 +399,6 @@ fn scope(item: &Item) -> Result<AllowScope, Fault> {
         "request" => Ok(AllowScope::Request),
         word => Err(Fault::unknown(written.place, "word", word, ["phase", "request"])),
     }
-}
-
-/// `xmlns:prefix=URL`; version 3 leaves the `xmlns:` out of it.
-fn name_space(written: &At<String>) -> Result<(), Fault> {
-    let wrong = || Fault::error(written.place, "`xmlns` takes a prefix, `=` and a URL");
-    let (prefix, url) = written.value.split_once('=').ok_or_else(wrong)?;
-    if prefix.trim().is_empty() || !url.contains(':') { Err(wrong()) } else { Ok(()) }
 }
 
 /// `skip:0` goes nowhere.

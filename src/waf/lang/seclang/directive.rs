@@ -5,7 +5,7 @@ use crate::waf::lang::error::{At, Place, shown};
 
 use super::actions::{Actions, Disruptive};
 use super::draft::{Defaults, Draft, Entry, Link};
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use super::lexer::{self, Directive, Text};
 use super::{Files, Input, Log, RawNote, rule, update};
 
@@ -27,10 +27,10 @@ pub(super) struct Reader<'a> {
     pub signature: Option<String>,
     pub faults: Vec<Fault>,
     pub notes: Vec<RawNote>,
+    /// Updates that have found no rule yet.
+    pub late: Vec<update::Late>,
     /// By phase.
     defaults: [Defaults; 5],
-    /// Updates of rules that are not there yet.
-    pub pending: Vec<update::Pending>,
     /// The last rule ends in a `chain` that has not gone on.
     open_chain: bool,
 }
@@ -147,8 +147,8 @@ impl<'a> Reader<'a> {
             signature: None,
             faults: Vec::new(),
             notes: Vec::new(),
+            late: Vec::new(),
             defaults: Default::default(),
-            pending: Vec::new(),
             open_chain: false,
         }
     }
@@ -165,15 +165,8 @@ impl<'a> Reader<'a> {
             return;
         }
         self.segments.push(file);
-        let mut found = Vec::new();
-        let directives = lexer::lex(file, &text, &mut found);
-        for fault in found {
-            if fault.kind == FaultKind::Tolerated {
-                self.note(fault.place, "quote", &fault.problem);
-            } else {
-                self.faults.push(fault);
-            }
-        }
+        let mut log = Log { faults: &mut self.faults, notes: &mut self.notes };
+        let directives = lexer::lex(file, &text, &mut log);
         for directive in directives {
             let including =
                 matches!(directive.name.to_ascii_lowercase().as_str(), "include" | "includeoptional");
@@ -268,12 +261,8 @@ impl<'a> Reader<'a> {
                     "on" => self.setup.mode = Some(SetupMode::Block),
                     "detectiononly" => self.setup.mode = Some(SetupMode::Detect),
                     "off" => {
-                        self.setup.mode = Some(SetupMode::Off);
-                        self.note(
-                            place,
-                            &directive.name,
-                            "rules do not run unless the configuration sets a mode",
-                        );
+                        self.setup.mode = Some(SetupMode::Detect);
+                        self.note(place, &directive.name, "rules that are loaded run; they only report");
                     }
                     other => self.unknown_word(place, other, &["On", "DetectionOnly", "Off"]),
                 }
@@ -295,7 +284,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "secresponsebodymimetypesclear" | "secresponsebodymimetypeclear" => {
-                self.setup.response_body_types = Some(Vec::new());
+                self.setup.response_body_types = None;
             }
             "secargumentslimit" => {
                 let Some([number]) = self.arguments(directive, 1, 1) else { return };
@@ -308,22 +297,7 @@ impl<'a> Reader<'a> {
                 let Some([signature]) = self.arguments(directive, 1, 1) else { return };
                 self.signature.get_or_insert_with(|| signature.value.clone());
             }
-            "secunicodemapfile" => self.unicode_map(directive),
             _ => self.other(name, directive),
-        }
-    }
-
-    /// A map that is not there is as wrong as in ModSecurity; what it says has no effect.
-    fn unicode_map(&mut self, directive: &Directive) {
-        let Some([path, more @ ..]) = self.arguments(directive, 1, 2) else { return };
-        if let Some(page) = more.first().filter(|page| page.value.parse::<u32>().is_err()) {
-            let problem = format!("`{}` is not the number of a code page", shown(&page.value));
-            self.faults.push(Fault::error(page.place(0), problem));
-        }
-        let from = self.inputs[directive.place.file].name.clone();
-        match self.files.data(&from, &path.value) {
-            Ok(_) => self.other("secunicodemapfile", directive),
-            Err(error) => self.faults.push(Fault::error(path.place(0), error)),
         }
     }
 
@@ -376,7 +350,6 @@ impl<'a> Reader<'a> {
                 links: vec![link],
                 defaults: Defaults::default(),
                 faults,
-                broken_off: false,
             };
             draft.defaults = self.defaults[draft.phase() as usize].clone();
             self.entries.push(Entry::Rule(Box::new(draft)));
@@ -384,14 +357,14 @@ impl<'a> Reader<'a> {
         self.open_chain = chained;
     }
 
-    /// A chain that does not go on with the next rule never matches as a whole.
+    /// A chain must go on with the next rule.
     fn end_chain(&mut self, place: Place) {
         if std::mem::take(&mut self.open_chain)
             && let Some(Entry::Rule(head)) = self.entries.last_mut()
         {
-            head.broken_off = true;
-            let name = head.name();
-            self.note(place, &name, "its chain does not go on, so it never matches");
+            let fault = Fault::error(place, format!("the chain of {} does not go on", head.name()))
+                .help("take `chain` out of its last rule, or put the next rule behind it");
+            head.faults.push(fault);
         }
     }
 
@@ -407,14 +380,11 @@ impl<'a> Reader<'a> {
         refuse(actions.chain.is_some(), "`chain`");
         refuse(actions.jump.is_some(), "`skip` or `skipAfter`");
         refuse(!actions.effects.is_empty(), "actions on variables or `ctl`");
-        // `deny,block` is written: the action counts, and `block` says nothing here.
-        let disruptive =
-            actions.disruptive.filter(|at| at.value != Disruptive::Block).or(actions.before_block);
-        refuse(actions.blocks && disruptive.is_none(), "`block` without the action that it stands for");
+        refuse(actions.disruptive.as_ref().is_some_and(|at| at.value == Disruptive::Block), "`block`");
         self.faults.extend(faults);
         let phase = actions.phase.map_or(crate::waf::report::PhaseName::RequestBody, |at| at.value);
         self.defaults[phase as usize] = Defaults {
-            disruptive: disruptive.map(|at| at.value),
+            disruptive: actions.disruptive.map(|at| at.value),
             status: actions.status.map(|at| at.value),
             log: actions.log.map(|at| at.value),
             transformations: actions.transformations,
@@ -469,9 +439,6 @@ impl<'a> Reader<'a> {
 fn check_link(link: &Link, head: &Draft, log: &mut Log) {
     let actions = &link.actions;
     let name = head.name();
-    if let Some(id) = actions.id {
-        log.note(id.place, &name, "only the first rule of a chain has an id");
-    }
     let refused: [(Option<Place>, &str); 2] = [
         (actions.phase.filter(|at| at.value != head.phase()).map(|at| at.place), "a phase of its own"),
         (actions.jump.as_ref().map(|at| at.place), "`skip` or `skipAfter`"),
@@ -491,6 +458,9 @@ fn check_link(link: &Link, head: &Draft, log: &mut Log) {
             log.faults.push(Fault::error(at.place, problem).help("only the first rule of a chain can"));
         }
         None => {}
+    }
+    if let Some(id) = actions.id {
+        log.note(id.place, &name, "only the first rule of a chain has an id");
     }
     let metadata = [&actions.msg, &actions.logdata, &actions.ver, &actions.rev].into_iter().flatten();
     for place in metadata.chain(&actions.tags).map(|at| at.place).chain(actions.severity.map(|at| at.place)) {

@@ -18,8 +18,6 @@ pub(super) enum FaultKind {
     Error,
     /// ModSecurity has it and we have not.
     Unsupported,
-    /// Wrong, and read as ModSecurity reads it.
-    Tolerated,
 }
 
 impl Fault {

@@ -96,7 +96,7 @@ fn gate(pieces: &[Piece], at: usize) -> Option<Gate> {
     let silent = rule.then.iter().any(|at| at.value == Action::NoLog);
     let end = find_marker(pieces, at, marker?)?;
     let known = (1..=4).contains(&level) && silent;
-    known.then(|| Gate { at, end, phase: rule.phase.value, variable, level })
+    known.then_some(Gate { at, end, phase: rule.phase.value, variable, level })
 }
 
 /// The leaf's only target, when it is one variable of `tx` under a plain key.

@@ -163,7 +163,7 @@ fn unfold(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         let length = rest[at..].len() - rest[at..].trim_start_matches('\\').len();
-        let kept = if length % 4 == 0 { length / 2 } else { length };
+        let kept = if length.is_multiple_of(4) { length / 2 } else { length };
         out.extend(std::iter::repeat_n('\\', kept));
         rest = &rest[at + length..];
     }
@@ -287,7 +287,7 @@ fn hexadecimal(text: &str) -> Option<(Vec<u8>, usize)> {
     let inner = text.strip_prefix('|')?;
     let end = inner.find('|')?;
     let digits: Vec<u8> = inner[..end].bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(crate::waf::transformation::hex_pair).collect();

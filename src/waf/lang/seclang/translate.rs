@@ -34,14 +34,13 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The tags that are meant: this one, or all that hold the expression.
+    /// The tags that are meant: this one, or when there is no such tag, all that hold the expression.
     pub fn tags(&self, written: &str) -> Vec<String> {
-        if self.tags.contains(written) || !has_syntax(written) {
+        if self.tags.contains(written) {
             return vec![written.to_owned()];
         }
-        let found = Regex::new(written)
-            .map(|regex| self.tags.iter().filter(|tag| regex.is_match(tag)).cloned().collect());
-        found.unwrap_or_default()
+        let Ok(regex) = Regex::new(written) else { return Vec::new() };
+        self.tags.iter().filter(|tag| regex.is_match(tag)).cloned().collect()
     }
 
     /// The rules whose message holds the expression.
@@ -50,11 +49,6 @@ impl Known {
         let Ok(regex) = regex else { return Vec::new() };
         self.messages.iter().filter(|(_, message)| regex.is_match(message)).map(|(id, _)| *id).collect()
     }
-}
-
-/// True for what is more than a word; dots and dashes stand in tags.
-fn has_syntax(text: &str) -> bool {
-    text.contains(['*', '+', '?', '(', '[', '^', '$', '|', '\\'])
 }
 
 /// What became of a draft without faults.
@@ -94,9 +88,6 @@ pub(super) fn rule(draft: &Draft, known: &Known, data: &mut DataFiles, log: &mut
         if never {
             break;
         }
-    }
-    if draft.broken_off {
-        conditions.push(never_leaf(draft.place));
     }
     let no_log = !head.log.map(|log| log.value).or(draft.defaults.log).unwrap_or(true);
     let mut then: Vec<At<Action>> = Vec::new();
@@ -231,12 +222,6 @@ impl Translation<'_, '_, '_, '_> {
         let mut whole = true;
         let mut includes = false;
         for variable in variables {
-            if variable.name.eq_ignore_ascii_case("xml") && variable.selector.is_none() {
-                includes = true;
-                let reason = "`XML` alone is the whole document, which only validation looks at";
-                self.log.note(variable.place, &self.draft.name(), reason);
-                continue;
-            }
             match target::target(variable) {
                 Ok(target)
                     if targets
@@ -349,9 +334,7 @@ impl Translation<'_, '_, '_, '_> {
             Some(at) if !by_default => &at.value,
             _ => defaults.disruptive.as_ref()?,
         };
-        // A status in a later link of a chain is the rule's, as in version 3.
-        let status = self.draft.links.iter().rev().find_map(|link| link.actions.status);
-        let status = head.status.or(status).map(|at| at.value).or(defaults.status);
+        let status = head.status.map(|at| at.value).or(defaults.status);
         let action = match what {
             Disruptive::Pass | Disruptive::Block => return None,
             Disruptive::Drop => Action::Drop,
@@ -362,7 +345,7 @@ impl Translation<'_, '_, '_, '_> {
             }
             Disruptive::Deny => match status.unwrap_or(403) {
                 403 => Action::Block,
-                status @ 300..=599 => Action::Deny { status },
+                status @ 400..=599 => Action::Deny { status },
                 status => {
                     let reason = format!("a refusal is not told with status {status}; it is 403 here");
                     self.log.note(place, &self.draft.name(), &reason);

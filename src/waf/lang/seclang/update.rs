@@ -1,7 +1,9 @@
-//! Directives that change rules: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and SecRuleUpdateActionById.
-//! They change rules that stand before them. One that names none of those waits for the rules behind
-//! it: ModSecurity 2 lets it do nothing, version 3 means all rules wherever they stand, and nobody
-//! writes it to do nothing. It is noted.
+//! Directives that change rules: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and
+//! SecRuleUpdateActionById.
+//!
+//! They change the rules before them, as in ModSecurity 2. One that names no rule before it would do
+//! nothing there, but what its author wants is plain, and libmodsecurity does it: it changes the rules
+//! behind it.
 
 use regex::Regex;
 
@@ -16,11 +18,11 @@ use super::fault::Fault;
 use super::lexer::{Directive, Text};
 use super::{Log, rule};
 
-/// A directive that named no rule when it was read.
-pub(super) struct Pending {
+/// A directive that has found no rule yet.
+pub(super) struct Late {
+    directive: Directive,
     choice: Choice,
     link: usize,
-    directive: Directive,
 }
 
 /// Which rules are meant.
@@ -41,10 +43,6 @@ impl Choice {
                 message.value == *word || regex.as_ref().is_some_and(|regex| regex.is_match(&message.value))
             }),
         }
-    }
-
-    fn names_one(&self, reader: &Reader) -> bool {
-        reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if self.takes(draft)))
     }
 
     fn spell(&self) -> String {
@@ -98,25 +96,33 @@ pub(super) fn apply(reader: &mut Reader, name: &str, directive: &Directive) {
         vec![make(wanted, regex)]
     };
     for choice in choices {
-        if choice.names_one(reader) {
+        if is_found(reader, &choice) {
             change(reader, &choice, link, directive);
         } else {
-            reader.pending.push(Pending { choice, link, directive: directive.clone() });
+            reader.late.push(Late { directive: directive.clone(), choice, link });
         }
     }
 }
 
-/// Applies what waited, now that all rules are there.
-pub(super) fn settle(reader: &mut Reader) {
-    for Pending { choice, link, directive } in std::mem::take(&mut reader.pending) {
-        let reason = if choice.names_one(reader) {
-            change(reader, &choice, link, &directive);
-            format!("only rules behind it have {}; it changes those, as in version 3", choice.spell())
+/// Applies, when all rules are there, what found none before.
+pub(super) fn finish(reader: &mut Reader) {
+    for Late { directive, choice, link } in std::mem::take(&mut reader.late) {
+        let found = is_found(reader, &choice);
+        let whose = choice.spell();
+        let reason = if found {
+            format!("no rule before it has {whose}, so the rules behind it are changed")
         } else {
-            format!("no rule has {}", choice.spell())
+            format!("no rule has {whose}")
         };
         reader.note(directive.place, &directive.name, &reason);
+        if found {
+            change(reader, &choice, link, &directive);
+        }
     }
+}
+
+fn is_found(reader: &Reader, choice: &Choice) -> bool {
+    reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if choice.takes(draft)))
 }
 
 fn change(reader: &mut Reader, choice: &Choice, link: usize, directive: &Directive) {
