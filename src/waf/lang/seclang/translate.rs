@@ -103,7 +103,7 @@ pub(super) fn rule(draft: &Draft, known: &Known, data: &mut DataFiles, log: &mut
     then.extend(always);
     then.extend(head.jump.clone());
     then.extend(translation.disruptive(head));
-    let message = match &head.msg {
+    let message = match head.msg.as_ref().filter(|message| !message.value.trim().is_empty()) {
         Some(message) => message.value.clone(),
         None if no_log => String::new(),
         None => format!("rule {} matched", id.value),
