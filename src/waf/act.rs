@@ -155,7 +155,11 @@ fn quiet(program: &Program, rule: &Rule, action: &Action, scratch: &mut Scratch,
         }
         Action::InitCollection { kind, key } => {
             let key = expand::template(key, rule, scratch, state, None);
-            if scratch.opened[*kind as usize].is_none() && !key.is_empty() {
+            // A session or a user may turn out to be another one; then that is who it is.
+            let again = matches!(kind, Persistent::Session | Persistent::User);
+            let is_open =
+                scratch.opened[*kind as usize].as_ref().is_some_and(|open| !again || open.key == key);
+            if !is_open && !key.is_empty() {
                 state.note(|| Event::Opened { collection: *kind, key: key.clone() });
                 let variables = program.persistent.open(*kind, &key, state.unix_ms);
                 scratch.opened[*kind as usize] = Some(Opened { key, variables });

@@ -85,8 +85,9 @@ pub(crate) fn compile<'a>(
         clean: (!plain).then(Clean::default),
         mode: settings.mode.unwrap_or(match setup.mode {
             Some(ast::SetupMode::Detect) => Mode::Detect,
-            Some(ast::SetupMode::Block) | None => Mode::Block,
+            Some(ast::SetupMode::Block | ast::SetupMode::Off) | None => Mode::Block,
         }),
+        off: settings.mode.is_none() && setup.mode == Some(ast::SetupMode::Off),
         request_body_access: setup.request_body_access.unwrap_or(true),
         response_body_access: setup.response_body_access.unwrap_or(true),
         response_body_types: setup.response_body_types,

@@ -104,6 +104,8 @@ pub(crate) struct Program {
     /// None for the plain evaluation that tests compare with.
     pub clean: Option<Clean>,
     pub mode: Mode,
+    /// Rules do not run.
+    pub off: bool,
     pub paranoia_level: u8,
     pub inbound_threshold: i64,
     pub outbound_threshold: i64,

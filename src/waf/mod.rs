@@ -3,6 +3,7 @@
 //! decisions, and at the end with a report that explains itself.
 
 mod act;
+mod before;
 mod bits;
 pub mod body;
 pub mod bytes;

@@ -1,5 +1,5 @@
-//! Text with macros: `%{tx.score}`, `%{request_headers.host}`, `%{matched_var}`. A macro without
-//! a value expands to nothing; one of several values to the first.
+//! Text with macros: `%{tx.score}`, `%{request_headers.host}`, `%{args./^id_/}`, `%{matched_var}`. A
+//! macro without a value expands to nothing; one of several values to the first.
 
 use super::variable::target::{Role, Selector, Target};
 use super::variable::{self, Keys, Live};
@@ -120,11 +120,11 @@ fn target(inner: &str) -> Result<Target, UnknownMacro> {
         None if variable.keys == Keys::Xml => return Err(unknown()),
         None => Selector::All,
         Some(key) if variable.keys == Keys::Any && !key.is_empty() => {
-            Selector::Key(key.to_ascii_lowercase().into_bytes())
+            Selector::parse(key).map_err(|_| unknown())?
         }
         Some(_) => return Err(unknown()),
     };
-    if variable.origin == variable::Origin::Live(Live::Tx) && matches!(selector, Selector::All) {
+    if variable.origin == variable::Origin::Live(Live::Tx) && !matches!(selector, Selector::Key(_)) {
         return Err(unknown());
     }
     Ok(Target { role: Role::Include, variable, selector, text: inner.to_owned(), number: None })
@@ -143,7 +143,11 @@ mod tests {
             .expand(&mut text, |target, out| out.extend_from_slice(format!("<{}>", target.text).as_bytes()));
         assert_eq!(text, b"a<tx.X>b<MATCHED_VAR>%{ 100% %{request_headers.Host");
         assert!(Template::parse("100%").expect("plain").is_plain());
-        for bad in ["%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {
+        let pattern = Template::parse("%{args./^I+d/}").expect("known");
+        let mut text = Vec::new();
+        pattern.expand(&mut text, |target, out| out.push(b'0' + u8::from(target.takes(b"iiD"))));
+        assert_eq!(text, b"1");
+        for bad in ["%{args./(/}", "%{tx./a/}", "%{nothing}", "%{tx}", "%{tx.}", "%{request_uri.x}", "%{}"] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::act::{self, Effect};
+use super::before::Before;
 use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
@@ -66,6 +67,8 @@ pub(super) struct State {
     pub matches_dropped: u32,
     /// None while nobody looks on.
     pub trace: Option<Box<Trace>>,
+    /// What a body's phase began with, when more of the body may come.
+    before: Option<Box<Before>>,
 }
 
 /// What a rule let pass.
@@ -87,7 +90,7 @@ impl State {
             unix_ms,
             request_bodies: program.request_bodies,
             mode: program.mode,
-            off: false,
+            off: program.off,
             request_body_access: program.request_body_access,
             response_body_access: program.response_body_access,
             processor: None,
@@ -102,6 +105,7 @@ impl State {
             edits: Vec::new(),
             matches_dropped: 0,
             trace: None,
+            before: None,
         }
     }
 
@@ -196,6 +200,7 @@ impl Transaction {
         if state.trace.is_some() {
             tell_body(scratch, state);
         }
+        self.mark(PhaseName::RequestBody, body.extent);
         self.run(PhaseName::RequestBody)
     }
 
@@ -212,7 +217,7 @@ impl Transaction {
     pub fn wants_response_body(&self) -> bool {
         self.is_watching()
             && self.state.response_body_access
-            && self.engine.program.looks_at_response_body
+            && (self.engine.program.looks_at_response_body || self.state.trace.is_some())
             && self.scratch.as_ref().is_some_and(|scratch| {
                 let content_type = scratch.store.first(Collection::ResponseContentType);
                 match &self.engine.program.response_body_types {
@@ -233,10 +238,29 @@ impl Transaction {
         if wanted {
             self.state.notes.outbound_cut = body.extent == Extent::Partial;
         }
+        if scratch.store.first(Collection::ResponseContentLength).is_none()
+            && self.engine.program.mentions(Collection::ResponseContentLength)
+        {
+            scratch.store.add_number(Collection::ResponseContentLength, body.bytes.len() as u64);
+        }
         if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
         }
+        self.mark(PhaseName::ResponseBody, body.extent);
         self.run(PhaseName::ResponseBody)
+    }
+
+    /// Goes back to where a body's phase began, or writes down where it begins.
+    fn mark(&mut self, phase: PhaseName, extent: Extent) {
+        let Transaction { scratch: Some(scratch), state, .. } = self else { return };
+        match state.before.take() {
+            Some(before) if before.phase == phase => {
+                before.restore(scratch, state);
+                state.before = Some(before);
+            }
+            _ if extent == Extent::Whole => {}
+            _ => state.before = Some(Box::new(Before::of(phase, scratch, state))),
+        }
     }
 
     /// What rules want changed in the heads; ask after each phase.
@@ -264,6 +288,13 @@ impl Transaction {
 
     fn log(&mut self) {
         self.state.allowed = Allowed::Nothing;
+        // The status that the client got, when it is ours.
+        if let (Decision::Interrupt(interruption), Some(scratch)) = (self.decision(), &mut self.scratch)
+            && let Disruption::Deny { status } | Disruption::Redirect { status, .. } = interruption.action
+            && scratch.store.first(Collection::ResponseStatus).is_none()
+        {
+            scratch.store.add_number(Collection::ResponseStatus, u64::from(status));
+        }
         self.run(PhaseName::Logging);
     }
 

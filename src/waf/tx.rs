@@ -59,7 +59,7 @@ impl Names {
 }
 
 /// The variables of an exchange.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tx {
     /// By number; those that are not set are empty.
     values: Vec<Vec<u8>>,

@@ -11,6 +11,7 @@ mod concern;
 mod logs;
 mod render;
 mod run;
+mod version_2;
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,10 @@ fn rules_do_what_modsecurity_does_with_them() {
             *left_out.entry(reason).or_default() += 1;
             continue;
         }
-        let outcome = run::run(case);
+        let outcome = match version_2::judged(case) {
+            None => run::run(case),
+            Some((case, _)) => run::run(&case),
+        };
         ran += 1;
         agreed += usize::from(outcome.is_ok());
         tally.case(case.identity.clone(), outcome);
@@ -45,7 +49,16 @@ fn rules_do_what_modsecurity_does_with_them() {
     for (reason, count) in &left_out {
         println!("of no concern, {count} cases: {reason}");
     }
-    println!("engine: {} cases, {ran} of concern, {agreed} agree", cases.len());
+    for case in &cases {
+        if let Some((case, reason)) = version_2::judged(case) {
+            println!("as version 2 does: {}: {reason}", case.identity);
+        }
+    }
+    println!(
+        "engine: {} cases, {ran} of concern, {agreed} agree, {} of these with version 2",
+        cases.len(),
+        version_2::count()
+    );
     tally.finish(LEAST);
     assert!(agreed * 100 >= ran * SHARE, "{agreed} of {ran} agree, {SHARE} of a hundred must");
 }

@@ -9,6 +9,7 @@ mod binary;
 mod crs;
 mod engine;
 mod import;
+mod injection;
 mod patterns;
 mod support;
 mod vectors;

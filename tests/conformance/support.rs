@@ -82,6 +82,11 @@ impl Tally {
     }
 }
 
+/// True when this difference stands in `differences.txt`.
+pub fn is_accepted(kind: &str, identity: &str) -> bool {
+    accepted(kind).contains_key(identity)
+}
+
 /// The accepted differences of a kind: identity and reason.
 fn accepted(kind: &str) -> BTreeMap<&'static str, &'static str> {
     let mut all = BTreeMap::new();

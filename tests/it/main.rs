@@ -10,6 +10,7 @@ mod connect;
 mod drain;
 mod http1;
 mod http2;
+mod import;
 mod intercept;
 mod limits;
 mod origin;

@@ -125,12 +125,20 @@ fn tell(folder: &Path, imported: &Imported, json: bool, out: &mut dyn Write) -> 
     )
 }
 
-/// The file's text. Rule files of ModSecurity are ASCII but for comments; what is not UTF-8 in an
-/// old one is read as Latin-1, which is what its author saw.
+/// The file's text. Comments in old files may be in Latin-1; in a rule, what is not UTF-8 would
+/// become other bytes than those that its author meant.
 fn text(path: &Path) -> Result<String, String> {
-    let bytes = bytes(path)?;
-    Ok(String::from_utf8(bytes)
-        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect()))
+    let bytes = match String::from_utf8(bytes(path)?) {
+        Ok(text) => return Ok(text),
+        Err(error) => error.into_bytes(),
+    };
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if !line.trim_ascii_start().starts_with(b"#") && std::str::from_utf8(line).is_err() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            return Err(format!("{place}: the line is not UTF-8; write a byte in an expression as \\xHH"));
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
@@ -222,4 +230,78 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
         }
     }
     pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn import(folder: &Path, text: &[u8], json: bool) -> (Result<Finding, String>, String) {
+        let file = folder.join("own.conf");
+        fs::write(&file, text).expect("a folder of the test's own");
+        let args =
+            ImportArgs { files: vec![file], output: folder.join("out"), skip_unsupported: false, json };
+        let mut out = Vec::new();
+        let finding = run(&args, &mut out).map_err(|error| error.to_string());
+        (finding, String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn an_import_writes_files_that_load_and_tells_what_it_left_out() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("words.data"), "evil\n")?;
+        fs::create_dir(folder.path().join("more"))?;
+        fs::write(folder.path().join("more/a.conf"), "SecRule ARGS \"@rx a\" \"id:2,phase:1\"")?;
+        let conf = "# caf\u{e9}\nSecDebugLogLevel 9\nSecRule ARGS \"@pmFromFile words.data\" \"id:1,phase:1\"\nInclude more/*.conf\n";
+        let conf: Vec<u8> = conf.chars().map(|c| c as u8).collect();
+        let (finding, told) = import(folder.path(), &conf, false);
+        assert_eq!(finding, Ok(Finding::Fine), "{told}");
+        assert!(told.contains("own.conf:2: SecDebugLogLevel"), "{told}");
+        let sources = crate::config::core_rules::load_path(&folder.path().join("out"))?;
+        let engine = Engine::compile(&sources, &Settings::default()).expect("what was written loads");
+        assert_eq!(engine.rules().map(|rule| rule.id).collect::<Vec<_>>(), [1, 2]);
+        // The folder holds something now.
+        let (finding, _) = import(folder.path(), &conf, false);
+        assert!(finding.expect_err("it is not empty").contains("the folder is not empty"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_broken_file_writes_nothing_and_says_where() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for (conf, expect) in [
+            (&b"SecRule ARGS \"@rx a\" \"id:1,denny\""[..], "own.conf:1:28: unknown action `denny`"),
+            (b"# nothing", "there is no rule in these files"),
+        ] {
+            let (finding, told) = import(folder.path(), conf, false);
+            assert_eq!(finding, Ok(Finding::Broken));
+            assert!(told.contains(expect), "{told}");
+            assert!(!folder.path().join("out").exists());
+        }
+        let (_, told) = import(folder.path(), b"SecRule ARGS \"@rx a\" \"id:1,denny\"", true);
+        let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        assert_eq!(json["errors"][0]["column"], 28);
+        let (finding, _) = import(folder.path(), b"SecRule ARGS \"@rx \xe4\" \"id:1\"", false);
+        assert!(finding.expect_err("it is not UTF-8").contains("own.conf:1: the line is not UTF-8"));
+        Ok(())
+    }
+
+    #[test]
+    fn patterns_of_file_names_stand_for_files_in_order() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for name in ["b-1.conf", "a-2.conf", "a-10.conf", "c.txt", ".a-3.conf"] {
+            fs::write(folder.path().join(name), "")?;
+        }
+        let from = folder.path().join("main.conf").display().to_string();
+        let names = |pattern: &str| {
+            let found = Disk.include(&from, pattern).unwrap_or_else(|error| panic!("{error}"));
+            let name = |input: Input| input.name.rsplit('/').next().unwrap_or_default().to_owned();
+            found.into_iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("*.conf"), ["a-10.conf", "a-2.conf", "b-1.conf"]);
+        assert_eq!(names("?-?.conf"), ["a-2.conf", "b-1.conf"]);
+        assert_eq!(names("none*"), [""; 0]);
+        assert_eq!(names("c.txt"), ["c.txt"]);
+        Ok(())
+    }
 }

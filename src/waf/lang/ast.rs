@@ -459,7 +459,8 @@ pub struct Setup {
     /// A response with this score or more is stopped.
     #[schemars(range(min = 1))]
     pub outbound_threshold: Option<i64>,
-    /// Whether matches stop an exchange (`block`) or are only reported (`detect`).
+    /// Whether matches stop an exchange (`block`), are only reported (`detect`), or rules do not run
+    /// at all (`off`).
     pub mode: Option<SetupMode>,
     /// False: request bodies are not looked at.
     pub request_body_access: Option<bool>,
@@ -500,6 +501,8 @@ impl Setup {
 pub enum SetupMode {
     Block,
     Detect,
+    /// No rule has a turn before a mode is set by the configuration.
+    Off,
 }
 
 /// How request bodies are read where no rule decides.

@@ -159,6 +159,7 @@ schema_of!(Action, "Action", |generator| {
         })
     };
     let status = json!({ "type": "integer", "minimum": 400, "maximum": 599 });
+    let deny_status = json!({ "type": "integer", "minimum": 300, "maximum": 599 });
     let redirect_status = json!({ "enum": [301, 302, 303, 307, 308] });
     let object = |properties: serde_json::Value, required: &[&str]| {
         json!({
@@ -182,7 +183,7 @@ schema_of!(Action, "Action", |generator| {
         "anyOf": [
             { "enum": ["score", "block", "drop", "allow", "log", "no_log", "force_request_body_variable"] },
             one("score", json!({ "type": "integer", "minimum": 0, "maximum": 1000 })),
-            one("deny", object(json!({ "status": status }), &["status"])),
+            one("deny", object(json!({ "status": deny_status }), &["status"])),
             one("redirect", object(json!({ "status": redirect_status, "location": { "type": "string" } }), &["location"])),
             one("allow", json!({ "enum": ["exchange", "phase", "request"] })),
             one("set", texts(

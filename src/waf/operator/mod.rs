@@ -19,7 +19,8 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
-mod detect;
+mod detect_sqli;
+mod detect_xss;
 mod dynamic;
 mod ip_match;
 mod literals;
@@ -29,6 +30,7 @@ mod pm;
 mod rx;
 mod rx_global;
 mod rx_with;
+mod sqli;
 mod text;
 mod unconditional_match;
 mod validate;
@@ -37,6 +39,7 @@ mod verify_cc;
 mod verify_cpf;
 mod verify_ssn;
 mod verify_svnr;
+mod xss;
 
 /// A test of one value.
 pub trait Operator: Send + Sync + Debug {
@@ -190,8 +193,8 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
-    ("detect_sqli", detect::build_sqli),
-    ("detect_xss", detect::build_xss),
+    ("detect_sqli", detect_sqli::build),
+    ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
     ("eq", number::build),
     ("ge", number::build),

@@ -173,7 +173,6 @@ mod tests {
 
     use super::super::tests::{built, check};
     use super::super::{Data, build};
-    use super::*;
 
     #[test]
     fn groups_are_compared_in_every_match() {

@@ -106,10 +106,12 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Prog
     store.add(C::RequestProtocol, none, protocol);
     store.add(C::RequestLine, none, line);
     store.add(C::RequestUriRaw, none, target);
-    let uri = target.part(&(path_start(head.target)..head.target.len()));
+    // No origin is sent a fragment (RFC 9112 section 3.2); the raw target has it.
+    let end = memchr::memchr(b'#', head.target).unwrap_or(head.target.len());
+    let uri_bytes = &head.target[path_start(&head.target[..end])..end];
+    let uri = target.part(&(end - uri_bytes.len()..end));
     store.add(C::RequestUri, none, uri);
 
-    let uri_bytes = &head.target[head.target.len() - uri.len()..];
     let query_at = memchr::memchr(b'?', uri_bytes);
     let raw_path = uri.part(&(0..query_at.unwrap_or(uri.len())));
     let filename = if memchr::memchr(b'%', store.get(raw_path)).is_some() {

@@ -119,7 +119,7 @@ impl Target {
 }
 
 impl Selector {
-    fn parse(key: &str) -> Result<Selector, TargetError> {
+    pub(crate) fn parse(key: &str) -> Result<Selector, TargetError> {
         let pattern = key.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
         let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else {
             return Ok(Selector::Key(key.to_ascii_lowercase().into_bytes()));

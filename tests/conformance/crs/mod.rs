@@ -4,6 +4,7 @@
 
 mod case;
 mod proxy;
+mod responses;
 mod rules;
 mod wire;
 
@@ -16,12 +17,13 @@ use portward::waf::{Engine, Settings};
 use crate::support::{self, Tally};
 use case::{Case, Expect};
 use proxy::Passed;
+use rules::Level;
 use wire::Message;
 
 /// Cases of the suite. A run of fewer has lost some.
 const CASES: usize = 2403;
 /// Cases that are HTTP, so that the proxy lets the rules see them.
-const THROUGH_THE_PROXY: usize = 2361;
+const THROUGH_THE_PROXY: usize = 2382;
 
 /// What the rules said of one exchange.
 #[derive(Debug, Default)]
@@ -65,6 +67,8 @@ fn cases() -> Vec<Case> {
         .flat_map(|folder| support::files(folder, "yaml"))
         .flat_map(|file| case::read(&file))
         .collect();
+    assert!(cases.len() >= CASES, "{} cases, at least {CASES} were expected", cases.len());
+    cases.extend(responses::cases());
     // One name is given twice.
     let mut known = BTreeSet::new();
     for case in &mut cases {
@@ -100,7 +104,7 @@ fn judge_status(case: &Case, passed: &Passed) -> Result<(), String> {
 
 #[test]
 fn every_case_in_process() {
-    let sources = rules::import();
+    let sources = rules::import(Level::SUITE);
     let engine = Arc::new(rules::engine(&sources));
     let mut tally = Tally::new("crs");
     for case in cases() {
@@ -115,10 +119,25 @@ fn every_case_in_process() {
     tally.finish(CASES);
 }
 
+/// A rule that jumps over a level and a level that the importer made of the jump are the same.
+#[test]
+fn levels_say_what_jumps_do() {
+    let cases = cases();
+    for level in 1..=4 {
+        let jumping = Arc::new(rules::engine(&rules::import(Level::Decided(level))));
+        let levels = Arc::new(rules::engine(&rules::import(Level::Fixed(level))));
+        for case in &cases {
+            let message = Message::read(&case.bytes);
+            let [left, right] = [&jumping, &levels].map(|engine| Logged::of(&message.run(engine)).rules);
+            assert_eq!(left, right, "{} at level {level}", case.id);
+        }
+    }
+}
+
 /// Prefilters and what is remembered of earlier values only save time.
 #[test]
 fn the_fast_path_reports_what_plain_evaluation_does() {
-    let sources = rules::import();
+    let sources = rules::import(Level::SUITE);
     let plain = Engine::compile_plain(&sources, &Settings::default()).expect("it compiles");
     let (fast, plain) = (Arc::new(rules::engine(&sources)), Arc::new(plain));
     for case in cases() {
@@ -129,7 +148,7 @@ fn the_fast_path_reports_what_plain_evaluation_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_through_the_proxy() {
-    let sources = rules::import();
+    let sources = rules::import(Level::SUITE);
     let cases = cases();
     let engine = Arc::new(rules::engine(&sources));
     let passed = proxy::run(&cases, &sources).await;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use portward::waf::Sources;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::case::Case;
 use super::wire::Answer;
@@ -51,15 +51,21 @@ pub async fn run(cases: &[Case], sources: &Sources) -> Vec<Passed> {
     }
     let proxy = setup.start().await;
     let addr = proxy.addr();
-    let sent: Vec<(SocketAddr, Option<u16>)> =
-        futures_util::stream::iter(cases).map(|case| send(addr, case)).buffered(AT_ONCE).collect().await;
+    let sent = cases.iter().enumerate().map(|(number, case)| send(addr, client(number), case));
+    let statuses: Vec<Option<u16>> = futures_util::stream::iter(sent).buffered(AT_ONCE).collect().await;
     let records = records(proxy).await;
     serving.abort();
-    let passed = sent.into_iter().map(|(client, status)| {
-        let logged = records.get(&client.to_string()).and_then(logged);
+    let passed = statuses.into_iter().enumerate().map(|(number, status)| {
+        let logged = records.get(&client(number)).and_then(logged);
         Passed { status, logged }
     });
     passed.collect()
+}
+
+/// Each case comes from an address of its own, by which its record is known: ports come again.
+pub fn client(number: usize) -> IpAddr {
+    let number = u16::try_from(number).expect("fewer cases than addresses").to_be_bytes();
+    IpAddr::from([127, 1, number[0], number[1]])
 }
 
 /// Where a case's request says it goes, as far as that is a name and not an address.
@@ -77,10 +83,11 @@ fn hosts(cases: &[Case]) -> Vec<String> {
     hosts
 }
 
-/// Sends a case's bytes as they are; tells from which address, and the answer's status.
-async fn send(proxy: SocketAddr, case: &Case) -> (SocketAddr, Option<u16>) {
-    let mut stream = TcpStream::connect(proxy).await.expect("the proxy listens");
-    let client = stream.local_addr().expect("it is connected");
+/// Sends a case's bytes as they are, and tells the answer's status.
+async fn send(proxy: SocketAddr, client: IpAddr, case: &Case) -> Option<u16> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(client, 0)).expect("an address of the loopback network");
+    let mut stream = socket.connect(proxy).await.expect("the proxy listens");
     let host = target(case);
     let connect = format!("CONNECT {host}:80 HTTP/1.1\r\nHost: {host}:80\r\n\r\n");
     stream.write_all(connect.as_bytes()).await.expect("the proxy reads");
@@ -90,7 +97,7 @@ async fn send(proxy: SocketAddr, case: &Case) -> (SocketAddr, Option<u16>) {
     let _ = stream.write_all(&case.bytes).await;
     let status = tokio::time::timeout(SILENCE, status(&mut stream)).await.ok().flatten();
     let _ = tokio::time::timeout(SILENCE, rest(&mut stream)).await;
-    (client, status)
+    status
 }
 
 /// Reads a response's head and no further.
@@ -109,14 +116,15 @@ async fn rest(stream: &mut TcpStream) {
 }
 
 /// The records of exchanges by client. The proxy ends in order, so that all of them are written.
-async fn records(mut proxy: Proxy) -> BTreeMap<String, Value> {
+async fn records(mut proxy: Proxy) -> BTreeMap<IpAddr, Value> {
     proxy.signal(Signal::SIGTERM);
     assert!(proxy.ended().await.success());
     let mut exchanges = BTreeMap::new();
     // The first of a connection: what stands behind a case's request may be taken for one more.
     for record in proxy.audit().into_iter().filter(|record| record["kind"] == "exchange") {
-        let client = record["client"].as_str().unwrap_or_default().to_owned();
-        exchanges.entry(client).or_insert(record);
+        let client: SocketAddr =
+            record["client"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+        exchanges.entry(client.ip()).or_insert(record);
     }
     exchanges
 }

@@ -16,7 +16,6 @@ SecResponseBodyMimeType text/plain text/html text/xml application/json
 SecAction "id:900005,phase:1,nolog,pass,\
     ctl:ruleEngine=DetectionOnly,\
     ctl:ruleRemoveById=910000,\
-    setvar:tx.paranoia_level=4,\
     setvar:tx.crs_validate_utf8_encoding=1,\
     setvar:tx.arg_name_length=100,\
     setvar:tx.arg_length=400,\
@@ -26,21 +25,44 @@ SecAction "id:900005,phase:1,nolog,pass,\
     setvar:tx.combined_file_size=65535"
 "#;
 
+/// The paranoia level, and how it comes about.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// Set for all exchanges: the importer turns jumps over levels into levels of rules.
+    Fixed(u8),
+    /// Set by a condition that always holds, which the importer cannot know: rules jump.
+    Decided(u8),
+}
+
+impl Level {
+    /// What the suite is written for.
+    pub const SUITE: Level = Level::Fixed(4);
+
+    fn rule(self) -> String {
+        let (rule, level) = match self {
+            Level::Fixed(level) => ("SecAction", level),
+            Level::Decided(level) => ("SecRule REQUEST_LINE \"@rx .\"", level),
+        };
+        format!("{rule} \"id:900006,phase:1,nolog,pass,setvar:tx.paranoia_level={level}\"\n")
+    }
+}
+
 /// The rules as our JSON, with their phrase files.
-pub fn import() -> Sources {
+pub fn import(level: Level) -> Sources {
     let rules = support::data("modsecurity-crs/rules");
     let mut paths = vec![
         support::data("modsecurity/modsecurity.conf-recommended"),
         support::data("modsecurity-crs/crs-setup.conf.example"),
     ];
     let mut inputs: Vec<Input> = paths.drain(..).map(|path| read(&path)).collect();
-    inputs.push(Input { name: "suite.conf".into(), text: SETUP.into() });
+    inputs.push(Input { name: "suite.conf".into(), text: format!("{SETUP}{}", level.rule()) });
     inputs.extend(support::files(&rules, "conf").iter().map(|path| read(path)));
     let imported = seclang::import(&inputs, &mut Disk, &Options { skip_unsupported: true });
     let imported = imported.unwrap_or_else(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         panic!("the rule set cannot be imported:\n{}", lines.join("\n"))
     });
+    assert_eq!(imported.counts.gates > 100, matches!(level, Level::Fixed(_)), "{:?}", imported.counts);
     println!("imported: {:?}, {} notes", imported.counts, imported.notes.len());
     for note in imported.notes.iter().filter(|_| std::env::var_os("PORTWARD_NOTES").is_some()) {
         println!("note: {note:?}");

@@ -13,7 +13,6 @@ pub struct Case {
     /// `variable-ARGS`, and the number of the case in it, from 1.
     pub file: String,
     pub number: usize,
-    pub enabled: bool,
     pub rules: String,
     pub client: End,
     pub server: End,
@@ -39,6 +38,8 @@ pub struct End {
 pub struct Expected {
     pub status: u16,
     pub debug_log: String,
+    /// What it must not have.
+    pub no_debug_log: String,
     pub error_log: String,
     pub audit_log: String,
     pub parser_error: String,
@@ -65,7 +66,6 @@ fn case(file: &str, number: usize, value: &Value) -> Case {
         identity: format!("{file} {number}: {}", text(&value["title"]).trim()),
         file: file.to_owned(),
         number,
-        enabled: value["enabled"] != 0,
         rules: lines(&value["rules"]),
         client: end(&value["client"]),
         server: end(&value["server"]),
@@ -82,6 +82,7 @@ fn case(file: &str, number: usize, value: &Value) -> Case {
         expected: Expected {
             status: expected["http_code"].as_u64().map_or(200, |status| status as u16),
             debug_log: text(&expected["debug_log"]),
+            no_debug_log: String::new(),
             error_log: text(&expected["error_log"]),
             audit_log: text(&expected["audit_log"]),
             parser_error: text(&expected["parser_error"]),

@@ -1,10 +1,12 @@
 //! What ModSecurity's server log and debug log say beside the steps of the rules.
 
 use portward::waf::lang::seclang::Note;
-use portward::waf::report::{Disruption, Match, Report};
+use portward::waf::report::{Disruption, Match};
+use portward::waf::trace::{Event, Trace, Traced};
 
 /// The line of each match as the server log has it.
-pub fn error_log(report: &Report, file: &str) -> String {
+pub fn error_log(traced: &Traced, file: &str) -> String {
+    let Traced { report, trace } = traced;
     let lines = report.matches.iter().map(|found| {
         let decided = report
             .interruption
@@ -17,13 +19,24 @@ pub fn error_log(report: &Report, file: &str) -> String {
             }
             Some(Disruption::Drop) => "Access denied with connection close.".to_owned(),
         };
-        line(&head, found, file)
+        line(&head, found, file, trace)
     });
     lines.collect()
 }
 
-fn line(head: &str, found: &Match, file: &str) -> String {
-    let (operator, parameter) = found.operator.split_once(' ').unwrap_or((&found.operator, ""));
+fn line(head: &str, found: &Match, file: &str, trace: &Trace) -> String {
+    let operator = found.operator.strip_prefix("not ").unwrap_or(&found.operator);
+    // An argument with macros is logged as it was then.
+    let filled = trace.events.iter().rev().find_map(|event| match event {
+        Event::Comparison { rule, operator: known, argument: Some(argument), .. }
+            if *rule == found.rule && known == operator =>
+        {
+            Some(String::from_utf8_lossy(argument))
+        }
+        _ => None,
+    });
+    let (operator, parameter) = operator.split_once(' ').unwrap_or((operator, ""));
+    let parameter = filled.as_deref().unwrap_or(parameter);
     let (collection, key) = found.variable.split_once(':').unwrap_or((&found.variable, ""));
     let separator = if key.is_empty() { "" } else { ":" };
     let collection = collection.to_ascii_uppercase();

@@ -15,6 +15,7 @@ struct Log<'a> {
     /// Of the comparison that is going on.
     variables: Vec<String>,
     operator: String,
+    multipart: bool,
     /// Keys of the persistent collections that were opened.
     opened: Vec<(Persistent, String)>,
     off: bool,
@@ -26,8 +27,9 @@ pub fn render(trace: &Trace, places: Places) -> String {
         places,
         variables: Vec::new(),
         operator: String::new(),
+        multipart: false,
         opened: Vec::new(),
-        off: false,
+        off: !trace.events.iter().any(|event| matches!(event, Event::Phase(_))),
     };
     for event in &trace.events {
         log.event(event);
@@ -61,7 +63,8 @@ impl Log<'_> {
             }
             Event::Asked { name, value, .. } => {
                 let name = self.name(name);
-                self.line(9, format!("Target value: \"{}\" (Variable: {name})", hexed(value)));
+                let value = hexed(&self.value(value));
+                self.line(9, format!("Target value: \"{value}\" (Variable: {name})"));
             }
             Event::Captured { group, text } => self.captured(*group, text),
             Event::Compared { matched, .. } => {
@@ -88,7 +91,7 @@ impl Log<'_> {
                 self.opened.push((*collection, key));
             }
             Event::BodyProcessor(_) | Event::Excluded { .. } | Event::ResponseBodyAccess(_) => {}
-            Event::Body { error, flaws, .. } => self.body(error, flaws),
+            Event::Body { processor, error, flaws } => self.body(*processor, error, flaws),
             Event::Engine(mode) => {
                 let mode = match mode {
                     EngineMode::Block => "Enabled",
@@ -148,6 +151,10 @@ impl Log<'_> {
             }
             "ARGS_POST" => {
                 self.line(4, format!("Adding request argument (BODY): name \"{key}\", value \"{value}\""));
+                if self.multipart {
+                    self.line(9, format!("Multipart: Content-Disposition name: {key}."));
+                    self.line(9, format!("Multipart: Added data to variable: {value}"));
+                }
             }
             _ => {}
         }
@@ -155,14 +162,22 @@ impl Log<'_> {
 
     /// What is odd about the body. Where theirs tells several reasons apart for which ours has one,
     /// all their sentences are told: that something is wrong is compared, and what comes of it.
-    fn body(&mut self, error: &str, flaws: &[MultipartFlaw]) {
+    fn body(&mut self, processor: Option<&str>, error: &str, flaws: &[MultipartFlaw]) {
+        self.multipart = processor == Some("MULTIPART");
         if !error.is_empty() {
             self.line(4, error);
+            for sentence in errors(processor.unwrap_or_default(), error) {
+                self.line(4, sentence);
+            }
         }
         for flaw in flaws {
             for sentence in sentences(*flaw) {
                 self.line(4, format!("Multipart: {sentence}"));
             }
+        }
+        if self.multipart && error.contains("boundary") {
+            self.line(4, "Multipart: No boundaries found in payload.");
+            self.line(4, "Multipart parsing error: Multipart: Final boundary missing.");
         }
     }
 
@@ -244,6 +259,18 @@ impl Log<'_> {
         }
     }
 
+    /// Names that are values are spelled as theirs, too; the importer makes rules take either.
+    fn value(&self, value: &[u8]) -> Vec<u8> {
+        let names = |variable: &String| {
+            variable.starts_with("matched_var_name") || variable.starts_with("matched_vars_names")
+        };
+        if !self.variables.iter().any(names) {
+            return value.to_vec();
+        }
+        let (collection, key) = parts(value);
+        if key.is_empty() { collection.into_bytes() } else { format!("{collection}:{key}").into_bytes() }
+    }
+
     /// A value's name as ModSecurity spells it. What was matched keeps its own name in our engine,
     /// theirs names the variable that it was looked up by; so do persistent collections with their keys.
     fn name(&self, name: &[u8]) -> String {
@@ -272,25 +299,62 @@ impl Log<'_> {
     }
 }
 
+/// How theirs speaks of what ended the reading of a body.
+fn errors(processor: &str, error: &str) -> Vec<String> {
+    let of = |all: &[&str]| all.iter().map(|&sentence| sentence.to_owned()).collect();
+    match processor {
+        "XML" => of(&["XML parsing error: XML: Failed parsing document."]),
+        "MULTIPART" if error.contains("boundary") => of(&[
+            "Multipart: Multiple boundary parameters in C-T.",
+            "Multipart: Invalid boundary in C-T (malformed).",
+            "Multipart: Invalid boundary in C-T (parameter name).",
+            "Multipart: Invalid boundary in C-T (case sensitivity).",
+            "Multipart: Invalid boundary in C-T (characters).",
+            "Multipart: Invalid boundary in C-T (quote).",
+        ]),
+        _ if error.ends_with("arguments") => of(&["Skipping request argument, over limit"]),
+        _ => Vec::new(),
+    }
+}
+
 /// How theirs speaks of a flaw.
 fn sentences(flaw: MultipartFlaw) -> &'static [&'static str] {
     match flaw {
         MultipartFlaw::NoFinalBoundary => &["Final boundary missing."],
         MultipartFlaw::LineFeed => &["Warning: incorrect line endings used (LF)."],
         MultipartFlaw::MixedLines => &["Warning: mixed line endings used (CRLF/LF)."],
-        MultipartFlaw::DuplicateDisposition => &["Warning: Duplicate Content-Disposition name: "],
+        MultipartFlaw::DuplicateDisposition => &[
+            "Warning: Duplicate Content-Disposition name: ",
+            "Warning: no filename= but filename*:",
+            "Invalid Content-Disposition header (-16)",
+            "Invalid Content-Disposition header (-17)",
+            "Invalid Content-Disposition header (-18)",
+        ],
         MultipartFlaw::DataBefore => &["Warning: seen data before first boundary."],
         MultipartFlaw::DataAfter => &["Warning: seen data after last boundary."],
         MultipartFlaw::BoundaryQuoted => &["Warning: boundary was quoted."],
         MultipartFlaw::BoundaryWhitespace => &["Warning: boundary whitespace in C-T header."],
-        MultipartFlaw::MissingSemicolon => &["Warning: missing semicolon in C-T header."],
+        MultipartFlaw::MissingSemicolon => {
+            &["Warning: missing semicolon in C-T header.", "Invalid boundary in C-T (malformed)."]
+        }
         MultipartFlaw::OddBoundary => &["Multiple boundary parameters in C-T."],
         MultipartFlaw::UnmatchedBoundary => &[],
-        MultipartFlaw::NoName => &["Warning: invalid part parsing."],
+        MultipartFlaw::NoName => &[
+            "Warning: invalid part parsing.",
+            "Part missing Content-Disposition header.",
+            "Content-Disposition header missing name field.",
+            "Invalid Content-Disposition header",
+        ],
         MultipartFlaw::FoldedHeader => &["Warning: header folding used."],
         MultipartFlaw::InvalidFolding => &["Warning: invalid header folding used."],
-        MultipartFlaw::BadHeader => &["Invalid part header (colon missing)"],
-        MultipartFlaw::InvalidQuoting => &["Warning: invalid quoting used."],
+        MultipartFlaw::BadHeader => {
+            &["Invalid part header (colon missing)", "Invalid part header (header name missing)."]
+        }
+        MultipartFlaw::InvalidQuoting => &[
+            "Warning: invalid quoting used.",
+            "Warning: Duplicate Content-Disposition name: ",
+            "Invalid boundary in C-T (quote).",
+        ],
         MultipartFlaw::TooManyParts => &["Upload file limit exceeded"],
     }
 }

@@ -72,7 +72,7 @@ fn call(name: &At<String>, argument: &Node, problems: &mut Problems) -> Option<A
         "deny" => {
             let fields = Fields::of(argument, "`deny`", &["status"], problems)?;
             fields.required("status", problems)?;
-            Action::Deny { status: status(fields.integer("status", 400, 599, problems)?) }
+            Action::Deny { status: status(fields.integer("status", 300, 599, problems)?) }
         }
         "redirect" => redirect(argument, problems)?,
         "allow" => Action::Allow(one_of(argument, "`allow`", &SCOPES, problems)?),

@@ -85,8 +85,9 @@ fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
     let mode = text_of(&fields, "mode", problems).and_then(|word| match word.value.as_str() {
         "block" => Some(SetupMode::Block),
         "detect" => Some(SetupMode::Detect),
+        "off" => Some(SetupMode::Off),
         _ => {
-            problems.unknown(word.place, "mode", &word.value, ["block", "detect"]);
+            problems.unknown(word.place, "mode", &word.value, ["block", "detect", "off"]);
             None
         }
     });

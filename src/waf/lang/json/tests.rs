@@ -73,7 +73,7 @@ fn each_mistake_in_a_rule_is_told_with_place_and_help() {
         (action("\"log\", §\"blok\""), "unknown action `blok` (did you mean `block`?)"),
         (action("§\"redirect\""), "the action `redirect` needs its argument"),
         (action("{§\"block\": true}"), "the action `block` takes no argument"),
-        (action("{\"deny\": {\"status\": §200}}"), "`status` is a whole number from 400 to 599, not 200"),
+        (action("{\"deny\": {\"status\": §200}}"), "`status` is a whole number from 300 to 599, not 200"),
         (
             action("{\"deny\": {\"status\": 403, §\"statuss\": 403}}"),
             "unknown key `statuss` (did you mean `status`?)",

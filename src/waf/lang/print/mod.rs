@@ -46,6 +46,7 @@ pub fn setup(setup: &Setup) -> String {
     let mode = setup.mode.map(|mode| match mode {
         SetupMode::Block => Doc::text("block"),
         SetupMode::Detect => Doc::text("detect"),
+        SetupMode::Off => Doc::text("off"),
     });
     let bodies = setup.request_bodies.map(|bodies| match bodies {
         RequestBodies::ByContentType => Doc::text("by_content_type"),

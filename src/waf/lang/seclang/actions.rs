@@ -149,7 +149,7 @@ impl Actions {
         match name.as_str() {
             "id" => self.id = Some(At::new(place, id(item)?)),
             "phase" => self.phase = Some(At::new(place, phase(item)?)),
-            "msg" => self.msg = Some(template(item)?),
+            "msg" => self.msg = Some(template(item)?).filter(|message| !message.value.is_empty()),
             "logdata" => self.logdata = Some(template(item)?),
             "ver" => self.ver = Some(value(item)?.clone()),
             "rev" => self.rev = Some(value(item)?.clone()),
@@ -157,7 +157,11 @@ impl Actions {
             "maturity" => self.maturity = Some(At::new(place, grade(item)?)),
             "accuracy" => self.accuracy = Some(At::new(place, grade(item)?)),
             "tag" => {
-                self.tags.extend((!value(item)?.value.is_empty()).then(|| value(item).cloned()).transpose()?)
+                let tag = value(item)?;
+                if tag.value.contains("%{") {
+                    log.note(place, &name, "macros in a tag stay as they are written");
+                }
+                self.tags.extend((!tag.value.is_empty()).then(|| tag.clone()));
             }
             "t" => self.transformations.push(value(item)?.clone()),
             "pass" => self.disrupt(place, Disruptive::Pass),
@@ -180,7 +184,13 @@ impl Actions {
             "multimatch" => self.multi_match = true,
             "chain" => self.chain = Some(place),
             "skip" => self.jump = skip(item)?,
-            "skipafter" => self.jump = Some(At::new(place, Action::SkipAfter(value(item)?.value.clone()))),
+            "skipafter" => {
+                let marker = value(item)?;
+                if marker.value.is_empty() {
+                    return Err(Fault::error(marker.place, "`skipAfter` needs the name of a marker"));
+                }
+                self.jump = Some(At::new(place, Action::SkipAfter(marker.value.clone())));
+            }
             "pause" => log.note(place, &name, "a request is not made to wait"),
             "xmlns" => log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces"),
             "ctl" => effect::ctl(item, log)?.into_iter().for_each(|effect| self.effects.push(effect)),

@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     pub signature: Option<String>,
     pub faults: Vec<Fault>,
     pub notes: Vec<RawNote>,
+    /// Updates that have found no rule yet.
+    pub late: Vec<update::Late>,
     /// By phase.
     defaults: [Defaults; 5],
     /// The last rule ends in a `chain` that has not gone on.
@@ -145,6 +147,7 @@ impl<'a> Reader<'a> {
             signature: None,
             faults: Vec::new(),
             notes: Vec::new(),
+            late: Vec::new(),
             defaults: Default::default(),
             open_chain: false,
         }
@@ -162,7 +165,8 @@ impl<'a> Reader<'a> {
             return;
         }
         self.segments.push(file);
-        let directives = lexer::lex(file, &text, &mut self.faults);
+        let mut log = Log { faults: &mut self.faults, notes: &mut self.notes };
+        let directives = lexer::lex(file, &text, &mut log);
         for directive in directives {
             let including =
                 matches!(directive.name.to_ascii_lowercase().as_str(), "include" | "includeoptional");
@@ -435,8 +439,7 @@ impl<'a> Reader<'a> {
 fn check_link(link: &Link, head: &Draft, log: &mut Log) {
     let actions = &link.actions;
     let name = head.name();
-    let refused: [(Option<Place>, &str); 3] = [
-        (actions.id.map(|at| at.place), "an id"),
+    let refused: [(Option<Place>, &str); 2] = [
         (actions.phase.filter(|at| at.value != head.phase()).map(|at| at.place), "a phase of its own"),
         (actions.jump.as_ref().map(|at| at.place), "`skip` or `skipAfter`"),
     ];
@@ -455,6 +458,9 @@ fn check_link(link: &Link, head: &Draft, log: &mut Log) {
             log.faults.push(Fault::error(at.place, problem).help("only the first rule of a chain can"));
         }
         None => {}
+    }
+    if let Some(id) = actions.id {
+        log.note(id.place, &name, "only the first rule of a chain has an id");
     }
     let metadata = [&actions.msg, &actions.logdata, &actions.ver, &actions.rev].into_iter().flatten();
     for place in metadata.chain(&actions.tags).map(|at| at.place).chain(actions.severity.map(|at| at.place)) {

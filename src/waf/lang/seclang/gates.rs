@@ -96,7 +96,7 @@ fn gate(pieces: &[Piece], at: usize) -> Option<Gate> {
     let silent = rule.then.iter().any(|at| at.value == Action::NoLog);
     let end = find_marker(pieces, at, marker?)?;
     let known = (1..=4).contains(&level) && silent;
-    known.then(|| Gate { at, end, phase: rule.phase.value, variable, level })
+    known.then_some(Gate { at, end, phase: rule.phase.value, variable, level })
 }
 
 /// The leaf's only target, when it is one variable of `tx` under a plain key.
@@ -174,7 +174,9 @@ impl Fold {
             let certain = is_first
                 && at >= uncertain_until
                 && (rule.when.is_none() || default.is_some())
-                && !excludes.iter().any(|exclude| takes_out(exclude, rule));
+                && !excludes
+                    .iter()
+                    .any(|exclude| takes_out(exclude, rule) && !takes_out_all(exclude, pieces, gates));
             for (name, assignment) in sets(rule).into_iter().filter(|(name, _)| name.persistent.is_none()) {
                 if let Some((before, _, after)) = macros::next(&name.name) {
                     let end = after.rsplit('}').next().unwrap_or_default();
@@ -309,6 +311,17 @@ fn excluded(rule: &Rule) -> Vec<&ExcludeAction> {
         _ => None,
     });
     excludes.collect()
+}
+
+/// True when what sets the levels goes only together with everything behind the gates: then it does
+/// not matter that it goes.
+fn takes_out_all(exclude: &ExcludeAction, pieces: &[Piece], gates: &[Gate]) -> bool {
+    gates.iter().all(|gate| {
+        pieces[gate.at + 1..gate.end].iter().all(|piece| match piece {
+            Piece::Rule { rule, .. } => rule.phase.value != gate.phase || takes_out(exclude, rule),
+            _ => true,
+        })
+    })
 }
 
 fn takes_out(exclude: &ExcludeAction, rule: &Rule) -> bool {

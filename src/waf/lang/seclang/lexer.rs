@@ -4,14 +4,15 @@
 //! A line that ends in `\` goes on in the next; a line that begins with `#` is a comment, also
 //! between continued lines. A directive that is commented out takes its continuation lines along
 //! (Apache and libmodsecurity agree on that). In a quoted argument `\"` is a quote and every other
-//! backslash stays.
+//! backslash stays. A quote that is not closed goes on to the end of the line, which is noted.
 
 use crate::waf::lang::error::Place;
 
+use super::Log;
 use super::fault::Fault;
 
 /// One directive with its arguments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Directive {
     pub place: Place,
     pub name: String,
@@ -53,8 +54,10 @@ impl Text {
 }
 
 /// All directives of a file. Its number is for places.
-pub(super) fn lex(file: usize, text: &str, faults: &mut Vec<Fault>) -> Vec<Directive> {
-    let mut lexer = Lexer { file, lines: Lines { text, at: 0 }, comment: Vec::new(), faults };
+pub(super) fn lex(file: usize, text: &str, log: &mut Log) -> Vec<Directive> {
+    // Some editors mark UTF-8 so.
+    let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut lexer = Lexer { file, lines: Lines { text, at }, comment: Vec::new(), log };
     let mut directives = Vec::new();
     while let Some((offset, line)) = lexer.lines.next() {
         directives.extend(lexer.line(offset, line));
@@ -80,14 +83,14 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-struct Lexer<'a, 'f> {
+struct Lexer<'a, 'l, 'm> {
     file: usize,
     lines: Lines<'a>,
     comment: Vec<String>,
-    faults: &'f mut Vec<Fault>,
+    log: &'l mut Log<'m>,
 }
 
-impl Lexer<'_, '_> {
+impl Lexer<'_, '_, '_> {
     fn line(&mut self, offset: usize, line: &str) -> Option<Directive> {
         let trimmed = line.trim();
         if trimmed.is_empty() {
@@ -106,7 +109,7 @@ impl Lexer<'_, '_> {
         if name.value.starts_with('<') {
             if !name.value.starts_with("</") {
                 let section = name.value.trim_end_matches('>').to_owned() + ">";
-                self.faults.push(
+                self.log.faults.push(
                     Fault::error(place, format!("`{section}` is a section of Apache's configuration"))
                         .help("import the rules inside it from a file of their own"),
                 );
@@ -202,7 +205,11 @@ impl Lexer<'_, '_> {
                 None => word.push('\\', small(line.place(at).offset)),
             }
         }
-        self.faults.push(Fault::error(line.place(start), format!("the {quote} is not closed")));
+        self.log.note(
+            line.place(start),
+            "quote",
+            "it is not closed; the argument goes on to the end of the line",
+        );
         let end = line.value.len();
         (word.end(small(line.place(end).offset)), end)
     }
@@ -242,20 +249,19 @@ fn small(offset: usize) -> u32 {
 mod tests {
     use super::*;
 
+    fn lexed(text: &str) -> (Vec<Directive>, Vec<Fault>, usize) {
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
+        let directives = lex(0, text, &mut Log { faults: &mut faults, notes: &mut notes });
+        (directives, faults, notes.len())
+    }
+
     fn read(text: &str) -> Vec<Vec<String>> {
-        let mut faults = Vec::new();
-        let directives = lex(0, text, &mut faults);
+        let (directives, faults, _) = lexed(text);
         assert!(faults.is_empty(), "{faults:?}");
         let words = |d: Directive| {
             std::iter::once(d.name).chain(d.arguments.into_iter().map(|text| text.value)).collect()
         };
         directives.into_iter().map(words).collect()
-    }
-
-    fn faults(text: &str) -> Vec<String> {
-        let mut faults = Vec::new();
-        lex(0, text, &mut faults);
-        faults.into_iter().map(|fault| format!("{}: {}", fault.place.offset, fault.problem)).collect()
     }
 
     #[test]
@@ -265,7 +271,7 @@ mod tests {
             [vec!["SecRule", "ARGS", "@rx a", "  id:1,    pass".trim_start()], vec!["SecMarker", "END"]]
         );
         assert_eq!(read("SecAction \"id:1\" \\"), [["SecAction", "id:1"]]);
-        assert_eq!(read("SecAction x \\  \n y"), [["SecAction", "x", "y"]]);
+        assert_eq!(read("\u{feff}SecAction x \\  \n y"), [["SecAction", "x", "y"]]);
     }
 
     #[test]
@@ -283,33 +289,31 @@ mod tests {
         );
         assert_eq!(read(r"SecRule ARGS:'/a b/' !@rx"), [["SecRule", "ARGS:'/a b/'", "!@rx"]]);
         assert_eq!(read(r#"SecMarker ''"#), [["SecMarker", ""]]);
-        assert_eq!(faults("SecRule ARGS \"abc"), ["13: the \" is not closed"]);
+        let (directives, _, notes) = lexed("SecRule ARGS \"a bc");
+        assert_eq!((directives[0].arguments[1].value.as_str(), notes), ("a bc", 1));
     }
 
     #[test]
     fn sections_of_apache_are_named() {
-        let found = faults("<IfModule security2_module>\nSecMarker A\n</IfModule>");
-        assert_eq!(found, ["0: `<IfModule>` is a section of Apache's configuration"]);
+        let (directives, faults, _) = lexed("<IfModule security2_module>\nSecMarker A\n</IfModule>");
+        assert_eq!((directives.len(), faults.len()), (1, 1));
+        assert_eq!(faults[0].problem, "`<IfModule>` is a section of Apache's configuration");
     }
 
     #[test]
     fn places_survive_escapes_and_continuations() {
         let text = "SecRule ARGS \\\n \"\\\"ab\"";
-        let mut faults = Vec::new();
-        let directives = lex(3, text, &mut faults);
+        let (directives, ..) = lexed(text);
         let argument = &directives[0].arguments[1];
         assert_eq!(argument.value, "\"ab");
         for (index, expect) in [(0, '"'), (1, 'a'), (2, 'b'), (3, '"')] {
             assert!(text[argument.place(index).offset..].starts_with(expect), "{index}");
         }
-        assert_eq!(argument.place(0).file, 3);
     }
 
     #[test]
     fn the_comment_right_above_belongs_to_the_directive() {
-        let mut faults = Vec::new();
-        let text = "# far\n\n# near\n#\n# more\nSecMarker A\nSecMarker B";
-        let directives = lex(0, text, &mut faults);
+        let (directives, ..) = lexed("# far\n\n# near\n#\n# more\nSecMarker A\nSecMarker B");
         assert_eq!(directives[0].comment, ["near", "", "more"]);
         assert!(directives[1].comment.is_empty());
     }

@@ -97,6 +97,7 @@ pub fn import(
     for input in inputs {
         reader.file(input.clone(), 0);
     }
+    update::finish(&mut reader);
     assemble::assemble(reader, options)
 }
 

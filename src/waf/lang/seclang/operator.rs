@@ -163,7 +163,7 @@ fn unfold(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         let length = rest[at..].len() - rest[at..].trim_start_matches('\\').len();
-        let kept = if length % 4 == 0 { length / 2 } else { length };
+        let kept = if length.is_multiple_of(4) { length / 2 } else { length };
         out.extend(std::iter::repeat_n('\\', kept));
         rest = &rest[at + length..];
     }
@@ -185,7 +185,7 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
                 held.push(known);
             }
             // A percent sign, so many times, and no macro.
-            None => around.push_str(&format!("\\x25{{{inner}}}")),
+            None => around.push_str(&format!("%{{{inner}}}")),
         }
         rest = after;
     }
@@ -194,6 +194,10 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
         let problem = format!("the expression at its character {}: {}", refusal.at, refusal.what);
         Fault::unsupported(written.place, problem).help(refusal.help)
     })?;
+    rewritten.pattern = no_macro(&rewritten.pattern);
+    for other in rewritten.also.iter_mut().chain(&mut rewritten.unless) {
+        *other = no_macro(other);
+    }
     for (number, known) in held.iter().enumerate() {
         let mark = placeholder(number);
         if rewritten.pattern.matches(&mark).count() != 1 || rewritten.argument().is_object() {
@@ -203,6 +207,22 @@ fn expression(written: &At<String>) -> Result<Rewritten, Fault> {
         rewritten.pattern = rewritten.pattern.replace(&mark, known);
     }
     Ok(rewritten)
+}
+
+/// The expression without what could be taken for a macro: `%{2}` becomes `\x25{2}`.
+fn no_macro(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escaped = (character == '\\').then(|| characters.next()).flatten();
+        if (character == '%' || escaped == Some('%')) && characters.peek() == Some(&'{') {
+            out.push_str("\\x25");
+        } else {
+            out.push(character);
+            out.extend(escaped);
+        }
+    }
+    out
 }
 
 fn placeholder(number: usize) -> String {
@@ -267,7 +287,7 @@ fn hexadecimal(text: &str) -> Option<(Vec<u8>, usize)> {
     let inner = text.strip_prefix('|')?;
     let end = inner.find('|')?;
     let digits: Vec<u8> = inner[..end].bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(crate::waf::transformation::hex_pair).collect();

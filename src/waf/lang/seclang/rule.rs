@@ -6,6 +6,7 @@ use crate::waf::variable::target::Role;
 
 use super::fault::Fault;
 use super::lexer::Text;
+use super::names;
 
 /// One variable of a list.
 #[derive(Clone, Debug)]
@@ -53,13 +54,19 @@ pub(super) fn variables(text: &Text, faults: &mut Vec<Fault>) -> Vec<Variable> {
         };
         at += usize::from(role != Role::Include);
         let length = whole[at..].find([':', '|', ',', ' ', '\t']).unwrap_or(whole.len() - at);
-        let name = &whole[at..at + length];
-        at += length;
+        let mut name = &whole[at..at + length];
+        // libmodsecurity takes a dot for the colon.
+        if let Some((base, _)) = name.split_once('.')
+            && names::is_variable(base)
+        {
+            name = base;
+        }
+        at += name.len();
         let place = text.place(start);
         if name.is_empty() {
             faults.push(Fault::error(place, "a variable's name is missing"));
         }
-        let selector = match whole[at..].strip_prefix(':') {
+        let selector = match whole[at..].strip_prefix([':', '.']) {
             None => None,
             Some(rest) => {
                 let (selector, length) = selector(rest, name.eq_ignore_ascii_case("xml"));
@@ -132,7 +139,7 @@ fn key_end(rest: &str) -> usize {
     let next_is_variable = |at: usize| {
         let next = rest[at + 1..].trim_start().trim_start_matches(['!', '&']);
         let length = next.find([':', '|', ',']).unwrap_or(next.len());
-        super::names::is_variable(&next[..length])
+        names::is_variable(&next[..length])
     };
     rest.char_indices()
         .find(|(at, character)| *character == '|' || (*character == ',' && next_is_variable(*at)))
@@ -186,11 +193,13 @@ pub(super) fn operator(text: &Text) -> Operator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waf::lang::seclang::Log;
     use crate::waf::lang::seclang::lexer::lex;
 
     fn argument(text: &str) -> Text {
         let quoted = format!("X \"{}\"", text.replace('"', "\\\""));
-        lex(0, &quoted, &mut Vec::new()).remove(0).arguments.remove(0)
+        let mut log = Log { faults: &mut Vec::new(), notes: &mut Vec::new() };
+        lex(0, &quoted, &mut log).remove(0).arguments.remove(0)
     }
 
     fn spelled(text: &str) -> Vec<String> {
@@ -233,6 +242,7 @@ mod tests {
             ("ARGS:a,b", &["ARGS key a,b"]),
             ("ARGS:a[b][c]|&REQUEST_HEADERS:Host", &["ARGS key a[b][c]", "&REQUEST_HEADERS key Host"]),
             ("ARGS:a:b", &["ARGS key a:b"]),
+            ("TX.a|&ip.b.c", &["TX key a", "&ip key b.c"]),
             ("ARGS:/[|]$/|TX:1", &["ARGS pattern [|]$", "TX key 1"]),
             (
                 "REQUEST_HEADERS|!REQUEST_HEADERS:User-Agent",

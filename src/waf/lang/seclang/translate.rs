@@ -21,6 +21,8 @@ use super::{Log, target};
 
 /// A description of a rule is not longer.
 const DESCRIPTION: usize = 2000;
+/// Transformations of one condition at most, as our own files have it.
+const STEPS: usize = 32;
 /// Redirects without a status of their own (RFC 9110 section 15.4.3).
 const FOUND: u16 = 302;
 
@@ -32,14 +34,13 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The tags that are meant: this one, or all that hold the expression.
+    /// The tags that are meant: this one, or when there is no such tag, all that hold the expression.
     pub fn tags(&self, written: &str) -> Vec<String> {
-        if self.tags.contains(written) || !has_syntax(written) {
+        if self.tags.contains(written) {
             return vec![written.to_owned()];
         }
-        let found = Regex::new(written)
-            .map(|regex| self.tags.iter().filter(|tag| regex.is_match(tag)).cloned().collect());
-        found.unwrap_or_default()
+        let Ok(regex) = Regex::new(written) else { return Vec::new() };
+        self.tags.iter().filter(|tag| regex.is_match(tag)).cloned().collect()
     }
 
     /// The rules whose message holds the expression.
@@ -48,11 +49,6 @@ impl Known {
         let Ok(regex) = regex else { return Vec::new() };
         self.messages.iter().filter(|(_, message)| regex.is_match(message)).map(|(id, _)| *id).collect()
     }
-}
-
-/// True for what is more than a word; dots and dashes stand in tags.
-fn has_syntax(text: &str) -> bool {
-    text.contains(['*', '+', '?', '(', '[', '^', '$', '|', '\\'])
 }
 
 /// What became of a draft without faults.
@@ -269,6 +265,11 @@ impl Translation<'_, '_, '_, '_> {
                     whole = false;
                 }
             }
+        }
+        if steps.len() > STEPS {
+            let problem = format!("more than {STEPS} transformations");
+            self.log.faults.push(Fault::error(steps[STEPS].place, problem));
+            whole = false;
         }
         whole.then_some(steps)
     }

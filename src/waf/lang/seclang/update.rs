@@ -1,5 +1,9 @@
-//! Directives that change rules loaded before them: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and
+//! Directives that change rules: SecRuleRemoveBy*, SecRuleUpdateTargetBy* and
 //! SecRuleUpdateActionById.
+//!
+//! They change the rules before them, as in ModSecurity 2. One that names no rule before it would do
+//! nothing there, but what its author wants is plain, and libmodsecurity does it: it changes the rules
+//! behind it.
 
 use regex::Regex;
 
@@ -13,6 +17,13 @@ use super::effect;
 use super::fault::Fault;
 use super::lexer::{Directive, Text};
 use super::{Log, rule};
+
+/// A directive that has found no rule yet.
+pub(super) struct Late {
+    directive: Directive,
+    choice: Choice,
+    link: usize,
+}
 
 /// Which rules are meant.
 enum Choice {
@@ -84,17 +95,44 @@ pub(super) fn apply(reader: &mut Reader, name: &str, directive: &Directive) {
         let make = if name.ends_with("bytag") { Choice::Tag } else { Choice::Message };
         vec![make(wanted, regex)]
     };
-    for choice in &choices {
-        if !reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if choice.takes(draft))) {
-            let reason = format!("no rule before it has {}", choice.spell());
-            reader.note(directive.place, &directive.name, &reason);
-        } else if name.starts_with("secruleremove") {
-            remove(reader, choice, directive);
-        } else if name.starts_with("secruleupdatetarget") {
-            targets(reader, choice, link, &directive.arguments[1..], directive);
+    for choice in choices {
+        if is_found(reader, &choice) {
+            change(reader, &choice, link, directive);
         } else {
-            actions(reader, choice, link, directive);
+            reader.late.push(Late { directive: directive.clone(), choice, link });
         }
+    }
+}
+
+/// Applies, when all rules are there, what found none before.
+pub(super) fn finish(reader: &mut Reader) {
+    for Late { directive, choice, link } in std::mem::take(&mut reader.late) {
+        let found = is_found(reader, &choice);
+        let whose = choice.spell();
+        let reason = if found {
+            format!("no rule before it has {whose}, so the rules behind it are changed")
+        } else {
+            format!("no rule has {whose}")
+        };
+        reader.note(directive.place, &directive.name, &reason);
+        if found {
+            change(reader, &choice, link, &directive);
+        }
+    }
+}
+
+fn is_found(reader: &Reader, choice: &Choice) -> bool {
+    reader.entries.iter().any(|entry| matches!(entry, Entry::Rule(draft) if choice.takes(draft)))
+}
+
+fn change(reader: &mut Reader, choice: &Choice, link: usize, directive: &Directive) {
+    let name = directive.name.to_ascii_lowercase();
+    if name.starts_with("secruleremove") {
+        remove(reader, choice, directive);
+    } else if name.starts_with("secruleupdatetarget") {
+        targets(reader, choice, link, &directive.arguments[1..], directive);
+    } else {
+        actions(reader, choice, link, directive);
     }
 }
 

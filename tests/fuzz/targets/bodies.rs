@@ -1,0 +1,241 @@
+//! The readers of bodies, queries and cookies: they keep their bounds, say the same twice, say of
+//! a cut body what they say of its beginning, and agree with other readers where formats are
+//! standards.
+
+use portward::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
+use portward::waf::input::Extent;
+
+use super::{line, shown};
+
+/// What a reader found, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Arg(Vec<u8>, Vec<u8>),
+    File(Vec<u8>, Vec<u8>, usize),
+    Header(Vec<u8>, Vec<u8>),
+    Text(Vec<u8>),
+    Attribute(Vec<u8>),
+    Flaw(MultipartFlaw),
+    Name(Vec<u8>),
+    Boundary(bool),
+}
+
+#[derive(Debug, Default)]
+struct Notes(Vec<Found>);
+
+impl Sink for Notes {
+    fn arg(&mut self, name: &[u8], value: &[u8]) {
+        self.0.push(Found::Arg(name.to_vec(), value.to_vec()));
+    }
+    fn file(&mut self, field: &[u8], filename: &[u8], size: usize) {
+        self.0.push(Found::File(field.to_vec(), filename.to_vec(), size));
+    }
+    fn part_header(&mut self, part: &[u8], line: &[u8]) {
+        self.0.push(Found::Header(part.to_vec(), line.to_vec()));
+    }
+    fn xml_text(&mut self, text: &[u8]) {
+        self.0.push(Found::Text(text.to_vec()));
+    }
+    fn xml_attribute(&mut self, value: &[u8]) {
+        self.0.push(Found::Attribute(value.to_vec()));
+    }
+    fn multipart_flaw(&mut self, flaw: MultipartFlaw) {
+        self.0.push(Found::Flaw(flaw));
+    }
+    fn part_name(&mut self, name: &[u8]) {
+        self.0.push(Found::Name(name.to_vec()));
+    }
+    fn boundary_like(&mut self, followed: bool) {
+        self.0.push(Found::Boundary(followed));
+    }
+}
+
+type Read = (Vec<Found>, Result<(), BodyError>);
+
+fn read(processor: Processor, content_type: &[u8], bytes: &[u8], extent: Extent, bounds: &Bounds) -> Read {
+    let mut notes = Notes::default();
+    let outcome = body::parse(processor, content_type, bytes, extent, bounds, &mut notes);
+    (notes.0, outcome)
+}
+
+/// Small enough for small inputs to reach.
+const TIGHT: Bounds =
+    Bounds { args: 3, leaves: 5, depth: 3, parts: 2, part_headers: 2, name_bytes: 24, value_bytes: 16 };
+
+/// What holds of every reader. Returns what it found in the whole body.
+fn check(processor: Processor, content_type: &[u8], bytes: &[u8]) -> Read {
+    let whole = read(processor, content_type, bytes, Extent::Whole, &Bounds::default());
+    assert_eq!(whole, read(processor, content_type, bytes, Extent::Whole, &Bounds::default()));
+    let partial = read(processor, content_type, bytes, Extent::Partial, &Bounds::default());
+    if whole.1.is_ok() {
+        assert_eq!(partial.1, Ok(()), "a whole {processor:?} body is no worse for a cut behind it");
+    }
+    for (at, found) in whole.0.iter().enumerate() {
+        let size = match found {
+            Found::Arg(_, value) | Found::Text(value) | Found::Attribute(value) => value.len(),
+            Found::File(_, name, size) => name.len() + size,
+            Found::Header(_, line) | Found::Name(line) => line.len(),
+            Found::Flaw(_) | Found::Boundary(_) => 0,
+        };
+        // A replaced byte becomes a character of three.
+        assert!(size <= 3 * bytes.len() + 20, "item {at} has {size} of {} bytes", bytes.len());
+    }
+    tight(processor, content_type, bytes, &whole);
+    whole
+}
+
+/// Bounds are kept, and what is read under them is the beginning of what is read without.
+fn tight(processor: Processor, content_type: &[u8], bytes: &[u8], whole: &Read) {
+    let tight = read(processor, content_type, bytes, Extent::Whole, &TIGHT);
+    let mut args = 0;
+    let mut leaves = 0;
+    for found in &tight.0 {
+        match found {
+            Found::Arg(name, value) => {
+                args += 1;
+                assert!(name.len() <= TIGHT.name_bytes, "a name of {} bytes", name.len());
+                assert!(value.len() <= TIGHT.value_bytes, "a value of {} bytes", value.len());
+            }
+            Found::Text(value) | Found::Attribute(value) => {
+                leaves += 1;
+                assert!(value.len() <= TIGHT.value_bytes, "a text of {} bytes", value.len());
+            }
+            _ => {}
+        }
+    }
+    let most = match processor {
+        Processor::Urlencoded => TIGHT.args,
+        Processor::Json => TIGHT.leaves,
+        Processor::Multipart => TIGHT.parts,
+        Processor::Xml => 0,
+    };
+    assert!(args <= most, "{args} arguments");
+    assert!(leaves <= TIGHT.leaves, "{leaves} leaves");
+    let same = whole.0.iter().zip(&tight.0).take_while(|(one, other)| one == other).count();
+    let flaws = tight.0[same..].iter().all(|found| matches!(found, Found::Flaw(_) | Found::Boundary(_)));
+    assert!(flaws, "{processor:?}: {:?} does not begin {:?}", tight.0, whole.0);
+    if tight.1.is_ok() {
+        assert_eq!(&tight, whole, "{processor:?}: nothing was out of bounds");
+    }
+}
+
+pub fn urlencoded(data: &[u8]) {
+    let (found, outcome) = check(Processor::Urlencoded, b"", data);
+    let mut query = Notes::default();
+    let read = body::query(data, &Bounds::default(), &mut query);
+    assert_eq!((&query.0, &read), (&found, &outcome), "a query is read as a form is");
+    let pieces = match data {
+        [] => 0,
+        _ => data.strip_suffix(b"&").unwrap_or(data).split(|&byte| byte == b'&').count(),
+    };
+    assert_eq!(found.len(), pieces.min(1000), "each piece is an argument");
+    // Another reader of forms, on what the standard it follows says the same about: it decodes to
+    // text, and drops pieces without name and value.
+    let args: Vec<(String, String)> = found
+        .iter()
+        .filter_map(|found| match found {
+            Found::Arg(name, value) => Some((lossy(name), lossy(value))),
+            _ => None,
+        })
+        .collect();
+    let theirs: Vec<(String, String)> = form_urlencoded::parse(data).into_owned().collect();
+    if pieces <= 1000 {
+        let empty = |piece: &&[u8]| piece.is_empty();
+        let without = data.split(|&byte| byte == b'&').filter(|piece| !empty(piece)).count();
+        assert_eq!(theirs.len(), without);
+        let pair = ("".to_owned(), "".to_owned());
+        let count = |list: &[(String, String)]| list.iter().filter(|one| **one != pair).count();
+        assert_eq!(count(&args), count(&theirs));
+        let named =
+            |list: Vec<(String, String)>| list.into_iter().filter(|one| *one != pair).collect::<Vec<_>>();
+        assert_eq!(named(args), named(theirs), "{}", shown(data));
+    }
+    let plain = !data.contains(&b'%');
+    assert!(!(plain && body::has_invalid_percent(data)));
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn cookies(data: &[u8]) {
+    let mut notes = Notes::default();
+    body::cookies(data, &mut notes);
+    assert!(notes.0.len() <= data.split(|&byte| byte == b';').count());
+    for found in &notes.0 {
+        let Found::Arg(name, value) = found else { panic!("a cookie is {found:?}") };
+        assert!(!name.contains(&b'=') && !name.contains(&b';') && !value.contains(&b';'));
+        assert_eq!(name.trim_ascii(), &name[..], "a name without white space around it");
+    }
+    // What was read, written down, reads the same.
+    let again: Vec<u8> = notes
+        .0
+        .iter()
+        .filter_map(|found| match found {
+            Found::Arg(name, value) => Some([&name[..], b"=", value].concat()),
+            _ => None,
+        })
+        .collect::<Vec<_>>()
+        .join(&b"; "[..]);
+    let mut second = Notes::default();
+    body::cookies(&again, &mut second);
+    assert_eq!(notes.0, second.0, "{}", shown(data));
+}
+
+/// The Content-Type stands in the first line.
+pub fn multipart(data: &[u8]) {
+    let (content_type, bytes) = line(data);
+    let (found, outcome) = check(Processor::Multipart, content_type, bytes);
+    assert!(outcome != Err(BodyError::NoBoundary) || found.iter().all(|f| matches!(f, Found::Flaw(_))));
+    let parts = found.iter().filter(|found| matches!(found, Found::Arg(..) | Found::File(..))).count();
+    assert!(parts <= Bounds::default().parts);
+    let content: usize = found
+        .iter()
+        .map(|found| match found {
+            Found::Arg(_, value) => value.len(),
+            Found::File(_, _, size) => *size,
+            Found::Header(_, line) => line.len(),
+            _ => 0,
+        })
+        .sum();
+    assert!(content <= bytes.len(), "{content} bytes in parts of a body of {}", bytes.len());
+    let media = body::media_type(content_type);
+    assert_eq!(body::select(content_type) == Some(Processor::Multipart), media == b"multipart/form-data");
+    assert!(media.len() <= content_type.len() && body::media_type(&media) == media);
+}
+
+pub fn json(data: &[u8]) {
+    let (found, outcome) = check(Processor::Json, b"", data);
+    assert!(found.iter().all(|found| matches!(found, Found::Arg(name, _) if name.starts_with(b"json"))));
+    let theirs: Result<serde_json::Value, _> = serde_json::from_slice(data);
+    if theirs.is_ok() {
+        let bounded = matches!(
+            outcome,
+            Ok(()) | Err(BodyError::TooManyArgs(_) | BodyError::TooDeep(_) | BodyError::NameTooLong(_))
+        );
+        assert!(bounded, "serde_json reads what we do not: {outcome:?} {}", shown(data));
+    }
+    cut(Processor::Json, data, &found);
+}
+
+pub fn xml(data: &[u8]) {
+    let (found, _) = check(Processor::Xml, b"", data);
+    assert!(found.iter().all(|found| matches!(found, Found::Text(_) | Found::Attribute(_))));
+    let size: usize = found
+        .iter()
+        .map(|found| match found {
+            Found::Text(text) | Found::Attribute(text) => text.len(),
+            _ => 0,
+        })
+        .sum();
+    assert!(size <= 3 * data.len(), "{size} bytes of text in {}", data.len());
+}
+
+/// Of a body that is cut, all that was read but the last item is what is read of the whole.
+fn cut(processor: Processor, bytes: &[u8], whole: &[Found]) {
+    for at in [bytes.len() / 3, bytes.len() / 2, bytes.len().saturating_sub(1)] {
+        let (found, _) = read(processor, b"", &bytes[..at], Extent::Partial, &Bounds::default());
+        let sure = found.len().saturating_sub(1);
+        assert_eq!(found[..sure], whole[..sure.min(whole.len())], "cut at {at}: {}", shown(bytes));
+    }
+}

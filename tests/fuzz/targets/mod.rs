@@ -1,0 +1,65 @@
+//! What is fuzzed: ordinary functions over bytes, one per parser or promise. `cargo test` replays a
+//! corpus and mutations of it through them, and the cargo-fuzz crate beside this folder runs them
+//! for as long as somebody lets it. Each one asserts more than that nothing panics: that what is
+//! read is bounded, that what is printed reads back, that the fast path says what the slow one does.
+
+mod bodies;
+mod engine;
+mod net;
+mod rules;
+mod values;
+
+/// One thing to fuzz.
+pub struct Target {
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// What a replay makes of each corpus file, so that all of them take about as long.
+    pub mutants: usize,
+}
+
+const fn target(name: &'static str, run: fn(&[u8]), mutants: usize) -> Target {
+    Target { name, run, mutants }
+}
+
+/// By name.
+pub const TARGETS: &[Target] = &[
+    target("authority", net::authority, 1000),
+    target("coding", net::coding, 100),
+    target("cookies", bodies::cookies, 500),
+    target("core_rules", engine::core_rules, 5),
+    target("example", engine::example, 100),
+    target("exchange", engine::exchange, 100),
+    target("first_bytes", net::first_bytes, 1000),
+    target("injection", values::injection, 300),
+    target("json", bodies::json, 300),
+    target("json_rules", rules::json_rules, 20),
+    target("multipart", bodies::multipart, 300),
+    target("operator", values::operator, 50),
+    target("operator_argument", values::operator_argument, 100),
+    target("pattern", rules::pattern, 100),
+    target("redaction", net::redaction, 300),
+    target("template", rules::template, 500),
+    target("transformation", values::transformation, 500),
+    target("urlencoded", bodies::urlencoded, 500),
+    target("xml", bodies::xml, 300),
+];
+
+/// Runs the target of that name.
+#[allow(dead_code, reason = "the cargo-fuzz crate calls it")]
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.unwrap_or_else(|| panic!("no target {name}")).run)(data);
+}
+
+/// The first line, and what is behind it.
+fn line(data: &[u8]) -> (&[u8], &[u8]) {
+    match data.iter().position(|&byte| byte == b'\n') {
+        Some(at) => (&data[..at], &data[at + 1..]),
+        None => (data, b""),
+    }
+}
+
+/// Bytes as a failure shows them.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
