@@ -193,7 +193,11 @@ impl Actions {
             }
             "pause" => log.note(place, &name, "a request is not made to wait"),
             "xmlns" => {
-                name_space(value(item)?)?;
+                let named = value(item)?.value.split_once('=');
+                if !named.is_some_and(|(prefix, space)| !prefix.is_empty() && !space.is_empty()) {
+                    return Err(Fault::error(place, "`xmlns` takes a prefix and its name space")
+                        .help("write `xmlns:PREFIX=http://...`"));
+                }
                 log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces");
             }
             "ctl" => effect::ctl(item, log)?.into_iter().for_each(|effect| self.effects.push(effect)),
