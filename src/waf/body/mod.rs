@@ -157,10 +157,10 @@ pub struct Bounds {
     pub parts: usize,
     /// Header lines of one part.
     pub part_headers: usize,
-    /// Bytes of an argument's name, after decoding (a JSON path counts whole).
+    /// Bytes of a JSON path, which every value below it has once more.
     pub name_bytes: usize,
-    /// Bytes of one value, after decoding. The request window's default, so that only a larger
-    /// window can reach it.
+    /// Bytes of one value, or of a name in a query or form, after decoding. The request window's
+    /// default, so that only a larger window can reach it.
     pub value_bytes: usize,
 }
 

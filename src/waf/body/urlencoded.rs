@@ -29,8 +29,9 @@ pub fn query(bytes: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), B
         };
         let name = if url_decode(name, &mut name_buffer) { &name_buffer } else { name };
         let value = if url_decode(value, &mut value_buffer) { &value_buffer } else { value };
-        if name.len() > bounds.name_bytes {
-            return Err(BodyError::NameTooLong(bounds.name_bytes));
+        // A long name takes no more room here than a long value, and what stands behind it counts.
+        if name.len() > bounds.value_bytes {
+            return Err(BodyError::NameTooLong(bounds.value_bytes));
         }
         if value.len() > bounds.value_bytes {
             return Err(BodyError::ValueTooLong(bounds.value_bytes));

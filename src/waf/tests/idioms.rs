@@ -289,6 +289,16 @@ SecRule ARGS:missing "!@streq x" "id:8,phase:2,pass,t:none,msg:'what is not ther
 }
 
 #[test]
+fn nothing_hides_behind_a_long_name() {
+    let rules = r#"
+SecRule ARGS_NAMES "@gt 100" "id:1,phase:2,pass,t:none,t:length,msg:'long'"
+SecRule ARGS "@streq evil" "id:2,phase:2,pass,t:none,msg:'behind it'""#;
+    let long = "n".repeat(20_000);
+    assert_eq!(logged(rules, &format!("GET /?{long}=1&q=evil")), [1, 2]);
+    assert_eq!(logged(rules, &format!("POST /\n{FORM}\n\n{long}=1&q=evil")), [1, 2]);
+}
+
+#[test]
 fn what_a_client_sent_is_seen_as_it_was_sent_and_decoded_once() {
     let rules = r#"
 SecRule REQUEST_URI_RAW "@contains #" "id:1,phase:1,pass,t:none,msg:'fragment'"
