@@ -11,3 +11,4 @@ pub mod reply;
 pub mod send;
 pub mod serve;
 pub mod target;
+mod target_line;

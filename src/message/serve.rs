@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::Streamed;
+use super::target_line::TargetLine;
 use crate::net::{Alpn, Limits};
 
 /// Where connections run: counted, so that a drain can wait for them, and cut off together, so
@@ -216,6 +217,9 @@ pub struct Guarded<T> {
     head_since: Option<Instant>,
     /// A head that comes in several reads.
     head: Vec<u8>,
+    target_line: TargetLine,
+    /// Mended bytes for which the reader had no room.
+    rest: Bytes,
     idle_since: Instant,
     seen_done: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -242,6 +246,8 @@ impl<T> Guarded<T> {
             write_stall: limits.write_stall,
             head_since: None,
             head: Vec::new(),
+            target_line: TargetLine::default(),
+            rest: Bytes::new(),
             idle_since: Instant::now(),
             seen_done: 0,
             timer: None,
@@ -400,14 +406,29 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.rest.is_empty() {
+            let piece = this.rest.split_to(this.rest.len().min(buf.remaining()));
+            buf.put_slice(&piece);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
             let fresh = &buf.filled()[before..];
             if !fresh.is_empty() && this.protocol == Alpn::Http11 && !this.pulse.is_detached() && this.idle()
             {
-                this.head_since.get_or_insert_with(Instant::now);
+                if this.head_since.is_none() {
+                    this.head_since = Some(Instant::now());
+                    this.target_line = TargetLine::default();
+                }
+                let mended = this.target_line.mend(fresh);
                 this.look(fresh);
+                if let Some(mended) = mended {
+                    buf.set_filled(before);
+                    let room = buf.remaining().min(mended.len());
+                    buf.put_slice(&mended[..room]);
+                    this.rest = Bytes::from(mended).split_off(room);
+                }
             }
             return outcome;
         }

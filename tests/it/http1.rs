@@ -410,3 +410,14 @@ async fn a_plain_connection_upgraded_to_h2c_is_not() {
     assert_eq!(answer.text(), HELLO);
     assert!(!origin.only().headers.contains_key("upgrade"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_a_client_did_not_encode_is_encoded_and_inspected() {
+    let (origin, proxy) = pair().await;
+    let bytes = "GET /a%20b?q=\"<b>`{|}\" HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&raw(&proxy, bytes.as_bytes()).await), [200]);
+    assert_eq!(origin.only().target, "/a%20b?q=%22%3Cb%3E%60{|}%22");
+    let bytes = "GET /?q=<script>alert(1)</script> HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&raw(&proxy, bytes.as_bytes()).await), [403]);
+    assert_eq!(origin.seen().len(), 1, "the attack arrived");
+}
