@@ -410,3 +410,12 @@ fn skip(item: &Item) -> Result<Option<At<Action>>, Fault> {
         _ => Err(Fault::error(written.place, "`skip` takes a number of rules, 10000 at most")),
     }
 }
+
+/// `xmlns:prefix=URL`, in version 3 as in version 2.
+fn name_space(written: &At<String>) -> Result<(), Fault> {
+    let is_one = written
+        .value
+        .split_once('=')
+        .is_some_and(|(prefix, url)| !prefix.trim().is_empty() && url.contains(':'));
+    if is_one { Ok(()) } else { Err(Fault::error(written.place, "`xmlns` takes a prefix, `=` and a URL")) }
+}
