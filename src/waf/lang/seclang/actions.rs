@@ -27,6 +27,9 @@ pub(super) struct Actions {
     /// Names as written, `none` included.
     pub transformations: Vec<At<String>>,
     pub disruptive: Option<At<Disruptive>>,
+    /// What stood before a `block` took its place.
+    pub before_block: Option<At<Disruptive>>,
+    pub blocks: bool,
     pub status: Option<At<u16>>,
     pub log: Option<At<bool>>,
     pub capture: bool,
@@ -211,6 +214,10 @@ impl Actions {
     }
 
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
+        if disruptive == Disruptive::Block {
+            self.blocks = true;
+            self.before_block = self.disruptive.take();
+        }
         self.disruptive = Some(At::new(place, disruptive));
     }
 

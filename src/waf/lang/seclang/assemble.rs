@@ -32,12 +32,13 @@ pub(super) enum Piece {
 }
 
 pub(super) fn assemble(reader: Reader, options: &Options) -> Result<Imported, Vec<LoadError>> {
-    let Reader { files, inputs, segments, entries, setup, signature, mut faults, mut notes, .. } = reader;
+    let Reader { files, inputs, segments, mut entries, setup, signature, mut faults, mut notes, .. } = reader;
     let mut counts = Counts::default();
     let mut data = Data::new();
     if options.skip_unsupported {
         pass_over(&mut faults, &mut notes, &mut counts);
     }
+    number(&mut entries, &mut notes);
     let known = known(&entries);
     let mut pieces = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -88,6 +89,30 @@ pub(super) fn assemble(reader: Reader, options: &Options) -> Result<Imported, Ve
     let files = texts(pieces, &names, &setup, signature.as_deref());
     Ok(Imported { sources: Sources { files, data }, notes: placed(&inputs, notes), counts })
 }
+
+/// Ids for SecActions without one, which version 3 lets pass.
+fn number(entries: &mut [Entry], notes: &mut Vec<RawNote>) {
+    let mut next = UNNAMED;
+    let used: BTreeSet<u32> = entries
+        .iter()
+        .filter_map(|entry| if let Entry::Rule(draft) = entry { draft.id() } else { None })
+        .collect();
+    for entry in entries {
+        let Entry::Rule(draft) = entry else { continue };
+        if draft.id().is_some() || draft.links[0].test.is_some() {
+            continue;
+        }
+        while used.contains(&next) {
+            next += 1;
+        }
+        draft.links[0].actions.id = Some(At::new(draft.place, next));
+        note(notes, draft.place, "SecAction", &format!("it has no id and gets {next}"));
+        next += 1;
+    }
+}
+
+/// The first id given to what has none.
+const UNNAMED: u32 = 4_000_000_000;
 
 fn note(notes: &mut Vec<RawNote>, place: Place, directive: &str, reason: &str) {
     notes.push(RawNote { place, directive: directive.to_owned(), reason: reason.to_owned() });

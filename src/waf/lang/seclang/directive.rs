@@ -261,8 +261,9 @@ impl<'a> Reader<'a> {
                     "on" => self.setup.mode = Some(SetupMode::Block),
                     "detectiononly" => self.setup.mode = Some(SetupMode::Detect),
                     "off" => {
-                        self.setup.mode = Some(SetupMode::Detect);
-                        self.note(place, &directive.name, "rules that are loaded run; they only report");
+                        self.setup.mode = Some(SetupMode::Off);
+                        let why = "rules do not run unless the configuration sets a mode";
+                        self.note(place, &directive.name, why);
                     }
                     other => self.unknown_word(place, other, &["On", "DetectionOnly", "Off"]),
                 }
@@ -284,7 +285,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "secresponsebodymimetypesclear" | "secresponsebodymimetypeclear" => {
-                self.setup.response_body_types = None;
+                self.setup.response_body_types = Some(Vec::new());
             }
             "secargumentslimit" => {
                 let Some([number]) = self.arguments(directive, 1, 1) else { return };
@@ -297,7 +298,22 @@ impl<'a> Reader<'a> {
                 let Some([signature]) = self.arguments(directive, 1, 1) else { return };
                 self.signature.get_or_insert_with(|| signature.value.clone());
             }
+            "secunicodemapfile" => self.unicode_map(directive),
             _ => self.other(name, directive),
+        }
+    }
+
+    /// A map that is not there is as wrong as in ModSecurity; what it says has no effect.
+    fn unicode_map(&mut self, directive: &Directive) {
+        let Some([path, more @ ..]) = self.arguments(directive, 1, 2) else { return };
+        if let Some(page) = more.first().filter(|page| page.value.parse::<u32>().is_err()) {
+            let problem = format!("`{}` is not the number of a code page", shown(&page.value));
+            self.faults.push(Fault::error(page.place(0), problem));
+        }
+        let from = self.inputs[directive.place.file].name.clone();
+        match self.files.data(&from, &path.value) {
+            Ok(_) => self.other("secunicodemapfile", directive),
+            Err(error) => self.faults.push(Fault::error(path.place(0), error)),
         }
     }
 
@@ -350,6 +366,7 @@ impl<'a> Reader<'a> {
                 links: vec![link],
                 defaults: Defaults::default(),
                 faults,
+                broken_off: false,
             };
             draft.defaults = self.defaults[draft.phase() as usize].clone();
             self.entries.push(Entry::Rule(Box::new(draft)));
@@ -357,14 +374,14 @@ impl<'a> Reader<'a> {
         self.open_chain = chained;
     }
 
-    /// A chain must go on with the next rule.
+    /// A chain that does not go on with the next rule never matches as a whole.
     fn end_chain(&mut self, place: Place) {
         if std::mem::take(&mut self.open_chain)
             && let Some(Entry::Rule(head)) = self.entries.last_mut()
         {
-            let fault = Fault::error(place, format!("the chain of {} does not go on", head.name()))
-                .help("take `chain` out of its last rule, or put the next rule behind it");
-            head.faults.push(fault);
+            head.broken_off = true;
+            let name = head.name();
+            self.note(place, &name, "its chain does not go on, so it never matches");
         }
     }
 
@@ -380,11 +397,14 @@ impl<'a> Reader<'a> {
         refuse(actions.chain.is_some(), "`chain`");
         refuse(actions.jump.is_some(), "`skip` or `skipAfter`");
         refuse(!actions.effects.is_empty(), "actions on variables or `ctl`");
-        refuse(actions.disruptive.as_ref().is_some_and(|at| at.value == Disruptive::Block), "`block`");
+        // `deny,block` is written: the action counts, and `block` says nothing here.
+        let disruptive =
+            actions.disruptive.filter(|at| at.value != Disruptive::Block).or(actions.before_block);
+        refuse(actions.blocks && disruptive.is_none(), "`block` without the action that it stands for");
         self.faults.extend(faults);
         let phase = actions.phase.map_or(crate::waf::report::PhaseName::RequestBody, |at| at.value);
         self.defaults[phase as usize] = Defaults {
-            disruptive: actions.disruptive.map(|at| at.value),
+            disruptive: disruptive.map(|at| at.value),
             status: actions.status.map(|at| at.value),
             log: actions.log.map(|at| at.value),
             transformations: actions.transformations,

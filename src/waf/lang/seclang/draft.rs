@@ -19,6 +19,8 @@ pub(super) struct Draft {
     pub links: Vec<Link>,
     pub defaults: Defaults,
     pub faults: Vec<Fault>,
+    /// Its last link says `chain` and nothing follows.
+    pub broken_off: bool,
 }
 
 /// One SecRule or SecAction.

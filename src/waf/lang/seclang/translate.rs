@@ -89,6 +89,9 @@ pub(super) fn rule(draft: &Draft, known: &Known, data: &mut DataFiles, log: &mut
             break;
         }
     }
+    if draft.broken_off {
+        conditions.push(never_leaf(draft.place));
+    }
     let no_log = !head.log.map(|log| log.value).or(draft.defaults.log).unwrap_or(true);
     let mut then: Vec<At<Action>> = Vec::new();
     then.extend(no_log.then(|| At::new(draft.place, Action::NoLog)));
@@ -222,6 +225,12 @@ impl Translation<'_, '_, '_, '_> {
         let mut whole = true;
         let mut includes = false;
         for variable in variables {
+            if variable.name.eq_ignore_ascii_case("xml") && variable.selector.is_none() {
+                includes = true;
+                let reason = "`XML` alone is the whole document, which only validation looks at";
+                self.log.note(variable.place, &self.draft.name(), reason);
+                continue;
+            }
             match target::target(variable) {
                 Ok(target)
                     if targets
@@ -334,7 +343,9 @@ impl Translation<'_, '_, '_, '_> {
             Some(at) if !by_default => &at.value,
             _ => defaults.disruptive.as_ref()?,
         };
-        let status = head.status.map(|at| at.value).or(defaults.status);
+        // A status in a later link of a chain is the rule's, as in version 3.
+        let status = self.draft.links.iter().rev().find_map(|link| link.actions.status);
+        let status = head.status.or(status).map(|at| at.value).or(defaults.status);
         let action = match what {
             Disruptive::Pass | Disruptive::Block => return None,
             Disruptive::Drop => Action::Drop,
@@ -345,7 +356,7 @@ impl Translation<'_, '_, '_, '_> {
             }
             Disruptive::Deny => match status.unwrap_or(403) {
                 403 => Action::Block,
-                status @ 400..=599 => Action::Deny { status },
+                status @ 300..=599 => Action::Deny { status },
                 status => {
                     let reason = format!("a refusal is not told with status {status}; it is 403 here");
                     self.log.note(place, &self.draft.name(), &reason);

@@ -44,11 +44,6 @@ fn errors_stand_in_the_file_with_line_column_and_help() {
         ("SecAction \"id:1,setvar:args.a=1\"", "t.conf:1:24: `args.a` cannot be set"),
         ("SecAction \"id:1,skipAfter:''\"", "t.conf:1:27: `skipAfter` needs the name"),
         ("SecAction \"id:1,initcol:planet=x\"", "t.conf:1:25: unknown collection `planet`"),
-        ("SecRule ARGS \"@rx a\" \"id:1,chain\"", "t.conf:1:34: the chain of rule 1 does not go on"),
-        (
-            "SecRule ARGS \"@rx a\" \"id:1,chain\"\nSecMarker A\n",
-            "t.conf:2:1: the chain of rule 1 does not go on",
-        ),
         (
             "SecRule ARGS \"@rx a\" \"id:1,chain\"\nSecRule ARGS \"@rx b\" \"deny\"",
             "t.conf:2:23: a rule inside the chain of rule 1 cannot stop the exchange",
@@ -288,6 +283,33 @@ fn updates_that_find_no_rule_before_them_change_those_behind_them() {
             "5 rule 2: taken out by SecRuleRemoveById the id 2",
         ]
     );
+}
+
+#[test]
+fn what_modsecurity_lets_pass_comes_in_with_a_note() {
+    for (conf, expect) in [
+        ("SecRule ARGS \"@rx .\" \"id:1,chain\"", "1 rule 1: its chain does not go on, so it never matches"),
+        (
+            "SecRule ARGS \"@rx .\" \"id:1,phase:1,chain\"\nSecMarker A\n",
+            "2 rule 1: its chain does not go on, so it never matches",
+        ),
+        (
+            "SecRule ARGS \"@rx no\" \"id:1,chain\"\nSecRule ARGS \"@rx .\" \"id:2\"",
+            "2 rule 1: only the first rule of a chain has an id",
+        ),
+        ("SecAction \"phase:2,pass,nolog\"", "1 SecAction: it has no id and gets 4000000000"),
+        (
+            "SecRule ARGS|XML \"@rx no\" \"id:1\"",
+            "1 rule 1: `XML` alone is the whole document, which only validation looks at",
+        ),
+    ] {
+        let imported = imported(conf);
+        assert!(notes(&imported).iter().any(|note| note == expect), "{conf}\n{:#?}", notes(&imported));
+        assert_eq!(logged(&compiled(&imported, Mode::Detect), "GET /?q=a"), [0u32; 0], "{conf}");
+    }
+    let statuses = "SecDefaultAction \"phase:1,deny,block,status:418\"\n\
+                    SecRule ARGS \"@rx a\" \"id:1,phase:1,block,chain\"\nSecRule ARGS \"@rx b\" \"status:302\"";
+    assert_eq!(stopped(statuses, "GET /?q=ab"), Some((1, Disruption::Deny { status: 302 })));
 }
 
 #[test]
