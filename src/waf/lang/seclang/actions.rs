@@ -27,9 +27,6 @@ pub(super) struct Actions {
     /// Names as written, `none` included.
     pub transformations: Vec<At<String>>,
     pub disruptive: Option<At<Disruptive>>,
-    /// What stood before a `block` took its place.
-    pub before_block: Option<At<Disruptive>>,
-    pub blocks: bool,
     pub status: Option<At<u16>>,
     pub log: Option<At<bool>>,
     pub capture: bool,
@@ -196,7 +193,11 @@ impl Actions {
             }
             "pause" => log.note(place, &name, "a request is not made to wait"),
             "xmlns" => {
-                name_space(value(item)?)?;
+                let named = value(item)?.value.split_once('=');
+                if !named.is_some_and(|(prefix, space)| !prefix.is_empty() && space.contains(':')) {
+                    return Err(Fault::error(place, "`xmlns` takes a prefix and its name space")
+                        .help("write `xmlns:PREFIX=http://...`"));
+                }
                 log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces");
             }
             "ctl" => effect::ctl(item, log)?.into_iter().for_each(|effect| self.effects.push(effect)),
@@ -213,10 +214,10 @@ impl Actions {
         Ok(())
     }
 
+    /// The last one counts, but `block` says nothing beside one that says what to do.
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
-        if disruptive == Disruptive::Block {
-            self.blocks = true;
-            self.before_block = self.disruptive.take();
+        if disruptive == Disruptive::Block && self.disruptive.is_some() {
+            return;
         }
         self.disruptive = Some(At::new(place, disruptive));
     }
@@ -416,13 +417,4 @@ fn skip(item: &Item) -> Result<Option<At<Action>>, Fault> {
         Ok(count) if count <= 10_000 => Ok(Some(At::new(item.name.place, Action::Skip(count)))),
         _ => Err(Fault::error(written.place, "`skip` takes a number of rules, 10000 at most")),
     }
-}
-
-/// `xmlns:prefix=URL`, in version 3 as in version 2.
-fn name_space(written: &At<String>) -> Result<(), Fault> {
-    let is_one = written
-        .value
-        .split_once('=')
-        .is_some_and(|(prefix, url)| !prefix.trim().is_empty() && url.contains(':'));
-    if is_one { Ok(()) } else { Err(Fault::error(written.place, "`xmlns` takes a prefix, `=` and a URL")) }
 }

@@ -15,6 +15,9 @@ use super::operator::DataFiles;
 use super::translate::{self, Known, Outcome};
 use super::{Counts, Imported, Input, Log, Note, Options, RawNote, errors, gates};
 
+/// The first id for what has none; far above what people and vendors use.
+const OWN_IDS: u32 = 4_000_000_000;
+
 /// An entry of the result.
 pub(super) enum Piece {
     Rule {
@@ -90,30 +93,6 @@ pub(super) fn assemble(reader: Reader, options: &Options) -> Result<Imported, Ve
     Ok(Imported { sources: Sources { files, data }, notes: placed(&inputs, notes), counts })
 }
 
-/// Ids for SecActions without one, which version 3 lets pass.
-fn number(entries: &mut [Entry], notes: &mut Vec<RawNote>) {
-    let mut next = UNNAMED;
-    let used: BTreeSet<u32> = entries
-        .iter()
-        .filter_map(|entry| if let Entry::Rule(draft) = entry { draft.id() } else { None })
-        .collect();
-    for entry in entries {
-        let Entry::Rule(draft) = entry else { continue };
-        if draft.id().is_some() || draft.links[0].test.is_some() {
-            continue;
-        }
-        while used.contains(&next) {
-            next += 1;
-        }
-        draft.links[0].actions.id = Some(At::new(draft.place, next));
-        note(notes, draft.place, "SecAction", &format!("it has no id and gets {next}"));
-        next += 1;
-    }
-}
-
-/// The first id given to what has none.
-const UNNAMED: u32 = 4_000_000_000;
-
 fn note(notes: &mut Vec<RawNote>, place: Place, directive: &str, reason: &str) {
     notes.push(RawNote { place, directive: directive.to_owned(), reason: reason.to_owned() });
 }
@@ -148,6 +127,27 @@ fn refuse(
         faults.extend(
             own.into_iter().filter(|fault| !options.skip_unsupported || fault.kind == FaultKind::Error),
         );
+    }
+}
+
+/// A SecAction may do without an id in libmodsecurity; here it gets one.
+fn number(entries: &mut [Entry], notes: &mut Vec<RawNote>) {
+    let mut taken: BTreeSet<u32> = BTreeSet::new();
+    for entry in entries.iter() {
+        taken.extend(if let Entry::Rule(draft) = entry { draft.id() } else { None });
+    }
+    let mut next = OWN_IDS;
+    for entry in entries {
+        let Entry::Rule(draft) = entry else { continue };
+        let place = draft.place;
+        if draft.links[0].test.is_some() || draft.id().is_some() || !draft.faults.is_empty() {
+            continue;
+        }
+        while !taken.insert(next) {
+            next = next.saturating_add(1);
+        }
+        draft.links[0].actions.id = Some(At::new(place, next));
+        note(notes, place, "SecAction", &format!("it has no id; here it is rule {next}"));
     }
 }
 

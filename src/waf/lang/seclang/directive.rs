@@ -178,7 +178,11 @@ impl<'a> Reader<'a> {
                 self.directive(directive);
             }
         }
-        self.end_chain(Place { file, offset: text.len() });
+        if std::mem::take(&mut self.open_chain)
+            && let Some(Entry::Rule(head)) = self.entries.last_mut()
+        {
+            head.unfinished = true;
+        }
     }
 
     fn include(&mut self, directive: &Directive, file: usize, depth: usize) {
@@ -207,7 +211,8 @@ impl<'a> Reader<'a> {
     fn directive(&mut self, directive: Directive) {
         let name = directive.name.to_ascii_lowercase();
         let place = directive.place;
-        if !matches!(name.as_str(), "secrule" | "secaction") {
+        // Settings may stand between the links of a chain, and nothing that is a rule or moves rules.
+        if name == "secmarker" || name.starts_with("secruleupdate") || name.starts_with("secruleremove") {
             self.end_chain(place);
         }
         match name.as_str() {
@@ -365,8 +370,8 @@ impl<'a> Reader<'a> {
                 comment: directive.comment.clone(),
                 links: vec![link],
                 defaults: Defaults::default(),
+                unfinished: false,
                 faults,
-                broken_off: false,
             };
             draft.defaults = self.defaults[draft.phase() as usize].clone();
             self.entries.push(Entry::Rule(Box::new(draft)));
@@ -374,14 +379,14 @@ impl<'a> Reader<'a> {
         self.open_chain = chained;
     }
 
-    /// A chain that does not go on with the next rule never matches as a whole.
+    /// A chain must go on with the next rule.
     fn end_chain(&mut self, place: Place) {
         if std::mem::take(&mut self.open_chain)
             && let Some(Entry::Rule(head)) = self.entries.last_mut()
         {
-            head.broken_off = true;
-            let name = head.name();
-            self.note(place, &name, "its chain does not go on, so it never matches");
+            let fault = Fault::error(place, format!("the chain of {} does not go on", head.name()))
+                .help("take `chain` out of its last rule, or put the next rule behind it");
+            head.faults.push(fault);
         }
     }
 
@@ -397,14 +402,11 @@ impl<'a> Reader<'a> {
         refuse(actions.chain.is_some(), "`chain`");
         refuse(actions.jump.is_some(), "`skip` or `skipAfter`");
         refuse(!actions.effects.is_empty(), "actions on variables or `ctl`");
-        // `deny,block` is written: the action counts, and `block` says nothing here.
-        let disruptive =
-            actions.disruptive.filter(|at| at.value != Disruptive::Block).or(actions.before_block);
-        refuse(actions.blocks && disruptive.is_none(), "`block` without the action that it stands for");
+        refuse(actions.disruptive.as_ref().is_some_and(|at| at.value == Disruptive::Block), "`block`");
         self.faults.extend(faults);
         let phase = actions.phase.map_or(crate::waf::report::PhaseName::RequestBody, |at| at.value);
         self.defaults[phase as usize] = Defaults {
-            disruptive: disruptive.map(|at| at.value),
+            disruptive: actions.disruptive.map(|at| at.value),
             status: actions.status.map(|at| at.value),
             log: actions.log.map(|at| at.value),
             transformations: actions.transformations,

@@ -18,9 +18,9 @@ pub(super) struct Draft {
     /// At least one.
     pub links: Vec<Link>,
     pub defaults: Defaults,
+    /// The last link has `chain`, and the file ends.
+    pub unfinished: bool,
     pub faults: Vec<Fault>,
-    /// Its last link says `chain` and nothing follows.
-    pub broken_off: bool,
 }
 
 /// One SecRule or SecAction.

@@ -89,7 +89,12 @@ pub(super) fn rule(draft: &Draft, known: &Known, data: &mut DataFiles, log: &mut
             break;
         }
     }
-    if draft.broken_off {
+    if draft.unfinished {
+        translation.log.note(
+            draft.place,
+            &draft.name(),
+            "its chain does not go on, so it never matches as a whole",
+        );
         conditions.push(never_leaf(draft.place));
     }
     let no_log = !head.log.map(|log| log.value).or(draft.defaults.log).unwrap_or(true);
@@ -343,9 +348,9 @@ impl Translation<'_, '_, '_, '_> {
             Some(at) if !by_default => &at.value,
             _ => defaults.disruptive.as_ref()?,
         };
-        // A status in a later link of a chain is the rule's, as in version 3.
-        let status = self.draft.links.iter().rev().find_map(|link| link.actions.status);
-        let status = head.status.or(status).map(|at| at.value).or(defaults.status);
+        // A link of a chain may say the status, too.
+        let own = self.draft.links.iter().rev().find_map(|link| link.actions.status);
+        let status = head.status.or(own).map(|at| at.value).or(defaults.status);
         let action = match what {
             Disruptive::Pass | Disruptive::Block => return None,
             Disruptive::Drop => Action::Drop,
