@@ -77,17 +77,6 @@ impl Evaluation<'_> {
         matched
     }
 
-    fn tell_comparison(&mut self, index: usize) {
-        let leaf = &self.program.leaves[index];
-        let rule = &self.program.rules[leaf.rule];
-        let first = index.checked_sub(1).is_none_or(|before| self.program.leaves[before].rule != leaf.rule);
-        let argument = leaf
-            .dynamic
-            .as_ref()
-            .map(|dynamic| expand::template(&dynamic.template, rule, self.scratch, self.state, None));
-        self.state.note(|| Event::comparison(rule.id, leaf, first, argument));
-    }
-
     /// The values that passed the prefilter.
     fn candidates(&mut self, index: usize) {
         let program = self.program;
@@ -369,12 +358,6 @@ impl Evaluation<'_> {
             self.tell_transformed(transformation, span);
         }
         span
-    }
-
-    fn tell_transformed(&mut self, transformation: &Transformation, span: Span) {
-        let Scratch { store, .. } = &*self.scratch;
-        self.state
-            .note(|| Event::Transformed { name: transformation.name, result: trace::value(store.get(span)) });
     }
 
     /// Names and values of a live target, less what is taken out.

@@ -6,9 +6,14 @@
 //! A traced transaction asks every operator about every value, without prefilters.
 
 use super::body::MultipartFlaw;
+use super::evaluate::Evaluation;
+use super::expand;
 use super::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent};
 use super::report::{Disruption, PhaseName, Report};
 use super::rule::Leaf;
+use super::scratch::Scratch;
+use super::transformation::Transformation;
+use super::variable::store::Span;
 use super::variable::target::Role;
 
 /// Events kept of one exchange. A thousand rules over a hundred values fit.
@@ -176,4 +181,22 @@ impl Event {
 /// A value as it is kept.
 pub(super) fn value(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len().min(VALUE)].to_vec()
+}
+
+impl Evaluation<'_> {
+    pub(super) fn tell_comparison(&mut self, index: usize) {
+        let leaf = &self.program.leaves[index];
+        let rule = &self.program.rules[leaf.rule];
+        let first = index.checked_sub(1).is_none_or(|before| self.program.leaves[before].rule != leaf.rule);
+        let argument = leaf
+            .dynamic
+            .as_ref()
+            .map(|dynamic| expand::template(&dynamic.template, rule, self.scratch, self.state, None));
+        self.state.note(|| Event::comparison(rule.id, leaf, first, argument));
+    }
+
+    pub(super) fn tell_transformed(&mut self, transformation: &Transformation, span: Span) {
+        let Scratch { store, .. } = &*self.scratch;
+        self.state.note(|| Event::Transformed { name: transformation.name, result: value(store.get(span)) });
+    }
 }

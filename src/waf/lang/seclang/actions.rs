@@ -194,7 +194,7 @@ impl Actions {
             "pause" => log.note(place, &name, "a request is not made to wait"),
             "xmlns" => {
                 let named = value(item)?.value.split_once('=');
-                if !named.is_some_and(|(prefix, space)| !prefix.is_empty() && !space.is_empty()) {
+                if !named.is_some_and(|(prefix, space)| !prefix.is_empty() && space.contains(':')) {
                     return Err(Fault::error(place, "`xmlns` takes a prefix and its name space")
                         .help("write `xmlns:PREFIX=http://...`"));
                 }

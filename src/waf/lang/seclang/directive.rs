@@ -266,8 +266,9 @@ impl<'a> Reader<'a> {
                     "on" => self.setup.mode = Some(SetupMode::Block),
                     "detectiononly" => self.setup.mode = Some(SetupMode::Detect),
                     "off" => {
-                        self.setup.mode = Some(SetupMode::Detect);
-                        self.note(place, &directive.name, "rules that are loaded run; they only report");
+                        self.setup.mode = Some(SetupMode::Off);
+                        let why = "rules do not run unless the configuration sets a mode";
+                        self.note(place, &directive.name, why);
                     }
                     other => self.unknown_word(place, other, &["On", "DetectionOnly", "Off"]),
                 }
@@ -289,7 +290,7 @@ impl<'a> Reader<'a> {
                 }
             }
             "secresponsebodymimetypesclear" | "secresponsebodymimetypeclear" => {
-                self.setup.response_body_types = None;
+                self.setup.response_body_types = Some(Vec::new());
             }
             "secargumentslimit" => {
                 let Some([number]) = self.arguments(directive, 1, 1) else { return };
@@ -302,7 +303,22 @@ impl<'a> Reader<'a> {
                 let Some([signature]) = self.arguments(directive, 1, 1) else { return };
                 self.signature.get_or_insert_with(|| signature.value.clone());
             }
+            "secunicodemapfile" => self.unicode_map(directive),
             _ => self.other(name, directive),
+        }
+    }
+
+    /// A map that is not there is as wrong as in ModSecurity; what it says has no effect.
+    fn unicode_map(&mut self, directive: &Directive) {
+        let Some([path, more @ ..]) = self.arguments(directive, 1, 2) else { return };
+        if let Some(page) = more.first().filter(|page| page.value.parse::<u32>().is_err()) {
+            let problem = format!("`{}` is not the number of a code page", shown(&page.value));
+            self.faults.push(Fault::error(page.place(0), problem));
+        }
+        let from = self.inputs[directive.place.file].name.clone();
+        match self.files.data(&from, &path.value) {
+            Ok(_) => self.other("secunicodemapfile", directive),
+            Err(error) => self.faults.push(Fault::error(path.place(0), error)),
         }
     }
 

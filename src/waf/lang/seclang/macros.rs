@@ -40,6 +40,10 @@ pub(super) fn ours(inner: &str) -> Option<String> {
     let name = name.trim().to_ascii_lowercase();
     variable::find(&name)?;
     let spelled = match key {
+        // An expression compares without regard to case, and means something else in lower case.
+        Some(key) if key.len() > 2 && key.starts_with('/') && key.ends_with('/') => {
+            format!("%{{{name}.{key}}}")
+        }
         Some(key) => format!("%{{{name}.{}}}", key.trim().to_ascii_lowercase()),
         None => format!("%{{{name}}}"),
     };
@@ -76,6 +80,7 @@ mod tests {
             ("a %{TX.0} b", "a %{tx.0} b"),
             ("%{MATCHED_VAR_NAME}:%{MATCHED_VAR}", "%{matched_var_name}:%{matched_var}"),
             ("%{REQUEST_HEADERS:Host}", "%{request_headers.host}"),
+            ("%{ARGS:/^Id$/}", "%{args./^Id$/}"),
             ("100% {x} %{open", "100% {x} %{open"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(expect), "{text}");

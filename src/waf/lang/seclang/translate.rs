@@ -230,6 +230,12 @@ impl Translation<'_, '_, '_, '_> {
         let mut whole = true;
         let mut includes = false;
         for variable in variables {
+            if variable.name.eq_ignore_ascii_case("xml") && variable.selector.is_none() {
+                includes = true;
+                let reason = "`XML` alone is the whole document, which only validation looks at";
+                self.log.note(variable.place, &self.draft.name(), reason);
+                continue;
+            }
             match target::target(variable) {
                 Ok(target)
                     if targets
@@ -355,7 +361,7 @@ impl Translation<'_, '_, '_, '_> {
             }
             Disruptive::Deny => match status.unwrap_or(403) {
                 403 => Action::Block,
-                status @ 400..=599 => Action::Deny { status },
+                status @ 300..=599 => Action::Deny { status },
                 status => {
                     let reason = format!("a refusal is not told with status {status}; it is 403 here");
                     self.log.note(place, &self.draft.name(), &reason);

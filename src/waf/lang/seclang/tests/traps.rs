@@ -291,6 +291,23 @@ fn updates_that_find_no_rule_before_them_change_those_behind_them() {
 }
 
 #[test]
+fn what_modsecurity_lets_pass_comes_in_with_a_note() {
+    for (conf, expect) in [
+        ("SecAction \"phase:2,pass,nolog\"", "1 SecAction: it has no id; here it is rule 4000000000"),
+        (
+            "SecRule ARGS|XML \"@rx no\" \"id:1\"",
+            "1 rule 1: `XML` alone is the whole document, which only validation looks at",
+        ),
+    ] {
+        let imported = imported(conf);
+        assert!(notes(&imported).iter().any(|note| note == expect), "{conf}\n{:#?}", notes(&imported));
+        assert_eq!(logged(&compiled(&imported, Mode::Detect), "GET /?q=a"), [0u32; 0], "{conf}");
+    }
+    let redirected = "SecRule ARGS \"@rx a\" \"id:1,phase:1,deny,status:302\"";
+    assert_eq!(stopped(redirected, "GET /?q=ab"), Some((1, Disruption::Deny { status: 302 })));
+}
+
+#[test]
 fn jumps_skip_and_markers_keep_their_ways() {
     let engine = engine(
         "SecRule ARGS:q \"@streq skip\" \"id:1,phase:1,nolog,skip:2\"\n\
