@@ -185,6 +185,7 @@ impl Evaluation<'_> {
     /// Asks the operator about one transformed value.
     fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
         let leaf = &self.program.leaves[index];
+        self.scratch.work += span.len() as u64;
         let hit = self.ask(leaf, self.scratch.store.get(span));
         if self.state.trace.is_some() {
             let Named { name, .. } = named(self);
@@ -240,6 +241,7 @@ impl Evaluation<'_> {
         let mut span = raw;
         let program = self.program;
         for transformation in &program.leaves[index].steps {
+            self.scratch.work += span.len() as u64;
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);
@@ -291,6 +293,7 @@ impl Evaluation<'_> {
     fn tx(&mut self, index: usize, number: u32, key: &[u8]) {
         let leaf = &self.program.leaves[index];
         let Some(value) = self.scratch.tx.get(number) else { return };
+        self.scratch.work += value.len() as u64;
         if !self.is_variable_taken_out(leaf, Live::Tx, key)
             && let Some(hit) = self.ask(leaf, value)
         {
@@ -304,6 +307,7 @@ impl Evaluation<'_> {
 
     /// A value that is kept only when it matches.
     fn try_in_place(&mut self, index: usize, value: &[u8], name: impl Fn(&mut Evaluation) -> Span) {
+        self.scratch.work += value.len() as u64;
         if let Some(hit) = self.ask(&self.program.leaves[index], value) {
             let raw = self.scratch.store.keep(value);
             self.found(index, raw, hit, |evaluation| Named {
@@ -350,6 +354,7 @@ impl Evaluation<'_> {
     fn transform(&mut self, steps: &[&Transformation], raw: Span) -> Span {
         let mut span = raw;
         for transformation in steps {
+            self.scratch.work += span.len() as u64;
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);

@@ -64,6 +64,7 @@ fn keep_matching(program: &Program, scratch: &mut Scratch, from: usize) {
     for at in from..scratch.candidates.len() {
         let candidate = scratch.candidates[at];
         let leaf = &program.leaves[candidate.leaf as usize];
+        scratch.work += candidate.span.len() as u64;
         if leaf.operator.evaluate(scratch.store.get(candidate.span)).is_some() != leaf.negate {
             scratch.candidates[kept] = candidate;
             kept += 1;
@@ -140,9 +141,10 @@ impl Walk<'_> {
 
     /// Fills in what is known of the value in a buffer, for the leaves below the node.
     fn start(&mut self, buffer: usize, node: usize) {
-        let Scratch { buffers, store, applicable, .. } = &mut *self.scratch;
+        let Scratch { buffers, store, applicable, work, .. } = &mut *self.scratch;
         let Buffer { bytes, original, present, hits, kept } = &mut buffers[buffer];
         let value = original.map_or(&bytes[..], |span| store.get(span));
+        *work += value.len() as u64;
         *present = ByteSet::present_in(value);
         self.filters[node].hits(value, present, applicable, hits);
         *kept = [None, None];
@@ -168,6 +170,7 @@ impl Walk<'_> {
         if self.used == self.scratch.buffers.len() {
             self.scratch.buffers.push(Buffer::default());
         }
+        self.scratch.work += self.bytes(above.buffer).len() as u64;
         let mut out = std::mem::take(&mut self.scratch.buffers[self.used].bytes);
         let changed = if above.folded {
             let mut lower = std::mem::take(&mut self.scratch.temporary[0]);

@@ -36,6 +36,9 @@ pub(crate) struct Scratch {
     pub temporary: [Vec<u8>; 2],
     /// A text with its macros filled in.
     pub text: Vec<u8>,
+    /// Bytes that prefilters, transformations and operators were given so far: what an exchange
+    /// costs, told without a clock.
+    pub work: u64,
 }
 
 /// A persistent collection as the exchange sees it.
@@ -109,6 +112,7 @@ impl Scratch {
         self.matched.clear();
         self.matched_rules.clear();
         self.report.clear();
+        self.work = 0;
         for buffer in &mut self.buffers {
             buffer.bytes.clear();
             buffer.bytes.shrink_to(KEPT);

@@ -11,6 +11,7 @@ use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
 mod idioms;
 mod language;
+mod linear;
 mod prefilter;
 mod trace;
 mod variables;

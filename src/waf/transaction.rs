@@ -333,6 +333,12 @@ impl Transaction {
         }
     }
 
+    /// Bytes that prefilters, transformations and operators were given so far, and bytes that are
+    /// kept: what the exchange costs, told without a clock.
+    pub fn work(&self) -> u64 {
+        self.scratch.as_ref().map_or(0, |scratch| scratch.work + scratch.store.bytes.len() as u64)
+    }
+
     /// How many times a prefilter let a value through.
     #[cfg(test)]
     pub(super) fn candidates(&self) -> usize {

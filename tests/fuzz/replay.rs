@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use targets::{TARGETS, Target};
 
 /// Files of the whole corpus and runs of all targets; raise them as the corpus grows.
-const LEAST_FILES: usize = 200;
-const LEAST_RUNS: usize = 20_000;
+const LEAST_FILES: usize = 420;
+const LEAST_RUNS: usize = 800_000;
 /// Files of one target.
 const LEAST_EACH: usize = 5;
 /// Bytes of one target's files: seeds are small.
@@ -199,6 +199,7 @@ fn replay(target: &Target, files: &[(String, Vec<u8>)], watch: &Watch) -> Replay
     assert!(size <= MOST_BYTES, "the corpus of {} has {size} bytes", target.name);
     let started = Instant::now();
     let mut done = Replayed { files: files.len(), ..Replayed::default() };
+    let mut slowest = (Duration::ZERO, Vec::new());
     let mut run = |name: String, data: &[u8]| {
         done.runs += 1;
         if done.failure.is_some() {
@@ -207,9 +208,12 @@ fn replay(target: &Target, files: &[(String, Vec<u8>)], watch: &Watch) -> Replay
         let what = format!("{} on {name}: b\"{}\"", target.name, data.escape_ascii());
         *watch.lock().expect("nobody panics with it") = Some((Instant::now(), what));
         let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(data)));
-        let what = watch.lock().expect("nobody panics with it").take();
+        let Some((since, what)) = watch.lock().expect("nobody panics with it").take() else { return };
+        if since.elapsed() > slowest.0 {
+            slowest = (since.elapsed(), data.to_vec());
+        }
         if outcome.is_err() {
-            done.failure = what.map(|(_, what)| what);
+            done.failure = Some(what);
         }
     };
     for (at, (name, data)) in files.iter().enumerate() {
@@ -222,6 +226,9 @@ fn replay(target: &Target, files: &[(String, Vec<u8>)], watch: &Watch) -> Replay
     }
     let time = started.elapsed().as_millis();
     println!("{}: {} files, {} runs, {time} ms", target.name, done.files, done.runs);
+    if slowest.0 > Duration::from_millis(200) {
+        println!("  {:?} on b\"{}\"", slowest.0, slowest.1.escape_ascii());
+    }
     done
 }
 

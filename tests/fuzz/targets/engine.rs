@@ -1,12 +1,13 @@
 //! Whole exchanges through the engine: with prefilters and without, everything comes out the same.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use portward::config::core_rules;
 use portward::waf::example::Exchange as Parsed;
 use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHead};
 use portward::waf::lang::ast::Example;
+use portward::waf::persistent::{Memory, Persistent, Store, Variables};
 use portward::waf::report::{Decision, Report};
 use portward::waf::{Engine, HeaderEdit, Mode, Settings, Source, Sources};
 
@@ -16,14 +17,46 @@ use super::{line, shown};
 pub struct Pair {
     fast: Arc<Engine>,
     plain: Arc<Engine>,
+    kept: Arc<Fresh>,
+}
+
+/// What outlives an exchange, taken away before the next, so that all of them begin alike.
+#[derive(Debug, Default)]
+struct Fresh(Mutex<Memory>);
+
+impl Fresh {
+    fn now(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Fresh {
+    fn open(&self, kind: Persistent, key: &[u8], now: u64) -> Variables {
+        self.now().open(kind, key, now)
+    }
+    fn set(&self, kind: Persistent, key: &[u8], name: &[u8], value: Option<&[u8]>, now: u64) {
+        self.now().set(kind, key, name, value, now);
+    }
+    fn add(&self, kind: Persistent, key: &[u8], name: &[u8], by: i64, now: u64) -> i64 {
+        self.now().add(kind, key, name, by, now)
+    }
+    fn expire(&self, kind: Persistent, key: &[u8], name: &[u8], at: u64, now: u64) {
+        self.now().expire(kind, key, name, at, now);
+    }
+    fn hit(&self, rule: u32, key: &[u8], seconds: u32, now: u64) -> u64 {
+        self.now().hit(rule, key, seconds, now)
+    }
 }
 
 impl Pair {
     pub fn new(sources: &Sources, settings: &Settings) -> Option<Pair> {
-        let [fast, plain] =
-            [Engine::compile, Engine::compile_plain].map(|compile| compile(sources, settings).map(Arc::new));
-        assert_eq!(fast.is_ok(), plain.is_ok(), "what compiles fast compiles plain");
-        Some(Pair { fast: fast.ok()?, plain: plain.ok()? })
+        let kept = Arc::new(Fresh::default());
+        let [fast, plain] = [Engine::compile, Engine::compile_plain].map(|compile| {
+            let engine = compile(sources, settings).ok()?;
+            Some(Arc::new(engine.with_store(Arc::clone(&kept) as Arc<dyn Store>)))
+        });
+        assert_eq!(fast.is_some(), plain.is_some(), "what compiles fast compiles plain");
+        Some(Pair { fast: fast?, plain: plain?, kept })
     }
 }
 
@@ -135,10 +168,14 @@ fn run(engine: &Arc<Engine>, exchange: &Exchange, how: How) -> Outcome {
 /// Fast and plain agree, a second time too, when clean values are remembered, and when traced.
 fn agree(pair: &Pair, exchange: &Exchange) {
     let what = || format!("{} {}", shown(exchange.target), shown(exchange.body));
-    let expect = run(&pair.plain, exchange, How::Untraced);
-    assert_eq!(run(&pair.fast, exchange, How::Untraced), expect, "{}", what());
-    assert_eq!(run(&pair.fast, exchange, How::Untraced), expect, "again: {}", what());
-    let traced = run(&pair.fast, exchange, How::Traced);
+    let run = |engine: &Arc<Engine>, how: How| {
+        *pair.kept.now() = Memory::default();
+        run(engine, exchange, how)
+    };
+    let expect = run(&pair.plain, How::Untraced);
+    assert_eq!(run(&pair.fast, How::Untraced), expect, "{}", what());
+    assert_eq!(run(&pair.fast, How::Untraced), expect, "again: {}", what());
+    let traced = run(&pair.fast, How::Traced);
     assert_eq!(Outcome { matched: expect.matched.clone(), ..traced }, expect, "traced: {}", what());
     bounded(&expect.report);
 }

@@ -255,6 +255,7 @@ mod tests {
             format!("{}x", "a*+".repeat(3_000)),
             format!("{}x", "(?>ab|a)".repeat(300)),
             format!("(?:{}b){{1,50}}", "a\\R\\(?".repeat(20)),
+            "a++b*+c?+".repeat(17),
             format!("{}x{}", "(?:\\R+".repeat(30), "a)?".repeat(30)),
         ] {
             let _ = rewrite(&pcre);

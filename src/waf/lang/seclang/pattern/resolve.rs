@@ -15,6 +15,8 @@ const BUDGET: usize = 2000;
 /// Nodes that copies of a list may have: what stands behind alternatives is written once for each of
 /// them, and alternatives in a row double it each time.
 const COPIES: usize = 20_000;
+/// Nodes that look-arounds are pushed past, those of the whole list behind counted each time.
+const WALKED: usize = 200_000;
 /// Special parts looked at, again for each way that is tried. Real expressions need some hundred.
 const STEPS: usize = 5000;
 /// Nodes that one look-around is pushed through, one behind the other.
@@ -26,6 +28,7 @@ pub(super) struct Resolver {
     caseless: bool,
     budget: usize,
     copies: usize,
+    walked: usize,
     steps: usize,
     depth: usize,
 }
@@ -55,7 +58,15 @@ type Answer<T> = Result<T, Box<Tree>>;
 
 impl Resolver {
     pub fn new(caseless: bool) -> Resolver {
-        Resolver { notes: Vec::new(), caseless, budget: BUDGET, copies: COPIES, steps: STEPS, depth: 0 }
+        Resolver {
+            notes: Vec::new(),
+            caseless,
+            budget: BUDGET,
+            copies: COPIES,
+            walked: WALKED,
+            steps: STEPS,
+            depth: 0,
+        }
     }
 
     /// The whole expression without what is not linear; or what is in the way.
@@ -190,7 +201,7 @@ impl Resolver {
         if tail.is_empty()
             || copies && tail.iter().any(Tree::captures)
             || !self.spend(tail.len() * branches.len())
-            || copies && !self.copy(tail, branches.len())
+            || copies && !take(&mut self.copies, tail, branches.len())
         {
             return Err(stuck);
         }
@@ -323,7 +334,7 @@ impl Resolver {
             State::Fail => return Some(never()),
             State::Open { .. } => {}
         }
-        if self.depth >= DEPTH || !self.spend(1) {
+        if self.depth >= DEPTH || !self.spend(1) || !take(&mut self.walked, rest, 1) {
             return None;
         }
         self.depth += 1;
@@ -491,19 +502,6 @@ impl Resolver {
         Tree::Class { set: *set, text }
     }
 
-    fn copy(&mut self, list: &[Tree], times: usize) -> bool {
-        let mut nodes = 0;
-        for tree in list {
-            tree.any(&mut |_| {
-                nodes += times;
-                nodes > self.copies
-            });
-        }
-        let enough = self.copies >= nodes;
-        self.copies = self.copies.saturating_sub(nodes);
-        enough
-    }
-
     fn spend(&mut self, nodes: usize) -> bool {
         let enough = self.budget >= nodes;
         self.budget = self.budget.saturating_sub(nodes);
@@ -520,6 +518,20 @@ impl Resolver {
 /// True for what the regex crate cannot be told, and for what has it inside.
 pub(super) fn is_special(tree: &Tree) -> bool {
     tree.any(&mut is_one)
+}
+
+/// Takes the nodes of a list, so many times, from what is left; false when there are not as many.
+fn take(left: &mut usize, list: &[Tree], times: usize) -> bool {
+    let mut nodes = 0;
+    list.iter().any(|tree| {
+        tree.any(&mut |_| {
+            nodes += times;
+            nodes > *left
+        })
+    });
+    let enough = nodes <= *left;
+    *left = left.saturating_sub(nodes);
+    enough
 }
 
 pub(super) fn count_special(tree: &Tree) -> usize {
