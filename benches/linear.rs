@@ -4,6 +4,8 @@
 //! costs more than [`MOST`] times that.
 //!
 //!   cargo bench --bench linear
+//!
+//! The imported Core Rule Set is Debian's (package modsecurity-crs), where that is installed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nix::time::{ClockId, clock_gettime};
+use portward::cli::rules::import::Disk;
 use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead};
+use portward::waf::lang::seclang::{Input as Conf, Options, import};
 use portward::waf::{Engine, Mode, Settings, Source, Sources};
 
 #[global_allocator]
@@ -109,6 +113,14 @@ fn main() {
     for input in INPUTS {
         row(input.name, &core, input.content_type, input.make, &mut quadratic);
     }
+    for level in [1, 4] {
+        let Some(sources) = imported() else { continue };
+        head(&format!("imported CRS 3.3.4 at paranoia level {level}"));
+        let engine = compile_at(&sources, Some(level));
+        for input in INPUTS {
+            row(input.name, &engine, input.content_type, input.make, &mut quadratic);
+        }
+    }
     head("one rule with one expression");
     for (expression, text) in EXPRESSIONS {
         let engine = compile(&one_rule(expression));
@@ -203,9 +215,33 @@ fn run(engine: &Arc<Engine>, content_type: &str, body: &[u8]) {
     transaction.finish();
 }
 
-/// Everything runs: what is stopped early costs little.
+fn imported() -> Option<Sources> {
+    const SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
+    const FOLDER: &str = "/usr/share/modsecurity-crs/rules";
+    if !Path::new(SETUP).exists() || !Path::new(FOLDER).exists() {
+        eprintln!("the imported Core Rule Set needs a Debian package that is not here: modsecurity-crs");
+        return None;
+    }
+    let json = "SecRule REQUEST_HEADERS:Content-Type \"@rx ^application/(json|xml)\" \
+                \"id:10,phase:1,pass,nolog,capture,chain\"\n\
+                SecRule TX:1 \"@streq json\" \"ctl:requestBodyProcessor=JSON\"\n\
+                SecRule REQUEST_HEADERS:Content-Type \"@beginsWith application/xml\" \
+                \"id:11,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n";
+    let text = format!("{json}Include {SETUP}\nInclude {FOLDER}/*.conf\n");
+    let input = Conf { name: "bench.conf".to_owned(), text };
+    match import(&[input], &mut Disk, &Options { skip_unsupported: true }) {
+        Ok(imported) => Some(imported.sources),
+        Err(errors) => panic!("CRS does not import: {}", errors[0]),
+    }
+}
+
 fn compile(sources: &Sources) -> Arc<Engine> {
-    let settings = Settings { mode: Some(Mode::Detect), ..Settings::default() };
+    compile_at(sources, None)
+}
+
+/// Everything runs: what is stopped early costs little.
+fn compile_at(sources: &Sources, paranoia_level: Option<u8>) -> Arc<Engine> {
+    let settings = Settings { mode: Some(Mode::Detect), paranoia_level, ..Settings::default() };
     match Engine::compile(sources, &settings) {
         Ok(engine) => Arc::new(engine),
         Err(errors) => panic!("the rules do not load: {}", errors[0]),

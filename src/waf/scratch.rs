@@ -108,6 +108,8 @@ impl Scratch {
         self.off.clear();
         self.exclusions.clear();
         self.tx.clear();
+        self.numbers.clear();
+        self.numbers.shrink_to(1024);
         self.opened = Default::default();
         self.matched.clear();
         self.matched_rules.clear();

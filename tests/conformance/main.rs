@@ -11,5 +11,6 @@ mod engine;
 mod import;
 mod injection;
 mod patterns;
+mod prefilter;
 mod support;
 mod vectors;
