@@ -40,7 +40,19 @@ pub fn refused_raw(case: &Case, scheme: Scheme, head: &RawHead<'_>) {
     let list: Vec<Field<'_>> = head.fields.iter().map(|(name, value)| Field { name, value }).collect();
     let (method, protocol) = (String::from_utf8_lossy(head.method), String::from_utf8_lossy(head.protocol));
     let host = head.field("host").unwrap_or_default();
-    show(case, scheme, &method, head.target, &protocol, host, &list);
+    show(case, scheme, &method, origin_form(head.target), &protocol, host, &list);
+}
+
+/// Rules are shown what an origin would be, also where the target names it.
+fn origin_form(target: &[u8]) -> &[u8] {
+    for scheme in [&b"http://"[..], b"https://"] {
+        if target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
+            let rest = &target[scheme.len()..];
+            let path = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
+            return path.map_or(&b"/"[..], |at| &rest[at..]);
+        }
+    }
+    target
 }
 
 fn show(
@@ -67,4 +79,25 @@ fn show(
     let _ = case.decide(|tx| tx.request_headers(&head)).and_then(|()| {
         case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_names_its_origin_is_shown_without_it() {
+        for (target, expect) in [
+            ("http://a.test/b<c>?d", "/b<c>?d"),
+            ("HTTPS://a.test?d", "?d"),
+            ("http://a.test", "/"),
+            ("/http://a.test", "/http://a.test"),
+            ("//a.test/b", "//a.test/b"),
+            ("ftp://a.test/b", "ftp://a.test/b"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(origin_form(target.as_bytes()), expect.as_bytes(), "{target}");
+        }
+    }
 }

@@ -239,6 +239,11 @@ async fn run(
         if let Problem::Target(_) | Problem::Ambiguous | Problem::Expectation(_) | Problem::Denied(_) =
             problem
         {
+            ending.note(|record| {
+                if record.url.is_empty() {
+                    record.url = request.uri().to_string();
+                }
+            });
             way.refused(snapshot, ending, |case, scheme| inspect::refused(case, scheme, &request));
         }
     });

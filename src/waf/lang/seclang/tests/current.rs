@@ -299,7 +299,7 @@ SecRule REQUEST_FILENAME "@rx \.[^.~]+~(?:/.*|)$" "id:49,phase:1,block,t:none,t:
 "#,
         &[
             ("GET /a?b HTTP/1.1\nHost: h", &[]),
-            ("GET /a b HTTP/1.1\nHost: h", &[20, 35]),
+            ("GET /a?b c HTTP/1.1\nHost: h", &[20, 35]),
             ("OPTIONS * HTTP/1.1\nHost: h", &[]),
             ("GET http://h.test:80/a HTTP/1.1\nHost: h", &[]),
             ("GET / HTTP/1.1\nHost: h\nContent-Length: 5x", &[21, 22, 32]),
@@ -312,7 +312,7 @@ SecRule REQUEST_FILENAME "@rx \.[^.~]+~(?:/.*|)$" "id:49,phase:1,block,t:none,t:
                 "POST / HTTP/1.1\nHost: h\nContent-Length: 3\nTransfer-Encoding: chunked\nContent-Type: text/xml\n\n<a/>",
                 &[25],
             ),
-            ("GET / HTTP/1.1\nHost: h\nRange: bytes=9-1", &[]),
+            ("GET / HTTP/1.1\nHost: h\nRange: bytes=1-9", &[]),
             ("GET / HTTP/1.1\nHost: h\nRange: bytes=90-10", &[26]),
             ("GET / HTTP/1.1\nHost: h\nRequest-Range: bytes=90-10", &[26]),
             ("GET / HTTP/1.1\nHost: h\nRange: bytes=1-2,3-4, 5-6,7-8,9-10,11-12", &[27]),
