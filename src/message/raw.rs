@@ -20,7 +20,8 @@ const MOST_FIELDS: usize = 256;
 impl<'a> RawHead<'a> {
     /// Reads as far as the head goes; `None` when there is nothing to read.
     pub fn read(bytes: &'a [u8]) -> Option<RawHead<'a>> {
-        let (first, mut rest) = line(bytes);
+        let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let (first, mut rest) = line(&bytes[blank..]);
         if first.is_empty() {
             return None;
         }
@@ -81,7 +82,8 @@ mod tests {
         }
         let short = RawHead::read(b"GET /").unwrap();
         assert_eq!((short.method, short.target, short.protocol), (&b"GET"[..], &b"/"[..], &b""[..]));
-        assert_eq!(RawHead::read(b"\r\nGET / HTTP/1.1\r\n"), None);
+        assert_eq!(RawHead::read(b"\r\n\nGET / HTTP/1.1\r\n").unwrap().method, b"GET");
+        assert_eq!(RawHead::read(b"\r\n"), None);
         assert_eq!(RawHead::read(b""), None);
     }
 }

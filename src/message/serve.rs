@@ -219,6 +219,8 @@ pub struct Guarded<T> {
     head: Vec<u8>,
     /// It is whole, and what comes next begins another.
     head_whole: bool,
+    /// Exchanges that had ended when it came.
+    head_after: u64,
     idle_since: Instant,
     seen_done: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -246,6 +248,7 @@ impl<T> Guarded<T> {
             head_since: None,
             head: Vec::new(),
             head_whole: false,
+            head_after: 0,
             idle_since: Instant::now(),
             seen_done: 0,
             timer: None,
@@ -277,6 +280,10 @@ impl<T> Guarded<T> {
             self.head.clear();
             self.head.shrink_to(HEAD_KEPT);
         }
+        self.head_after = self.pulse.done.load(Ordering::Relaxed);
+        // Empty lines before a head belong to no head (RFC 9112 section 2.2).
+        let blank = fresh.iter().take_while(|b| self.head.is_empty() && matches!(b, b'\r' | b'\n')).count();
+        let fresh = &fresh[blank..];
         // hyper refuses a longer head.
         let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
         let from = self.head.len().saturating_sub(END.len() - 1);
@@ -397,7 +404,10 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
             && !self.pulse.is_detached()
             && self.pulse.open.load(Ordering::Relaxed) == 0;
         if let Some(status) = unexplained.then(|| is_unexplained(first)).flatten() {
-            self.instead = Some((self.on_rejected)(Rejected::Head(status), &self.head));
+            // Another exchange has ended since when this head was pipelined behind that one's.
+            let is_its_own = self.head_after == self.pulse.done.load(Ordering::Relaxed);
+            let head = if is_its_own { &self.head[..] } else { &[] };
+            self.instead = Some((self.on_rejected)(Rejected::Head(status), head));
             return true;
         }
         false
