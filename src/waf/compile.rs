@@ -215,38 +215,22 @@ fn gates(rules: &[Rule], leaves: &mut [Leaf], plain: bool) -> Bits {
     unconditional
 }
 
-/// Leaves are not scanned for that a rule seldom gets to: what does not wake it, and what stands
-/// behind another condition. In a rule that always runs those with literals are, for all literals
-/// are looked for at once anyway.
+/// Leaves are not scanned for that a rule seldom gets to: those that do not wake it, and those that
+/// stand behind another condition. Leaves with literals are scanned for all the same: all literals
+/// are looked for at once, and what wakes a rule may be in every exchange.
 fn put_off(condition: &Condition, seldom: bool, leaves: &mut [Leaf]) {
     match condition {
         Condition::Leaf(index) => {
             let leaf = &mut leaves[*index];
-            leaf.late |= seldom && !leaf.wakes;
+            leaf.late |= seldom && !leaf.wakes && prefilter::guard(leaf, false) != Guard::Literals;
         }
         Condition::All(inner) => {
             for (number, inner) in inner.iter().enumerate() {
-                put_off(inner, seldom, leaves);
-                if number > 0 {
-                    put_off_unfiltered(inner, leaves);
-                }
+                put_off(inner, seldom || number > 0, leaves);
             }
         }
         Condition::Any(inner) => inner.iter().for_each(|inner| put_off(inner, seldom, leaves)),
         Condition::Not(inner) => put_off(inner, seldom, leaves),
-    }
-}
-
-fn put_off_unfiltered(condition: &Condition, leaves: &mut [Leaf]) {
-    match condition {
-        Condition::Leaf(index) => {
-            let leaf = &mut leaves[*index];
-            leaf.late |= !leaf.wakes && prefilter::guard(leaf, false) != Guard::Literals;
-        }
-        Condition::All(inner) | Condition::Any(inner) => {
-            inner.iter().for_each(|inner| put_off_unfiltered(inner, leaves));
-        }
-        Condition::Not(inner) => put_off_unfiltered(inner, leaves),
     }
 }
 

@@ -5,7 +5,7 @@ use super::engine::Program;
 use super::expand;
 use super::operator::Hit;
 use super::rule::{Condition, Leaf};
-use super::scratch::{Matched, Scratch};
+use super::scratch::{Candidate, Matched, Scratch};
 use super::trace::{self, Event};
 use super::transaction::State;
 use super::transformation::Transformation;
@@ -93,6 +93,9 @@ impl Evaluation<'_> {
         let program = self.program;
         let leaf = &program.leaves[index];
         let first = self.scratch.candidates.partition_point(|candidate| (candidate.leaf as usize) < index);
+        if !self.in_order(leaf, index, first) {
+            return;
+        }
         let mut at = first;
         let mut last = None;
         while let Some(candidate) =
@@ -117,6 +120,32 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Values are asked about target by target, as written: which of them matched last is what
+    /// captures and `matched_var` tell. Only when one of them matches is the order worth making;
+    /// false when none does.
+    fn in_order(&mut self, leaf: &Leaf, index: usize, first: usize) -> bool {
+        let candidates = &self.scratch.candidates[first..];
+        let count = candidates.iter().take_while(|candidate| candidate.leaf as usize == index).count();
+        let stored = |target: &&Target| target.role == Role::Include && target.live().is_none();
+        if count < 2 || leaf.targets.iter().filter(stored).count() < 2 {
+            return count > 0;
+        }
+        let matches =
+            |candidate: &Candidate| self.ask(leaf, self.scratch.store.get(candidate.span)).is_some();
+        if !candidates[..count].iter().any(matches) {
+            return false;
+        }
+        let Scratch { candidates, store, .. } = &mut *self.scratch;
+        candidates[first..first + count].sort_by_cached_key(|candidate| {
+            let value = &store.values[candidate.value as usize];
+            let key = store.get(value.key);
+            let covers =
+                |target: &Target| target.role == Role::Include && target.covers(value.collection, key);
+            (leaf.targets.iter().position(covers), candidate.order())
+        });
+        true
+    }
+
     /// The values of a leaf that nothing asked about before its rule got to it: the same values in
     /// the same order as if they had been candidates.
     fn late(&mut self, index: usize) {
@@ -124,15 +153,23 @@ impl Evaluation<'_> {
         let leaf = &program.leaves[index];
         let mut numbers = std::mem::take(&mut self.scratch.numbers);
         numbers.clear();
-        for target in leaf.targets.iter().filter(|target| target.role == Role::Include) {
+        for (at, target) in leaf.targets.iter().enumerate().filter(|(_, target)| target.role == Role::Include)
+        {
+            let from = numbers.len();
             for collection in target.collections() {
                 let store = &self.scratch.store;
-                let taken = store.of(*collection).filter(|(_, value)| target.takes(store.get(value.key)));
+                let before = |key: &[u8]| {
+                    let mut others = leaf.targets[..at].iter().filter(|other| other.role == Role::Include);
+                    others.any(|other| other.covers(*collection, key))
+                };
+                let taken = store.of(*collection).filter(|(_, value)| {
+                    let key = store.get(value.key);
+                    target.takes(key) && !before(key)
+                });
                 numbers.extend(taken.map(|(number, _)| number));
             }
+            numbers[from..].sort_unstable();
         }
-        numbers.sort_unstable();
-        numbers.dedup();
         for number in &numbers {
             self.stored(index, *number);
         }

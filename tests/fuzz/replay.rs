@@ -6,6 +6,8 @@ mod targets;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use targets::{TARGETS, Target};
 
@@ -152,14 +154,20 @@ fn every_target_holds_on_its_corpus_and_on_mutations_of_it() {
     let work: Vec<(&Target, Vec<(String, Vec<u8>)>)> =
         TARGETS.iter().map(|target| (target, files(target))).collect();
     // Two at a time: a machine may have no more cores.
+    let watch = [const { Mutex::new(None) }; 2];
     let replayed: Vec<Replayed> = std::thread::scope(|scope| {
         let half = |first: usize| {
             let mine: Vec<_> = work.iter().skip(first).step_by(2).collect();
+            let now = &watch[first];
             scope.spawn(move || {
-                mine.into_iter().map(|(target, files)| replay(target, files)).collect::<Vec<_>>()
+                mine.into_iter().map(|(target, files)| replay(target, files, now)).collect::<Vec<_>>()
             })
         };
         let halves = [half(0), half(1)];
+        while !halves.iter().all(|half| half.is_finished()) {
+            std::thread::sleep(Duration::from_millis(20));
+            watch.iter().for_each(see_whether_it_hangs);
+        }
         halves.into_iter().flat_map(|half| half.join().expect("panics of targets are caught")).collect()
     });
     let files: usize = replayed.iter().map(|one| one.files).sum();
@@ -170,16 +178,38 @@ fn every_target_holds_on_its_corpus_and_on_mutations_of_it() {
     assert!(files >= LEAST_FILES && runs >= LEAST_RUNS, "only {files} files and {runs} runs");
 }
 
-fn replay(target: &Target, files: &[(String, Vec<u8>)]) -> Replayed {
+/// What a thread is running, and since when.
+type Watch = Mutex<Option<(Instant, String)>>;
+
+/// No input keeps a target busy for as long, a thousand times over; one that does is told, since
+/// nothing can end the thread.
+fn see_whether_it_hangs(watch: &Watch) {
+    const LONGEST: Duration = Duration::from_secs(20);
+    if let Some((since, what)) = &*watch.lock().expect("nobody panics with it")
+        && since.elapsed() > LONGEST
+    {
+        eprintln!("{what} takes longer than {LONGEST:?}");
+        std::process::exit(1);
+    }
+}
+
+fn replay(target: &Target, files: &[(String, Vec<u8>)], watch: &Watch) -> Replayed {
     assert!(files.len() >= LEAST_EACH, "{} has {} files", target.name, files.len());
     let size: usize = files.iter().map(|(_, data)| data.len()).sum();
     assert!(size <= MOST_BYTES, "the corpus of {} has {size} bytes", target.name);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let mut done = Replayed { files: files.len(), ..Replayed::default() };
     let mut run = |name: String, data: &[u8]| {
         done.runs += 1;
-        if done.failure.is_none() && catch_unwind(AssertUnwindSafe(|| (target.run)(data))).is_err() {
-            done.failure = Some(format!("{} fails on {name}: b\"{}\"", target.name, data.escape_ascii()));
+        if done.failure.is_some() {
+            return;
+        }
+        let what = format!("{} on {name}: b\"{}\"", target.name, data.escape_ascii());
+        *watch.lock().expect("nobody panics with it") = Some((Instant::now(), what));
+        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(data)));
+        let what = watch.lock().expect("nobody panics with it").take();
+        if outcome.is_err() {
+            done.failure = what.map(|(_, what)| what);
         }
     };
     for (at, (name, data)) in files.iter().enumerate() {

@@ -15,6 +15,12 @@ use crate::waf::input::Extent;
 
 use super::{BodyError, Bounds, Sink};
 
+/// Every leaf repeats the names above it, so that two bytes of body can make a path of kilobytes. All
+/// paths together are bounded by the body's length, and by what a small body may have anyway: a
+/// document full of leaves whose paths are 70 bytes long.
+const NAMES_PER_BYTE: usize = 16;
+const NAMES_FREE: usize = 256 * 1024;
+
 /// Reads a JSON text.
 pub(super) fn parse(
     bytes: &[u8],
@@ -31,6 +37,7 @@ pub(super) fn parse(
         decoded: Vec::new(),
         leaves: 0,
         arrays: 0,
+        named: 0,
         flaw: None,
         extent,
         bounds,
@@ -65,6 +72,8 @@ struct Reader<'a, 's> {
     decoded: Vec<u8>,
     leaves: usize,
     arrays: usize,
+    /// Bytes of all paths so far.
+    named: usize,
     /// The first thing that strict readers refuse and lenient ones do not.
     flaw: Option<BodyError>,
     extent: Extent,
@@ -323,6 +332,11 @@ impl<'a> Reader<'a, '_> {
         if value.len() > self.bounds.value_bytes {
             return Err(Stop::Error(BodyError::ValueTooLong(self.bounds.value_bytes)));
         }
+        self.named += self.path.len();
+        let most = NAMES_FREE + NAMES_PER_BYTE * self.bytes.len();
+        if self.named > most {
+            return Err(Stop::Error(BodyError::NamesTooLong(most)));
+        }
         self.sink.arg(&self.path, value);
         Ok(())
     }
@@ -529,6 +543,12 @@ mod tests {
             let outcome = parse(text.as_bytes(), Extent::Whole, &bounds, &mut Notes::default());
             assert_eq!(outcome.unwrap_err().code(), code, "{text}");
         }
+        // One long name above many short leaves.
+        let wide = format!("{{\"{}\":[{}1]}}", "n".repeat(8000), "1,".repeat(9000));
+        let (notes, outcome) = read(wide.as_bytes(), Extent::Whole);
+        assert_eq!(outcome.unwrap_err().code(), "names_too_long");
+        let named: usize = notes.args.iter().map(|(name, _)| name.len()).sum();
+        assert!(named > 1 << 18 && named < 1 << 20, "{named}");
         let deep = "[".repeat(1 << 20);
         assert_eq!(read(deep.as_bytes(), Extent::Whole).1, Err(BodyError::TooDeep(64)));
     }

@@ -191,6 +191,8 @@ pub enum BodyError {
     TooManyPartHeaders(usize),
     #[error("a name is longer than {0} bytes")]
     NameTooLong(usize),
+    #[error("the names are longer than {0} bytes together")]
+    NamesTooLong(usize),
     #[error("a value is longer than {0} bytes")]
     ValueTooLong(usize),
     #[error("the body is not {processor}: {problem} at byte {at}")]
@@ -211,6 +213,7 @@ impl BodyError {
             BodyError::TooManyParts(_) => "too_many_parts",
             BodyError::TooManyPartHeaders(_) => "too_many_part_headers",
             BodyError::NameTooLong(_) => "name_too_long",
+            BodyError::NamesTooLong(_) => "names_too_long",
             BodyError::ValueTooLong(_) => "value_too_long",
             BodyError::Malformed { .. } => "malformed",
             BodyError::NoBoundary => "no_boundary",

@@ -56,9 +56,9 @@ pub fn cookies(value: &[u8], sink: &mut dyn Sink) {
             Some(at) => (&piece[..at], &piece[at + 1..]),
             None => (piece, &b""[..]),
         };
-        let name = name.trim_ascii();
+        let (name, value) = (name.trim_ascii(), value.trim_ascii_end());
         if !(name.is_empty() && value.is_empty()) {
-            sink.arg(name, value.trim_ascii_end());
+            sink.arg(name, value);
         }
     }
 }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn cookies_are_split_but_not_decoded() {
         let mut notes = Notes::default();
-        cookies(b"a=1; b=%41+x;c; =v;; d = 2 ", &mut notes);
+        cookies(b"a=1; b=%41+x;c; =v;; = ; d = 2 ", &mut notes);
         assert_eq!(notes.pairs(), [("a", "1"), ("b", "%41+x"), ("c", ""), ("", "v"), ("d", " 2")]);
     }
 }

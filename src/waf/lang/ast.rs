@@ -460,7 +460,7 @@ pub struct Setup {
     #[schemars(range(min = 1))]
     pub outbound_threshold: Option<i64>,
     /// Whether matches stop an exchange (`block`), are only reported (`detect`), or rules do not run
-    /// at all (`off`).
+    /// at all (`off`); the configuration's mode wins.
     pub mode: Option<SetupMode>,
     /// False: request bodies are not looked at.
     pub request_body_access: Option<bool>,
@@ -501,7 +501,6 @@ impl Setup {
 pub enum SetupMode {
     Block,
     Detect,
-    /// No rule has a turn before a mode is set by the configuration.
     Off,
 }
 

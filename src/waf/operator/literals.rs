@@ -297,8 +297,15 @@ fn merit(texts: &[Vec<u8>]) -> i64 {
     3 * letters - i64::from(texts.len().ilog2())
 }
 
+/// What nearly every page has: as a filter worth nothing where there is another.
+const IN_PAGES: &[&[u8]] =
+    &[b"<html>", b"<head>", b"<title>", b"</title>", b"</head><body>", b"<h1>", b"</h1>", b"<h2>", b"</h2>"];
+
 /// The length of a text as a filter: runs of one byte, spaces mostly, count little.
 fn rarity(text: &[u8]) -> i64 {
+    if text.len() > 2 && IN_PAGES.iter().any(|page| memchr::memmem::find(page, text).is_some()) {
+        return 0;
+    }
     let repeats = text.windows(2).filter(|pair| pair[0] == pair[1]).count();
     (text.len() - repeats.min(text.len() - 1)).min(6) as i64
 }
@@ -349,6 +356,7 @@ mod tests {
             ("[ab]cd", Some(vec!["acd", "bcd"])),
             ("/etc/(?:passwd|shadow)", Some(vec!["/etc/passwd", "/etc/shadow"])),
             ("averyveryverylongword", Some(vec!["averyveryver"])),
+            ("<title>[^<]{0,9}(?:Django|Flask)", Some(vec!["django", "flask"])),
             ("\\d+", None),
             (".", None),
             ("", None),

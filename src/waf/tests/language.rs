@@ -56,6 +56,24 @@ fn a_condition_acts_for_each_value_even_when_the_rule_then_fails() {
 }
 
 #[test]
+fn the_last_match_is_one_of_the_last_variable() {
+    for (variables, expect) in [
+        (["args_names", "args_get"], "args_get:b=x"),
+        (["args_get", "args_names"], "args_names:bx=bx"),
+        (["args_names:bx", "args"], "args:b=x"),
+    ] {
+        let condition = json!({ "variables": variables, "operator": {"rx": "x"}, "capture": true });
+        let rules = json!([when(
+            1,
+            condition,
+            json!([{ "set": { "tx.last": "%{matched_var_name}=%{matched_var}" } }])
+        )]);
+        let last = tx(rules, "/?bx=1&a=x&b=x", "last");
+        assert_eq!(last.as_deref(), Some(expect), "{variables:?}");
+    }
+}
+
+#[test]
 fn variables_are_set_counted_named_by_macros_and_taken_away() {
     let set = |all: Value| always(1, json!([{ "set": all }]));
     let value = |rules: Value, name: &str| tx(rules, "/?id=7", name);

@@ -106,7 +106,8 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Prog
     store.add(C::RequestProtocol, none, protocol);
     store.add(C::RequestLine, none, line);
     store.add(C::RequestUriRaw, none, target);
-    // No origin is sent a fragment (RFC 9112 section 3.2); the raw target has it.
+    // No origin is sent a fragment (RFC 9112 section 3.2), so path and query are without it. Arguments
+    // are read to the end all the same: what came must not pass unseen.
     let end = memchr::memchr(b'#', head.target).unwrap_or(head.target.len());
     let uri_bytes = &head.target[path_start(&head.target[..end])..end];
     let uri = target.part(&(end - uri_bytes.len()..end));
@@ -126,12 +127,15 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Prog
     if let Some(at) = query_at {
         let query = uri.part(&(at + 1..uri.len()));
         store.add(C::QueryString, none, query);
+    }
+    let whole = &head.target[end - uri_bytes.len()..];
+    if let Some(at) = memchr::memchr(b'?', whole) {
         let limit = program.arguments_limit;
         let mut sink = Arguments::new(store, C::ArgsGetNames, C::ArgsGet, limit, notes);
-        let read = body::query(&uri_bytes[at + 1..], &bounds(limit), &mut sink);
+        let read = body::query(&whole[at + 1..], &bounds(limit), &mut sink);
         let error = sink.finish(read);
         notes.query_error = error.map(|error| format!("query string: {error}"));
-        notes.urlencoded_error = body::has_invalid_percent(&uri_bytes[at + 1..]);
+        notes.urlencoded_error = body::has_invalid_percent(&whole[at + 1..]);
     }
     store.add_bytes(C::ServerName, head.host.as_bytes());
     for field in head.fields {

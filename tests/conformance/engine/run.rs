@@ -41,7 +41,7 @@ pub fn run(case: &Case) -> Result<(), String> {
     let mut log = render::render(&traced.trace, &places);
     log += &(notes + &more);
     let error_log = logs::error_log(&traced, &case.file);
-    if std::env::var("PORTWARD_CASE_LOG").is_ok_and(|wanted| case.identity.starts_with(&wanted)) {
+    if std::env::var("PORTWARD_CASE_LOG").is_ok_and(|wanted| case.identity == wanted) {
         println!("{}\n{log}{error_log}", case.identity);
     }
     find("debug log", &case.expected.debug_log, &log)?;

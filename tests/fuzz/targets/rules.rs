@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use portward::waf::lang::seclang::pattern as rewriting;
+use portward::waf::lang::seclang::{self, Files, Input, Options, pattern as rewriting};
 use portward::waf::lang::{self, LoadError, ast, print};
 use portward::waf::operator::{self, Data, OperatorErrorKind};
 use portward::waf::template::Template;
@@ -81,6 +81,67 @@ fn good_errors(errors: &[LoadError], text: &str) {
         assert!(!error.problem.is_empty() && error.line <= lines, "{error:?}");
         assert!(error.to_string().starts_with(&error.file));
         assert!(error.problem.len() <= 2 * LONGEST + 512, "{} bytes of problem", error.problem.len());
+    }
+}
+
+/// The files beside an imported one: some phrases, rules to include, and one that includes itself.
+struct Beside;
+
+impl Files for Beside {
+    fn include(&mut self, _from: &str, pattern: &str) -> Result<Vec<Input>, String> {
+        let text = match pattern {
+            "more.conf" => "SecMarker END\nSecAction \"id:77,phase:1,pass,nolog,setvar:tx.more=1\"\n",
+            "loop.conf" => "Include loop.conf\n",
+            _ => return Err("there is no such file".to_owned()),
+        };
+        Ok(vec![Input { name: pattern.to_owned(), text: text.to_owned() }])
+    }
+
+    fn data(&mut self, _from: &str, path: &str) -> Result<Vec<u8>, String> {
+        match path {
+            "words.data" => Ok(b"# words\nselect\nunion all\n".to_vec()),
+            "addresses.data" => Ok(b"192.0.2.0/24\n2001:db8::1\n".to_vec()),
+            _ => Err("there is no such file".to_owned()),
+        }
+    }
+}
+
+/// A file of SecLang. What is imported is rule files that compile; the rest is refused with a place.
+pub fn seclang(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if text.len() > LONGEST {
+        return;
+    }
+    let inputs = [Input { name: "fuzz.conf".to_owned(), text: text.to_owned() }];
+    let import = |skip_unsupported| seclang::import(&inputs, &mut Beside, &Options { skip_unsupported });
+    let strict = import(false);
+    let lenient = import(true);
+    if let Ok(imported) = &strict {
+        let lenient = lenient.as_ref().expect("leaving out what is unsupported refuses nothing more");
+        assert_eq!(imported.sources, lenient.sources, "nothing had to be left out");
+        assert_eq!(imported.counts.skipped, 0);
+    } else if let Err(errors) = &strict {
+        good_errors(errors, text);
+    }
+    let imported = match lenient {
+        Ok(imported) => imported,
+        Err(errors) => return good_errors(&errors, text),
+    };
+    let program = lang::read_all(&imported.sources).unwrap_or_else(|errors| {
+        panic!("what was imported is refused: {errors:#?}\n{:#?}", imported.sources)
+    });
+    round_trip(&program);
+    let settings = Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), ..Settings::default() };
+    match Engine::compile(&imported.sources, &settings) {
+        Ok(_) => {
+            let pair = Pair::new(&imported.sources, &settings);
+            engine::try_out(&pair.expect("it has just been compiled"));
+        }
+        Err(errors) => {
+            let large =
+                |error: &LoadError| error.help.as_deref().is_some_and(|help| help.contains("too large"));
+            assert!(errors.iter().all(large), "what was imported does not compile: {errors:#?}");
+        }
     }
 }
 

@@ -19,8 +19,6 @@ const IDEMPOTENT: &[&str] = &[
     "none",
     "normalise_path",
     "normalise_path_win",
-    "parity_even_7bit",
-    "parity_odd_7bit",
     "parity_zero_7bit",
     "remove_nulls",
     "remove_whitespace",

@@ -276,6 +276,8 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
     if dispositions > 1 || names.len() > 1 || files.len() > 1 {
         sink.flaw(MultipartFlaw::DuplicateDisposition);
     }
+    first_and_last(&mut names);
+    first_and_last(&mut files);
     if names.is_empty() {
         // Shown under the empty name, so that the content is inspected nevertheless.
         sink.flaw(MultipartFlaw::NoName);
@@ -301,6 +303,17 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
         }
     }
     Ok(())
+}
+
+/// Names, and file names, under which the content of one part is shown. A header line has room for
+/// thousands, and the content would be copied for each of them.
+const MOST_NAMES: usize = 4;
+
+/// Parsers take the first of several names or the last: these are kept.
+fn first_and_last(names: &mut Vec<Vec<u8>>) {
+    if names.len() > MOST_NAMES {
+        names.drain(MOST_NAMES - 1..names.len() - 1);
+    }
 }
 
 struct Head<'a> {

@@ -139,6 +139,17 @@ fn bounds_are_errors() {
     }
 }
 
+/// A thousand names for one content would make a thousand copies of it.
+#[test]
+fn of_many_names_the_first_and_the_last_are_read() {
+    let names: String = (0..1000).map(|n| format!("; name=n{n}")).collect();
+    let text = format!("--B\r\nContent-Disposition: form-data{names}\r\n\r\nv\r\n--B--\r\n");
+    let (notes, outcome) = read(&text, Extent::Whole);
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(notes.pairs(), [("n0", "v"), ("n1", "v"), ("n2", "v"), ("n999", "v")]);
+    assert_eq!(notes.flaws, [MultipartFlaw::DuplicateDisposition]);
+}
+
 /// What multer reads: name, file name, content.
 fn multer(text: &str) -> Vec<(String, Option<String>, Vec<u8>)> {
     let body = Bytes::copy_from_slice(text.as_bytes());

@@ -192,7 +192,14 @@ impl Actions {
                 self.jump = Some(At::new(place, Action::SkipAfter(marker.value.clone())));
             }
             "pause" => log.note(place, &name, "a request is not made to wait"),
-            "xmlns" => log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces"),
+            "xmlns" => {
+                let named = value(item)?.value.split_once('=');
+                if !named.is_some_and(|(prefix, space)| !prefix.is_empty() && !space.is_empty()) {
+                    return Err(Fault::error(place, "`xmlns` takes a prefix and its name space")
+                        .help("write `xmlns:PREFIX=http://...`"));
+                }
+                log.note(place, &name, "`XML:/*` and `XML://@*` need no name spaces");
+            }
             "ctl" => effect::ctl(item, log)?.into_iter().for_each(|effect| self.effects.push(effect)),
             "setvar" => self.effects.push(effect::setvar(item)?),
             "expirevar" => self.effects.extend(effect::expirevar(item, log)?),
@@ -207,7 +214,11 @@ impl Actions {
         Ok(())
     }
 
+    /// The last one counts, but `block` says nothing beside one that says what to do.
     fn disrupt(&mut self, place: Place, disruptive: Disruptive) {
+        if disruptive == Disruptive::Block && self.disruptive.is_some() {
+            return;
+        }
         self.disruptive = Some(At::new(place, disruptive));
     }
 

@@ -15,6 +15,9 @@ use super::operator::DataFiles;
 use super::translate::{self, Known, Outcome};
 use super::{Counts, Imported, Input, Log, Note, Options, RawNote, errors, gates};
 
+/// The first id for what has none; far above what people and vendors use.
+const OWN_IDS: u32 = 4_000_000_000;
+
 /// An entry of the result.
 pub(super) enum Piece {
     Rule {
@@ -32,12 +35,13 @@ pub(super) enum Piece {
 }
 
 pub(super) fn assemble(reader: Reader, options: &Options) -> Result<Imported, Vec<LoadError>> {
-    let Reader { files, inputs, segments, entries, setup, signature, mut faults, mut notes, .. } = reader;
+    let Reader { files, inputs, segments, mut entries, setup, signature, mut faults, mut notes, .. } = reader;
     let mut counts = Counts::default();
     let mut data = Data::new();
     if options.skip_unsupported {
         pass_over(&mut faults, &mut notes, &mut counts);
     }
+    number(&mut entries, &mut notes);
     let known = known(&entries);
     let mut pieces = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -123,6 +127,27 @@ fn refuse(
         faults.extend(
             own.into_iter().filter(|fault| !options.skip_unsupported || fault.kind == FaultKind::Error),
         );
+    }
+}
+
+/// A SecAction may do without an id in libmodsecurity; here it gets one.
+fn number(entries: &mut [Entry], notes: &mut Vec<RawNote>) {
+    let mut taken: BTreeSet<u32> = BTreeSet::new();
+    for entry in entries.iter() {
+        taken.extend(if let Entry::Rule(draft) = entry { draft.id() } else { None });
+    }
+    let mut next = OWN_IDS;
+    for entry in entries {
+        let Entry::Rule(draft) = entry else { continue };
+        let place = draft.place;
+        if draft.links[0].test.is_some() || draft.id().is_some() || !draft.faults.is_empty() {
+            continue;
+        }
+        while !taken.insert(next) {
+            next = next.saturating_add(1);
+        }
+        draft.links[0].actions.id = Some(At::new(place, next));
+        note(notes, place, "SecAction", &format!("it has no id; here it is rule {next}"));
     }
 }
 

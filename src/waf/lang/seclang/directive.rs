@@ -181,7 +181,11 @@ impl<'a> Reader<'a> {
                 self.directive(directive);
             }
         }
-        self.end_chain(Place { file, offset: text.len() });
+        if std::mem::take(&mut self.open_chain)
+            && let Some(Entry::Rule(head)) = self.entries.last_mut()
+        {
+            head.unfinished = true;
+        }
     }
 
     fn include(&mut self, directive: &Directive, file: usize, depth: usize) {
@@ -211,7 +215,8 @@ impl<'a> Reader<'a> {
     fn directive(&mut self, directive: Directive) {
         let name = directive.name.to_ascii_lowercase();
         let place = directive.place;
-        if !matches!(name.as_str(), "secrule" | "secaction") {
+        // Settings may stand between the links of a chain, and nothing that is a rule or moves rules.
+        if name == "secmarker" || name.starts_with("secruleupdate") || name.starts_with("secruleremove") {
             self.end_chain(place);
         }
         match name.as_str() {
@@ -353,6 +358,7 @@ impl<'a> Reader<'a> {
                 comment: directive.comment.clone(),
                 links: vec![link],
                 defaults: Defaults::default(),
+                unfinished: false,
                 faults,
             };
             draft.defaults = self.defaults[draft.phase() as usize].clone();

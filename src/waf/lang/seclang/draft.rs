@@ -18,6 +18,8 @@ pub(super) struct Draft {
     /// At least one.
     pub links: Vec<Link>,
     pub defaults: Defaults,
+    /// The last link has `chain`, and the file ends.
+    pub unfinished: bool,
     pub faults: Vec<Fault>,
 }
 

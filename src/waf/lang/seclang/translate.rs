@@ -89,13 +89,21 @@ pub(super) fn rule(draft: &Draft, known: &Known, data: &mut DataFiles, log: &mut
             break;
         }
     }
+    if draft.unfinished {
+        translation.log.note(
+            draft.place,
+            &draft.name(),
+            "its chain does not go on, so it never matches as a whole",
+        );
+        conditions.push(never_leaf(draft.place));
+    }
     let no_log = !head.log.map(|log| log.value).or(draft.defaults.log).unwrap_or(true);
     let mut then: Vec<At<Action>> = Vec::new();
     then.extend(no_log.then(|| At::new(draft.place, Action::NoLog)));
     then.extend(always);
     then.extend(head.jump.clone());
     then.extend(translation.disruptive(head));
-    let message = match &head.msg {
+    let message = match head.msg.as_ref().filter(|message| !message.value.trim().is_empty()) {
         Some(message) => message.value.clone(),
         None if no_log => String::new(),
         None => format!("rule {} matched", id.value),
@@ -334,7 +342,9 @@ impl Translation<'_, '_, '_, '_> {
             Some(at) if !by_default => &at.value,
             _ => defaults.disruptive.as_ref()?,
         };
-        let status = head.status.map(|at| at.value).or(defaults.status);
+        // A link of a chain may say the status, too.
+        let own = self.draft.links.iter().rev().find_map(|link| link.actions.status);
+        let status = head.status.or(own).map(|at| at.value).or(defaults.status);
         let action = match what {
             Disruptive::Pass | Disruptive::Block => return None,
             Disruptive::Drop => Action::Drop,

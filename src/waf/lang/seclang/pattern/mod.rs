@@ -254,6 +254,8 @@ mod tests {
             "(?!ab)(?:a|b)?".repeat(60),
             format!("{}x", "a*+".repeat(3_000)),
             format!("{}x", "(?>ab|a)".repeat(300)),
+            format!("(?:{}b){{1,50}}", "a\\R\\(?".repeat(20)),
+            format!("{}x{}", "(?:\\R+".repeat(30), "a)?".repeat(30)),
         ] {
             let _ = rewrite(&pcre);
         }

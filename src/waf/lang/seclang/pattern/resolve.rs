@@ -12,6 +12,11 @@ use crate::waf::bytes::ByteSet;
 
 /// Nodes that the rewriting of one expression may add; the size limit of expressions is far.
 const BUDGET: usize = 2000;
+/// Nodes that copies of a list may have: what stands behind alternatives is written once for each of
+/// them, and alternatives in a row double it each time.
+const COPIES: usize = 20_000;
+/// Special parts looked at, again for each way that is tried. Real expressions need some hundred.
+const STEPS: usize = 5000;
 /// Nodes that one look-around is pushed through, one behind the other.
 const DEPTH: usize = 200;
 
@@ -20,6 +25,8 @@ pub(super) struct Resolver {
     /// Case does not count somewhere: a set that tells case must be spelled so.
     caseless: bool,
     budget: usize,
+    copies: usize,
+    steps: usize,
     depth: usize,
 }
 
@@ -48,7 +55,7 @@ type Answer<T> = Result<T, Box<Tree>>;
 
 impl Resolver {
     pub fn new(caseless: bool) -> Resolver {
-        Resolver { notes: Vec::new(), caseless, budget: BUDGET, depth: 0 }
+        Resolver { notes: Vec::new(), caseless, budget: BUDGET, copies: COPIES, steps: STEPS, depth: 0 }
     }
 
     /// The whole expression without what is not linear; or what is in the way.
@@ -81,6 +88,10 @@ impl Resolver {
                 done.insert(0, part);
                 continue;
             }
+            if self.steps == 0 {
+                return Err(Box::new(part));
+            }
+            self.steps -= 1;
             let here = Context {
                 after: [&done[..], &context.after].concat(),
                 first: context.first && parts.is_empty(),
@@ -179,6 +190,7 @@ impl Resolver {
         if tail.is_empty()
             || copies && tail.iter().any(Tree::captures)
             || !self.spend(tail.len() * branches.len())
+            || copies && !self.copy(tail, branches.len())
         {
             return Err(stuck);
         }
@@ -477,6 +489,19 @@ impl Resolver {
         });
         let text = if tells_case && self.caseless { format!("(?-i:{text})") } else { text };
         Tree::Class { set: *set, text }
+    }
+
+    fn copy(&mut self, list: &[Tree], times: usize) -> bool {
+        let mut nodes = 0;
+        for tree in list {
+            tree.any(&mut |_| {
+                nodes += times;
+                nodes > self.copies
+            });
+        }
+        let enough = self.copies >= nodes;
+        self.copies = self.copies.saturating_sub(nodes);
+        enough
     }
 
     fn spend(&mut self, nodes: usize) -> bool {

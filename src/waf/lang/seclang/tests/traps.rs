@@ -43,8 +43,8 @@ fn errors_stand_in_the_file_with_line_column_and_help() {
         ),
         ("SecAction \"id:1,setvar:args.a=1\"", "t.conf:1:24: `args.a` cannot be set"),
         ("SecAction \"id:1,skipAfter:''\"", "t.conf:1:27: `skipAfter` needs the name"),
+        ("SecAction \"id:1,xmlns:soap\"", "t.conf:1:17: `xmlns` takes a prefix and its name space"),
         ("SecAction \"id:1,initcol:planet=x\"", "t.conf:1:25: unknown collection `planet`"),
-        ("SecRule ARGS \"@rx a\" \"id:1,chain\"", "t.conf:1:34: the chain of rule 1 does not go on"),
         (
             "SecRule ARGS \"@rx a\" \"id:1,chain\"\nSecMarker A\n",
             "t.conf:2:1: the chain of rule 1 does not go on",
@@ -455,4 +455,28 @@ fn responses_are_matched_in_their_phases() {
     );
     let response = Some("200\nContent-Type: text/plain\nX-A: b\n\nabc");
     assert_eq!(told(&outcome(&engine, "GET /", response)), [1, 2, 3]);
+}
+
+#[test]
+fn what_libmodsecurity_forgives_comes_in_with_a_note() {
+    let conf = "SecAction \"phase:1,nolog,pass,setvar:tx.a=1\"\n\
+                SecDefaultAction \"phase:1,deny,block,status:404,log\"\n\
+                SecRule TX:a \"@eq 1\" \"id:1,phase:1,block,chain\"\n\
+                SecDebugLogLevel 1\n\
+                SecRule ARGS:q \"@rx a\" \"id:2,status:418\"\n\
+                SecRule ARGS:r \"@rx a\" \"id:3,phase:1,deny,setvar:tx.b=1,chain\"\n";
+    assert_eq!(stopped(conf, "GET /?q=a"), Some((1, Disruption::Deny { status: 418 })));
+    assert_eq!(stopped(conf, "GET /?r=a"), None);
+    assert_eq!(
+        notes(&imported(conf)),
+        [
+            "1 SecAction: it has no id; here it is rule 4000000000",
+            "4 SecDebugLogLevel: logs are set up in portward.toml",
+            "5 rule 1: only the first rule of a chain has an id",
+            "6 rule 3: its chain does not go on, so it never matches as a whole",
+        ]
+    );
+    let endless = "SecRule ARGS \"@rx a\" \"id:1,phase:1,nolog,pass,setvar:tx.b=1,chain\"";
+    let engine = engine(&format!("Include more.conf\n{endless}"));
+    assert_eq!(logged(&engine, "GET /?q=a"), [0u32; 0]);
 }
