@@ -5,6 +5,7 @@
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
 mod held;
+mod refused;
 mod request;
 mod response;
 mod window;
@@ -12,6 +13,7 @@ mod window;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
 

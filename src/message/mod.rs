@@ -6,6 +6,7 @@ pub mod body;
 pub mod deadline;
 pub mod decode;
 pub mod hop;
+pub mod raw;
 pub mod reason;
 pub mod reply;
 pub mod send;

@@ -202,8 +202,9 @@ enum Expired {
     Idle,
 }
 
-/// Writes the answer to a refusal: a whole HTTP/1.1 message with `Connection: close`.
-pub type OnRejected = Box<dyn Fn(Rejected) -> Bytes + Send>;
+/// Writes the answer to a refusal: a whole HTTP/1.1 message with `Connection: close`. It is shown
+/// the head as far as it came.
+pub type OnRejected = Box<dyn Fn(Rejected, &[u8]) -> Bytes + Send>;
 
 /// A client's stream under its time budgets.
 pub struct Guarded<T> {
@@ -215,8 +216,12 @@ pub struct Guarded<T> {
     write_stall: Duration,
     /// First byte of a head that is not yet an exchange.
     head_since: Option<Instant>,
-    /// A head that comes in several reads.
+    /// The head that came last, or is coming.
     head: Vec<u8>,
+    /// It is whole, and what comes next begins another.
+    head_whole: bool,
+    /// Exchanges that had ended when it came.
+    head_after: u64,
     target_line: TargetLine,
     /// Mended bytes for which the reader had no room.
     rest: Bytes,
@@ -248,6 +253,8 @@ impl<T> Guarded<T> {
             head: Vec::new(),
             target_line: TargetLine::default(),
             rest: Bytes::new(),
+            head_whole: false,
+            head_after: 0,
             idle_since: Instant::now(),
             seen_done: 0,
             timer: None,
@@ -275,20 +282,24 @@ impl<T> Guarded<T> {
     /// pipelined behind another is not seen here; hyper normalises it like any other.
     fn look(&mut self, fresh: &[u8]) {
         const END: &[u8] = b"\r\n\r\n";
-        let whole = if self.head.is_empty() && memmem::find(fresh, END).is_some() {
-            Some((names_two_lengths(fresh), fragment(fresh)))
-        } else {
-            // hyper refuses a longer head.
-            let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
-            self.head.extend_from_slice(&fresh[..fresh.len().min(room)]);
-            memmem::find(&self.head, END).map(|_| (names_two_lengths(&self.head), fragment(&self.head)))
-        };
-        if let Some((ambiguous, fragment)) = whole {
-            self.pulse.ambiguous.store(ambiguous, Ordering::Relaxed);
-            if let Ok(mut slot) = self.pulse.fragment.lock() {
-                *slot = fragment;
-            }
+        if std::mem::take(&mut self.head_whole) {
             self.head.clear();
+            self.head.shrink_to(HEAD_KEPT);
+        }
+        self.head_after = self.pulse.done.load(Ordering::Relaxed);
+        // Empty lines before a head belong to no head (RFC 9112 section 2.2).
+        let blank = fresh.iter().take_while(|b| self.head.is_empty() && matches!(b, b'\r' | b'\n')).count();
+        let fresh = &fresh[blank..];
+        // hyper refuses a longer head.
+        let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
+        let from = self.head.len().saturating_sub(END.len() - 1);
+        self.head.extend_from_slice(&fresh[..fresh.len().min(room)]);
+        let Some(at) = memmem::find(&self.head[from..], END) else { return };
+        self.head.truncate(from + at + END.len());
+        self.head_whole = true;
+        self.pulse.ambiguous.store(names_two_lengths(&self.head), Ordering::Relaxed);
+        if let Ok(mut slot) = self.pulse.fragment.lock() {
+            *slot = fragment(&self.head);
         }
     }
 
@@ -320,6 +331,9 @@ impl<T> Guarded<T> {
 
 /// More of a head than this is not kept for a second look.
 const HEAD_LOOKED_AT: usize = 128 * 1024;
+
+/// What a waiting connection holds on to: most heads are shorter.
+const HEAD_KEPT: usize = 4 * 1024;
 
 /// True when the head at the start of `bytes` has both a Content-Length and a Transfer-Encoding.
 fn names_two_lengths(bytes: &[u8]) -> bool {
@@ -396,7 +410,10 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
             && !self.pulse.is_detached()
             && self.pulse.open.load(Ordering::Relaxed) == 0;
         if let Some(status) = unexplained.then(|| is_unexplained(first)).flatten() {
-            self.instead = Some((self.on_rejected)(Rejected::Head(status)));
+            // Another exchange has ended since when this head was pipelined behind that one's.
+            let is_its_own = self.head_after == self.pulse.done.load(Ordering::Relaxed);
+            let head = if is_its_own { &self.head[..] } else { &[] };
+            self.instead = Some((self.on_rejected)(Rejected::Head(status), head));
             return true;
         }
         false
@@ -434,7 +451,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         }
         let Some(expired) = this.expired(cx) else { return Poll::Pending };
         if let Expired::Head = expired {
-            let answer = (this.on_rejected)(Rejected::HeaderTimeout);
+            let answer = (this.on_rejected)(Rejected::HeaderTimeout, &[]);
             // One attempt: a peer that stalls does not get to hold us longer.
             let _ = Pin::new(&mut this.inner).poll_write(cx, &answer);
             let _ = Pin::new(&mut this.inner).poll_flush(cx);

@@ -20,12 +20,13 @@ use crate::auth::Identity;
 use crate::inspect::{self, Aim, Case, Seen};
 use crate::message::body::Streamed;
 use crate::message::hop;
+use crate::message::raw::RawHead;
 use crate::message::reason::Code;
 use crate::message::reply::{self, About, Block, Format, Reply, Side};
 use crate::message::send::wire;
 use crate::message::serve::{self, Guarded, Pulse, Rejected};
 use crate::message::target::{self, Scheme, Target};
-use crate::net::{Alpn, Authority, Host};
+use crate::net::{Alpn, Authority, Host, Port};
 use crate::origin::{Idle, Keep};
 use crate::policy::{Permit, RequestAnswer};
 use crate::tls::BoxIo;
@@ -92,6 +93,24 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Asks the rules about a request that goes nowhere, for the record.
+    fn refused(&self, snapshot: &Snapshot, ending: &mut Ending, show: impl FnOnce(&Case, Scheme)) {
+        if snapshot.engine.is_empty() {
+            return;
+        }
+        let (scheme, ip, port) = match &self.leg {
+            Leg::Proxy => (Scheme::Http, None, Port::HTTP),
+            Leg::Tunnel(inside) => {
+                (inside.scheme, inside.permit.dial().host.ip(), inside.permit.target().port)
+            }
+        };
+        show(&open_case(self, snapshot, ip, port, ending), scheme);
+        let inspection = Inspection::partial("the request was refused by its head");
+        ending.note(|record| record.request_inspection = Some(inspection));
+    }
+}
+
 impl Drop for Way {
     fn drop(&mut self) {
         self.keep.release(&self.gateway.pool);
@@ -107,7 +126,7 @@ pub struct Dropped;
 pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
     let gateway = way.gateway.clone();
     let explain = way.clone();
-    let on_rejected = Box::new(move |rejected| reject(&explain, rejected));
+    let on_rejected = Box::new(move |rejected, head: &[u8]| reject(&explain, rejected, head));
     let guarded = Guarded::new(io, way.pulse.clone(), protocol, &gateway.limits, on_rejected);
     let service = service_fn(move |request: Request<Incoming>| {
         let way = way.clone();
@@ -129,7 +148,7 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
 }
 
 /// Words and a record for what hyper refuses before an exchange begins.
-fn reject(way: &Arc<Way>, rejected: Rejected) -> bytes::Bytes {
+fn reject(way: &Arc<Way>, rejected: Rejected, head: &[u8]) -> bytes::Bytes {
     let (status, code) = match rejected {
         Rejected::HeaderTimeout => (408, Code::HeaderTimeout),
         Rejected::Head(414) => (414, Code::UriTooLong),
@@ -140,10 +159,26 @@ fn reject(way: &Arc<Way>, rejected: Rejected) -> bytes::Bytes {
     ending.stage(Stage::Request);
     ending.broke(code, code.explanation().sentence.to_owned());
     ending.note(|record| record.status = Some(status));
+    if let (Code::Malformed, Some(head)) = (code, RawHead::read(head)) {
+        ending.note(|record| {
+            record.method = shown(head.method, 32).into();
+            record.url = shown(head.target, 8 * 1024);
+        });
+        if head.has_clear_fields {
+            way.refused(&way.gateway.live.load_full(), &mut ending, |case, scheme| {
+                inspect::refused_raw(case, scheme, &head);
+            });
+        }
+    }
     let about = About { format: Format::Text, receipt: ending.id(), host: None };
     let reply = reply::error(&about, status, code, "");
     let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
     wire(status, reason, &reply.fields, &reply.body)
+}
+
+/// What may not even be text.
+fn shown(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
 }
 
 /// Runs one exchange to the head of its response.
@@ -200,14 +235,26 @@ async fn run(
         return Err(Problem::AuditUnavailable);
     }
     // Where it goes, and whether it may.
-    let (target, authority, permit) = admit(way, snapshot, &request, ending, known_host)?;
+    let admitted = admit(way, snapshot, &request, ending, known_host).inspect_err(|problem| {
+        if let Problem::Target(_) | Problem::Ambiguous | Problem::Expectation(_) | Problem::Denied(_) =
+            problem
+        {
+            ending.note(|record| {
+                if record.url.is_empty() {
+                    record.url = request.uri().to_string();
+                }
+            });
+            way.refused(snapshot, ending, |case, scheme| inspect::refused(case, scheme, &request));
+        }
+    });
+    let (target, authority, permit) = admitted?;
     let scheme = target.scheme;
 
     // What the rules say of it.
     let case = if snapshot.engine.is_empty() {
         Case::without_rules()
     } else {
-        open_case(way, snapshot, &permit, &authority, ending)
+        open_case(way, snapshot, permit.dial().host.ip(), authority.port, ending)
     };
     let client_version = request.version();
     let on_client = hop::asks_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
@@ -334,8 +381,8 @@ fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
 fn open_case(
     way: &Way,
     snapshot: &Snapshot,
-    permit: &Permit,
-    authority: &Authority,
+    server_ip: Option<std::net::IpAddr>,
+    server_port: Port,
     ending: &mut Ending,
 ) -> Case {
     let now = ending.began().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -346,8 +393,8 @@ fn open_case(
     let case = Case::open(snapshot.engine.begin(&ConnectionFacts {
         client_ip: way.client.addr.ip(),
         client_port: way.client.addr.port(),
-        server_ip: permit.dial().host.ip(),
-        server_port: authority.port.get(),
+        server_ip,
+        server_port: server_port.get(),
         sni,
         identity: way.client.identity.as_ref().map(Identity::name),
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),

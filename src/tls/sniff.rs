@@ -26,11 +26,19 @@ pub fn sniff(prefix: &[u8]) -> Sniff {
     }
 }
 
-/// A request line starts with a method token and a space (RFC 9112 section 3); an empty line
-/// before it is to be skipped (section 2.2).
+/// More blanks than this are no mistake of somebody who speaks HTTP.
+const BLANK_MAX: usize = 64;
+
+/// A request line starts with a method token and a space (RFC 9112 section 3); empty lines before it
+/// are to be skipped (section 2.2). Other blanks before it are wrong, but there are servers that skip
+/// them: it is HTTP to be refused, and nothing to be let through as unknown.
 fn http(prefix: &[u8]) -> Sniff {
-    let line = prefix.strip_prefix(b"\r\n").unwrap_or(prefix);
-    if line.is_empty() || line == b"\r" {
+    let blanks = prefix.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count();
+    let line = &prefix[blanks..];
+    if blanks > BLANK_MAX {
+        return Sniff::Other;
+    }
+    if line.is_empty() {
         return Sniff::NeedMore;
     }
     for (at, &byte) in line.iter().enumerate() {
@@ -53,7 +61,10 @@ mod tests {
 
     #[test]
     fn no_prefix_of_a_certain_answer_says_otherwise() {
-        let cases: [(&[u8], Sniff); 7] = [
+        let cases: [(&[u8], Sniff); 10] = [
+            (b"  \tGET / HTTP/1.1\r\n", Sniff::Http),
+            (b"\n\r\n GET / HTTP/1.1\r\n", Sniff::Http),
+            (&[b' '; 65], Sniff::Other),
             (b"\x16\x03\x01\x02\x00\x01\x00", Sniff::Tls),
             (b"GET / HTTP/1.1\r\n", Sniff::Http),
             (b"\r\nPRI * HTTP/2.0\r\n", Sniff::Http),

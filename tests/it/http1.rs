@@ -95,6 +95,81 @@ async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
     proxy.record("a malformed request", |r| r["reason"] == "malformed").await;
 }
 
+/// Nothing of it is forwarded, but what it tried stands in the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_see_the_head_of_a_request_that_is_refused_for_it() {
+    let (origin, proxy) = pair().await;
+    let attack = "q=1%27+union+select+password+from+users--+";
+    for (case, head, seen) in [
+        (
+            "bytes that no target has",
+            format!("GET /a<b>?{attack} HTTP/1.1\r\nHost: origin.test\r\n\r\n"),
+            true,
+        ),
+        (
+            "a version that there is not",
+            format!("GET /b?{attack} HTTP/7.0\r\nHost: origin.test\r\n\r\n"),
+            true,
+        ),
+        ("a host that is none", format!("GET /c?{attack} HTTP/1.1\r\nHost: origin%00.test\r\n\r\n"), true),
+        ("no host", format!("GET /d?{attack} HTTP/1.1\r\nA: b\r\n\r\n"), true),
+        (
+            "two lengths",
+            format!(
+                "POST /e?{attack} HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5\r\n\
+            Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+            true,
+        ),
+        (
+            "two lengths behind empty lines",
+            format!(
+                "\r\n\r\nPOST /ee?{attack} HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+            true,
+        ),
+        ("a blank in front", format!(" GET /bb?{attack} HTTP/1.1\r\nHost: origin.test\r\n\r\n"), true),
+        (
+            "a length that is none",
+            format!("POST /f?{attack} HTTP/1.1\r\nHost: origin.test\r\nContent-Length: x\r\n\r\n"),
+            true,
+        ),
+        (
+            "a line that is no field",
+            format!("GET /g?{attack} HTTP/1.1\r\nHost: origin.test\r\nnonsense\r\n\r\n"),
+            false,
+        ),
+    ] {
+        assert_eq!(statuses(&raw(&proxy, head.as_bytes()).await), [400], "{case}");
+        let path = head.split([' ', '?']).find(|part| part.starts_with('/')).unwrap();
+        let record = proxy
+            .record(case, |r| {
+                r["kind"] == "exchange"
+                    && (!seen && r["url"] == "" || r["url"].as_str().is_some_and(|url| url.contains(path)))
+            })
+            .await;
+        assert_eq!(
+            (&record["status"], &record["verdict"]),
+            (&400.into(), &"failed".into()),
+            "{case}: {record}"
+        );
+        let found = record["waf"]["matches"].as_array().map_or(0, Vec::len);
+        assert_eq!(found > 0, seen, "{case}: {record}");
+    }
+    assert!(origin.seen().is_empty());
+    // One that is pipelined behind another is not taken for that one.
+    let two = "GET /first?q=fine HTTP/1.1\r\nHost: origin.test\r\n\r\nGET /<second> HTTP/1.1\r\nHost: origin.test\r\n\r\n";
+    let before = proxy.audit().len();
+    assert_eq!(statuses(&raw(&proxy, two.as_bytes()).await), [200, 400]);
+    let of = |part: &str| {
+        proxy.audit().into_iter().skip(before).filter(|r| r["url"].to_string().contains(part)).count()
+    };
+    proxy.record("the second", |r| r["status"] == 400 && r["url"].is_null()).await;
+    assert_eq!(of("/first"), 1);
+    assert_eq!(origin.seen().len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_hidden_in_anothers_body_is_never_a_request() {
     let (origin, proxy) = pair().await;
@@ -417,7 +492,8 @@ async fn a_target_that_a_client_did_not_encode_is_encoded_and_inspected() {
     let bytes = "GET /a%20b?q=\"<b>`{|}\" HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n";
     assert_eq!(statuses(&raw(&proxy, bytes.as_bytes()).await), [200]);
     assert_eq!(origin.only().target, "/a%20b?q=%22%3Cb%3E%60{|}%22");
-    let bytes = "GET /?q=<script>alert(1)</script> HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n";
+    let bytes =
+        "GET /?q=<script>alert(1)</script> HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n";
     assert_eq!(statuses(&raw(&proxy, bytes.as_bytes()).await), [403]);
     assert_eq!(origin.seen().len(), 1, "the attack arrived");
 }

@@ -113,6 +113,62 @@ fn two_imports_of_the_same_files_are_the_same() {
     assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stdout));
 }
 
+/// Two hundred rules that all match, some of them many values, with much to say.
+fn wordy() -> String {
+    let rule = |number: u32| {
+        let (phase, targets) = [
+            (1, "ARGS|REQUEST_HEADERS"),
+            (2, "ARGS"),
+            (3, "RESPONSE_STATUS"),
+            (4, "RESPONSE_BODY"),
+            (5, "ARGS"),
+        ][number as usize % 5];
+        format!(
+            "SecRule {targets} \"@rx .\" \"id:{},phase:{phase},pass,log,capture,t:none,t:urlDecodeUni,t:lowercase,\
+             msg:'Rule {number} %{{MATCHED_VAR}}',logdata:'Matched Data: %{{TX.0}} found within %{{MATCHED_VAR_NAME}}: \
+             %{{MATCHED_VAR}}',tag:'OWN',tag:'paranoia-level/4',severity:'CRITICAL',setvar:'tx.score=+5'\"\n",
+            700_000 + number
+        )
+    };
+    let base = "SecRuleEngine DetectionOnly\nSecResponseBodyAccess On\nSecResponseBodyMimeType text/plain text/html\n\
+                SecDefaultAction \"phase:1,log,auditlog,pass\"\n";
+    let last = "SecAction \"id:799999,phase:5,pass,t:none,noauditlog,msg:'Score %{tx.score}'\"\n";
+    base.to_owned() + &(0..200).map(rule).collect::<String>() + last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_that_logs_stands_in_the_record_however_many_there_are() {
+    let setup = Setup::new().file("wordy.conf", wordy());
+    let (from, to) = (setup.dir().join("wordy.conf"), setup.dir().join("wordy"));
+    let output = import(&[from.display().to_string()], &to.display().to_string(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let setup = setup.arg("--rules").arg("{dir}/wordy").arg("--no-core-rules").origin(&origin);
+    let proxy = setup.start().await;
+    let query: Vec<String> = (0..60).map(|n| format!("name{n}={}", "%41value".repeat(10))).collect();
+    let url = format!("https://origin.test/page?{}", query.join("&"));
+    for http in Http::BOTH {
+        let answer = Client::new(Entry::HttpProxy, &proxy).get(http, &url).await;
+        assert_eq!(answer.status.as_u16(), 200, "{http:?}");
+    }
+    for record in [
+        proxy.record("HTTP/1.1", |r| r["client_leg"]["protocol"] == "HTTP/1.1" && !r["waf"].is_null()).await,
+        proxy.record("HTTP/2", |r| r["client_leg"]["protocol"] == "HTTP/2.0" && !r["waf"].is_null()).await,
+    ] {
+        let found = record["waf"]["matches"].as_array().expect("rules matched");
+        let mut ids: Vec<u64> = found.iter().filter_map(|found| found["rule"].as_u64()).collect();
+        ids.dedup();
+        let expect: Vec<u64> = (0..5)
+            .flat_map(|phase| (0..200).filter(move |n| n % 5 == phase).map(|n| 700_000 + n))
+            .chain([799_999])
+            .collect();
+        assert_eq!(ids, expect);
+        // 40 rules for each of 60 arguments in two phases and in logging, one of them for fields, too.
+        let score = found.last().and_then(|last| last["message"].as_str()).unwrap_or_default();
+        assert!(score.starts_with("Score ") && score.len() >= "Score 36000".len(), "{score}");
+    }
+}
+
 /// Three requests in an hour from one address, and no more.
 const LIMIT: &str = r#"{ "name": "limit", "version": "1", "rules": [
     { "id": 900001, "phase": "request_headers", "message": "Too many logins", "severity": "warning",

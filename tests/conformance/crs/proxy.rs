@@ -37,6 +37,8 @@ pub struct Passed {
     pub status: Option<u16>,
     /// What the rules logged; none when they were not asked, because the message was refused.
     pub logged: Option<Logged>,
+    /// The rules saw no more than the head, since that broke HTTP's rules.
+    pub refused: bool,
 }
 
 /// Runs all cases, in their order.
@@ -56,8 +58,10 @@ pub async fn run(cases: &[Case], sources: &Sources) -> Vec<Passed> {
     let records = records(proxy).await;
     serving.abort();
     let passed = statuses.into_iter().enumerate().map(|(number, status)| {
-        let logged = records.get(&client(number)).and_then(logged);
-        Passed { status, logged }
+        let record = records.get(&client(number));
+        let why = record.and_then(|record| record["request_inspection"]["why"].as_str());
+        let refused = why.is_some_and(|why| why.contains("refused"));
+        Passed { status, logged: record.and_then(logged), refused }
     });
     passed.collect()
 }

@@ -71,6 +71,8 @@ const NOTED: &[(&str, &str)] = &[
     ("secguardianlog", NOTHING),
     ("sechttpblkey", "`@rbl` is not supported"),
     ("secinterceptonerror", "an error of the engine has its outcome in portward.toml"),
+    ("secauditlogdir", LOG),
+    ("secrxprefilter", "expressions are always filtered first"),
     ("secpcrematchlimit", "regular expressions are linear and need no limit"),
     ("secpcrematchlimitrecursion", "regular expressions are linear and need no limit"),
     ("secreadstatelimit", LIMIT),
@@ -103,6 +105,7 @@ const NOTED: &[(&str, &str)] = &[
 
 /// Directives that are not imported, and why.
 const REFUSED: &[(&str, &str)] = &[
+    ("secparsexmlintoargs", "makes arguments of XML, which rules see as `XML:/*` here"),
     ("sechashengine", "signs links, for which there is nothing here"),
     ("sechashkey", "signs links, for which there is nothing here"),
     ("sechashmethodpm", "signs links, for which there is nothing here"),
@@ -196,7 +199,8 @@ impl<'a> Reader<'a> {
         let optional = directive.name.eq_ignore_ascii_case("IncludeOptional");
         let from = self.inputs[file].name.clone();
         match self.files.include(&from, &pattern.value) {
-            Ok(found) if found.is_empty() && optional => {
+            // Folders for plugins are empty until somebody puts one there.
+            Ok(found) if found.is_empty() && (optional || pattern.value.contains(['*', '?'])) => {
                 self.note(place, &directive.name, &format!("there is no {}", shown(&pattern.value)));
             }
             Ok(found) if found.is_empty() => {

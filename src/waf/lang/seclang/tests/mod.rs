@@ -1,6 +1,7 @@
 //! What an import promises, end to end: SecLang in, verdicts out.
 
 mod constructs;
+mod current;
 mod levels;
 mod traps;
 mod wild;
