@@ -38,9 +38,6 @@ impl Kind {
     }
 }
 
-/// Leaves of the JSON body.
-pub const LEAVES: usize = 51;
-
 /// Splitmix64: the same sequence on every machine.
 pub struct Dice(u64);
 

@@ -122,7 +122,7 @@ fn run(engine: &Arc<Engine>, number: usize, payload: &[u8]) -> Report {
     });
     transaction.request_body(&whole(&body));
     let html = [Field { name: b"Content-Type", value: b"text/html" }];
-    let status = if number % 5 == 0 { 500 } else { 200 };
+    let status = if number.is_multiple_of(5) { 500 } else { 200 };
     transaction.response_headers(&ResponseHead { status, protocol: "HTTP/1.1", fields: &html });
     transaction.response_body(&whole(PAGES[number % PAGES.len()].as_bytes()));
     transaction.finish()
