@@ -83,7 +83,7 @@ fn reload(folder: &Path, count: usize) {
     let engine = ArcSwap::from(compile(folder, &settings));
     println!("| reloads | MiB resident |\n|---:|---:|");
     for number in 0..=count {
-        if number.is_power_of_two() || number % (count / 10).max(1) == 0 {
+        if number.is_power_of_two() || number.is_multiple_of((count / 10).max(1)) {
             println!("| {number} | {:.1} |", resident());
         }
         // Ten threads' worth of caches would only multiply the same.
