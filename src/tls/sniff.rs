@@ -92,6 +92,16 @@ mod tests {
     fn a_token_that_never_ends_is_not_http() {
         assert_eq!(sniff(&[b'A'; METHOD_MAX]), Sniff::NeedMore);
         assert_eq!(sniff(&[b'A'; METHOD_MAX + 1]), Sniff::Other);
-        assert_eq!(sniff(b" GET / HTTP/1.1"), Sniff::Other);
+        assert_eq!(sniff(b"(GET) / HTTP/1.1"), Sniff::Other);
+    }
+
+    #[test]
+    fn blanks_in_front_hide_no_request() {
+        for blanks in [&b" "[..], b"\t", b"\n", b"\r\n \r\n", &[b' '; BLANK_MAX]] {
+            assert_eq!(sniff(blanks), Sniff::NeedMore);
+            assert_eq!(sniff(&[blanks, b"GET / HTTP/1.1"].concat()), Sniff::Http);
+            assert_eq!(sniff(&[blanks, b"(GET) / HTTP/1.1"].concat()), Sniff::Other);
+        }
+        assert_eq!(sniff(&[b' '; BLANK_MAX + 1]), Sniff::Other);
     }
 }

@@ -212,7 +212,7 @@ pub fn json(data: &[u8]) {
     assert!(found.iter().all(|found| matches!(found, Found::Arg(name, _) if name.starts_with(b"json"))));
     let names: usize =
         found.iter().map(|found| if let Found::Arg(name, _) = found { name.len() } else { 0 }).sum();
-    assert!(names <= 16 * data.len() + 64 * 1024, "{names} bytes of names in {}", data.len());
+    assert!(names <= 16 * data.len() + 256 * 1024, "{names} bytes of names in {}", data.len());
     let theirs: Result<serde_json::Value, _> = serde_json::from_slice(data);
     if theirs.is_ok() {
         let bounded = matches!(

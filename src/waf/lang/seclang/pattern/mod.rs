@@ -151,19 +151,21 @@ fn linear(tree: Tree, flags: &str, caseless: bool, rewritten: &mut Rewritten) ->
 /// something of the whole value: it is taken out, with the expression that asks it.
 fn anchored(parts: &mut Vec<Tree>) -> Option<(Around, Vec<Tree>)> {
     let start = matches!(parts.first(), Some(Tree::Look(Look::Start)));
-    if start && matches!(parts.get(1), Some(Tree::Around(around)) if around.ahead) {
-        if let Tree::Around(around) = parts.remove(1) {
-            let whole = vec![Tree::Look(Look::Start), Tree::group(around.inner.clone())];
-            return Some((*around, whole));
-        }
+    if start
+        && matches!(parts.get(1), Some(Tree::Around(around)) if around.ahead)
+        && let Tree::Around(around) = parts.remove(1)
+    {
+        let whole = vec![Tree::Look(Look::Start), Tree::group(around.inner.clone())];
+        return Some((*around, whole));
     }
     let before = parts.len().checked_sub(2)?;
     let end = matches!(parts.last(), Some(Tree::Look(Look::End)));
-    if end && matches!(&parts[before], Tree::Around(around) if !around.ahead) {
-        if let Tree::Around(around) = parts.remove(before) {
-            let whole = vec![Tree::group(around.inner.clone()), Tree::Look(Look::End)];
-            return Some((*around, whole));
-        }
+    if end
+        && matches!(&parts[before], Tree::Around(around) if !around.ahead)
+        && let Tree::Around(around) = parts.remove(before)
+    {
+        let whole = vec![Tree::group(around.inner.clone()), Tree::Look(Look::End)];
+        return Some((*around, whole));
     }
     None
 }

@@ -16,7 +16,7 @@ const BUDGET: usize = 2000;
 /// them, and alternatives in a row double it each time.
 const COPIES: usize = 20_000;
 /// Nodes that look-arounds are pushed past, those of the whole list behind counted each time.
-const WALKED: usize = 200_000;
+const WALKED: usize = 20_000;
 /// Special parts looked at, again for each way that is tried. Real expressions need some hundred.
 const STEPS: usize = 5000;
 /// Nodes that one look-around is pushed through, one behind the other.
