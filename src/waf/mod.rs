@@ -16,6 +16,7 @@ pub mod example;
 mod exclusion;
 mod expand;
 mod explain;
+mod gate;
 mod grams;
 pub mod input;
 mod interest;
