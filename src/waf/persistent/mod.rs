@@ -1,6 +1,6 @@
 //! Persistent collections and rate limits: what outlives an exchange. Rules open a collection
 //! under a key (`ip` under the client's address, say) and count in it. Where it is kept is behind
-//! [`Store`], so that several proxies can share one some day; [`memory`] keeps it in this process.
+//! [`Store`], so that several proxies can share one some day; [`Memory`] keeps it in this process.
 
 mod memory;
 

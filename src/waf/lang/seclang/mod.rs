@@ -3,7 +3,7 @@
 //! and we have not is an error, or a counted note when the caller says so.
 //!
 //! The order of rules, chains, markers and jumps stays as it is. Only the jumps that stand for a
-//! paranoia level become levels ([`gates`]), when it is certain which level that is.
+//! paranoia level become levels, when it is certain which level that is.
 //!
 //! Where ModSecurity's versions differ, version 2 is meant, whose verdicts public rules were written
 //! for. No files are read here: [`Files`] brings them.
