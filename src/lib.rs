@@ -38,6 +38,8 @@
 //! | a 4xx or 5xx that we send | `message/reply.rs` (text), `message/reason.rs` (words), `proxy/respond.rs` (when) |
 //! | a transformation or operator | its name, under `waf/` |
 //! | how rules are loaded and compiled | `waf/lang/`, `waf/compile.rs` |
+//! | how rules of ModSecurity come in | `waf/lang/seclang/` |
+//! | what rules keep between exchanges | `waf/persistent/` |
 //! | a limit or timeout | `net/limits.rs` |
 //! | what happens when something fails | `policy/fail.rs` |
 //! | what leaves the process in logs | `audit/record.rs`, `audit/redact.rs` |
