@@ -2,16 +2,14 @@
 //! traffic is benign: the price everybody pays. Header fields repeat from request to request, as
 //! clients repeat them; arguments and bodies are never the same twice.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use portward::config::core_rules;
 use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHead};
 use portward::waf::report::Decision;
-use portward::waf::{Engine, Mode, Settings, Source, Sources};
+use portward::waf::{Engine, Mode, Settings};
 
 /// One exchange as the engine is given it.
 struct Exchange {
@@ -139,31 +137,6 @@ fn page(len: usize) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The rule sets of the checkout, as they are embedded.
-fn core_rules() -> Sources {
-    let mut sources = Sources { files: Vec::new(), data: BTreeMap::new() };
-    gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"), &mut sources);
-    assert!(!sources.files.is_empty(), "there are no rules to measure");
-    sources
-}
-
-fn gather(folder: &Path, sources: &mut Sources) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).expect("rules folder").flatten().map(|e| e.path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if path.is_dir() {
-            gather(&path, sources);
-        } else if path.parent().is_some_and(|p| p.ends_with("data")) {
-            sources.data.insert(name, fs::read(&path).expect("a phrase file"));
-        } else if name.ends_with(".json") && name != "schema.json" {
-            let text = fs::read_to_string(&path).expect("a rule file");
-            sources.files.push(Source { name: path.display().to_string(), text });
-        }
-    }
-}
-
 fn run(engine: &Arc<Engine>, exchange: &Exchange) -> Decision {
     let facts = ConnectionFacts {
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -233,7 +206,7 @@ fn engine(criterion: &mut Criterion) {
         inbound_threshold: None,
         outbound_threshold: None,
     };
-    let engine = match Engine::compile(&core_rules(), &settings) {
+    let engine = match Engine::compile(&core_rules::core(), &settings) {
         Ok(engine) => Arc::new(engine),
         Err(errors) => panic!("the core rules do not load: {}", errors[0]),
     };

@@ -8,13 +8,13 @@
 //! The imported Core Rule Set is Debian's (package modsecurity-crs), where that is installed.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::time::{ClockId, clock_gettime};
 use portward::cli::rules::import::Disk;
+use portward::config::core_rules;
 use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead};
 use portward::waf::lang::seclang::{Input as Conf, Options, import};
 use portward::waf::{Engine, Mode, Settings, Source, Sources};
@@ -109,7 +109,7 @@ const EXPRESSIONS: &[(&str, &str)] = &[
 fn main() {
     let mut quadratic = Vec::new();
     head("core rules");
-    let core = compile(&core_rules());
+    let core = compile(&core_rules::core());
     for input in INPUTS {
         row(input.name, &core, input.content_type, input.make, &mut quadratic);
     }
@@ -255,28 +255,4 @@ fn one_rule(expression: &str) -> Sources {
     }]});
     let files = vec![Source { name: "one.json".to_owned(), text: rules.to_string() }];
     Sources { files, data: BTreeMap::new() }
-}
-
-/// The rule sets of the checkout, as they are embedded.
-fn core_rules() -> Sources {
-    let mut sources = Sources { files: Vec::new(), data: BTreeMap::new() };
-    gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"), &mut sources);
-    sources
-}
-
-fn gather(folder: &Path, sources: &mut Sources) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).expect("rules folder").flatten().map(|e| e.path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if path.is_dir() {
-            gather(&path, sources);
-        } else if path.parent().is_some_and(|p| p.ends_with("data")) {
-            sources.data.insert(name, fs::read(&path).expect("a phrase file"));
-        } else if name.ends_with(".json") && name != "schema.json" {
-            let text = fs::read_to_string(&path).expect("a rule file");
-            sources.files.push(Source { name: path.display().to_string(), text });
-        }
-    }
 }

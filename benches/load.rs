@@ -5,7 +5,6 @@
 //!
 //! The imported Core Rule Set is Debian's (package modsecurity-crs), where that is installed.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -14,9 +13,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use portward::cli::rules::import::Disk;
+use portward::config::core_rules;
 use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead};
 use portward::waf::lang::seclang::{Input, Options, import};
-use portward::waf::{Engine, Mode, Settings, Source, Sources};
+use portward::waf::{Engine, Mode, Settings, Sources};
 
 /// As in the product.
 #[global_allocator]
@@ -41,7 +41,7 @@ fn main() {
 fn table(reloads: usize) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load");
     let _ = fs::remove_dir_all(&folder);
-    write(&folder.join("core"), &core_rules());
+    write(&folder.join("core"), &core_rules::core());
     println!(
         "| rules | ms to load | CPU ms | MiB more than before | MiB after 100 exchanges |\n|---|---:|---:|---:|---:|"
     );
@@ -100,8 +100,7 @@ fn settings(level: u8) -> Settings {
 
 /// From files to an engine, as `portward run` does it.
 fn compile(folder: &Path, settings: &Settings) -> Arc<Engine> {
-    let mut sources = Sources::default();
-    gather(folder, &mut sources);
+    let sources = core_rules::load_path(folder).expect("the folder that this bench wrote");
     match Engine::compile(&sources, settings) {
         Ok(engine) => Arc::new(engine),
         Err(errors) => panic!("the rules do not load: {}", errors[0]),
@@ -153,12 +152,6 @@ fn imported() -> Sources {
     }
 }
 
-fn core_rules() -> Sources {
-    let mut sources = Sources { files: Vec::new(), data: BTreeMap::new() };
-    gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"), &mut sources);
-    sources
-}
-
 fn write(folder: &Path, sources: &Sources) {
     fs::create_dir_all(folder.join("data")).expect("a folder under target");
     for (number, source) in sources.files.iter().enumerate() {
@@ -166,23 +159,6 @@ fn write(folder: &Path, sources: &Sources) {
     }
     for (name, bytes) in &sources.data {
         fs::write(folder.join("data").join(name), bytes).expect("a file under target");
-    }
-}
-
-fn gather(folder: &Path, sources: &mut Sources) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).expect("rules folder").flatten().map(|e| e.path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if path.is_dir() {
-            gather(&path, sources);
-        } else if path.parent().is_some_and(|p| p.ends_with("data")) {
-            sources.data.insert(name, fs::read(&path).expect("a phrase file"));
-        } else if name.ends_with(".json") && name != "schema.json" {
-            let text = fs::read_to_string(&path).expect("a rule file");
-            sources.files.push(Source { name: path.display().to_string(), text });
-        }
     }
 }
 

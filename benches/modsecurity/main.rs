@@ -15,6 +15,7 @@ mod traffic;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portward::config::core_rules;
 use portward::waf::{Engine, Settings, Sources};
 
 use peer::Peer;
@@ -139,7 +140,7 @@ fn main() {
 
 fn profile(plan: Plan, kind: Kind) {
     let engine = match plan.only {
-        Some(0) => compile(&rules::core()),
+        Some(0) => compile(&core_rules::core()),
         level => compile(&rules::imported(level.unwrap_or(1))),
     };
     let mut sample = Sample::default();
@@ -167,7 +168,7 @@ fn compare(plan: Plan, level: u8, program: &Path) {
     let mut sides = vec![("libmodsecurity3", Side::Peer(Peer::start(program, &file)))];
     sides.push(("imported CRS", Side::Engine(compile(&rules::imported(level)))));
     if level == 1 {
-        sides.push(("core rules", Side::Engine(compile(&rules::core()))));
+        sides.push(("core rules", Side::Engine(compile(&core_rules::core()))));
     }
     for (values, title) in
         [(Values::Fresh, "values never seen before"), (Values::Repeated, "values that repeat")]

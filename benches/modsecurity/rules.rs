@@ -1,13 +1,9 @@
 //! The rules of both sides: Debian's CRS 3.3.4 as it is, with the same few settings before it, for
 //! libmodsecurity3 as one file of includes; and this project's core rules.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use portward::cli::rules::import::Disk;
+use portward::waf::Sources;
 use portward::waf::lang::seclang::{Input, Options, import};
-use portward::waf::{Source, Sources};
 
 pub const SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
 pub const FOLDER: &str = "/usr/share/modsecurity-crs/rules";
@@ -44,30 +40,5 @@ pub fn imported(level: u8) -> Sources {
     match import(&[input], &mut Disk, &Options { skip_unsupported: true }) {
         Ok(imported) => imported.sources,
         Err(errors) => panic!("CRS does not import: {}", errors[0]),
-    }
-}
-
-/// The rule sets of the checkout, as they are embedded.
-pub fn core() -> Sources {
-    let mut sources = Sources { files: Vec::new(), data: BTreeMap::new() };
-    gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"), &mut sources);
-    assert!(!sources.files.is_empty(), "there are no rules to measure");
-    sources
-}
-
-fn gather(folder: &Path, sources: &mut Sources) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).expect("rules folder").flatten().map(|e| e.path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if path.is_dir() {
-            gather(&path, sources);
-        } else if path.parent().is_some_and(|p| p.ends_with("data")) {
-            sources.data.insert(name, fs::read(&path).expect("a phrase file"));
-        } else if name.ends_with(".json") && name != "schema.json" {
-            let text = fs::read_to_string(&path).expect("a rule file");
-            sources.files.push(Source { name: path.display().to_string(), text });
-        }
     }
 }
