@@ -30,7 +30,7 @@ async fn status(setup: Setup, host: &str, target: &str) -> u16 {
     let answer = Client::new(Entry::HttpProxy, &proxy)
         .send(Http::H1, host, request("GET", &format!("https://{host}{target}"), &[], ""))
         .await;
-    answer.status
+    answer.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
