@@ -11,6 +11,7 @@ mod chosen;
 mod clean;
 mod compile;
 pub mod cost;
+pub mod decode;
 pub mod engine;
 mod evaluate;
 pub mod example;
@@ -30,6 +31,7 @@ pub mod report;
 mod rule;
 mod scan;
 mod scratch;
+mod sift;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::report::{Decision, Disruption, PhaseName, Report};
 use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
 mod chosen;
+mod decode;
 mod idioms;
 mod language;
 mod linear;
