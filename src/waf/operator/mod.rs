@@ -19,6 +19,7 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_path;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
@@ -26,6 +27,7 @@ mod ip_match;
 mod literals;
 mod no_match;
 mod number;
+mod path;
 mod pm;
 mod rx;
 mod rx_global;
@@ -193,6 +195,7 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_path", detect_path::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
