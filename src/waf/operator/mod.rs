@@ -19,6 +19,7 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_shell;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
@@ -30,6 +31,7 @@ mod pm;
 mod rx;
 mod rx_global;
 mod rx_with;
+mod shell;
 mod sqli;
 mod text;
 mod unconditional_match;
@@ -193,6 +195,7 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_shell", detect_shell::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
