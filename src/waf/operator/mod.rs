@@ -19,6 +19,7 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_sql_escape;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
@@ -193,6 +194,7 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_sql_escape", detect_sql_escape::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),

@@ -1,0 +1,73 @@
+//! The words that the forms tell apart. Facts about the dialects of MySQL, PostgreSQL, SQL Server, Oracle, SQLite, DB2
+//! and their like, from their manuals.
+
+/// Comparisons that are words.
+pub(super) const COMPARING_WORDS: &[&str] =
+    &["like", "ilike", "rlike", "regexp", "glob", "match", "in", "between", "similar", "contains", "startswith"];
+
+/// Words that stand for a constant, or for a value that no column decides.
+pub(super) const CONSTANT_WORDS: &[&str] = &[
+    "null", "true", "false", "unknown", "current_user", "session_user", "system_user", "current_date", "current_time",
+    "current_timestamp", "localtime", "localtimestamp", "sysdate", "systimestamp", "utc_date", "utc_time", "utc_timestamp",
+    "rownum", "rowid", "current_database", "current_schema", "pi", "nan", "infinity",
+];
+
+/// Words that cannot be an operand, so that what follows OR is no condition.
+pub(super) const NO_NAMES: &[&str] = &[
+    "and", "or", "xor", "union", "from", "where", "having", "order", "group", "limit", "by", "like", "in", "is", "between",
+    "into", "values", "set", "then", "else", "end", "when", "as", "on", "join",
+];
+
+/// Functions that wait.
+pub(super) const WAITING: &[&str] =
+    &["sleep", "pg_sleep", "pg_sleep_for", "benchmark", "randomblob", "dbms_lock.sleep", "dbms_session.sleep", "waitfor"];
+
+pub(super) enum Function {
+    /// Nothing but a database has it.
+    Database,
+    /// Databases have it, under a name that is also a word or a function elsewhere.
+    Common,
+}
+
+/// What kind of function has this name, if it is one that attacks call.
+pub(super) fn function(name: &[u8]) -> Option<Function> {
+    let has = |list: &[&str]| list.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    let begins = |start: &&str| {
+        name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    if has(DATABASE) || DATABASE_PREFIXES.iter().any(|start| begins(&start)) {
+        return Some(Function::Database);
+    }
+    has(COMMON).then_some(Function::Common)
+}
+
+const DATABASE: &[&str] = &[
+    "sleep", "benchmark", "extractvalue", "updatexml", "load_file", "group_concat", "concat_ws", "load_extension",
+    "randomblob", "zeroblob", "sqlite_version", "make_set", "elt", "find_in_set", "export_set", "name_const", "get_lock",
+    "release_lock", "is_free_lock", "master_pos_wait", "row_count", "found_rows", "last_insert_id", "connection_id", "current_user",
+    "session_user", "system_user", "suser_name", "suser_sname", "user_name", "db_name", "host_name", "object_id", "object_name",
+    "is_srvrolemember", "is_member", "serverproperty", "fn_virtualfilestats", "openrowset", "openquery", "xmltype", "sys_context",
+    "json_keys", "gtid_subset", "gtid_subtract", "st_latfromgeohash", "st_longfromgeohash", "st_pointfromgeohash", "geometrycollection",
+    "multipoint", "linestring", "multilinestring", "multipolygon", "cast_to_int", "current_database", "current_schema", "current_setting",
+    "query_to_xml", "database_to_xml", "generate_series", "string_agg", "array_agg", "xmlagg", "stragg", "wm_concat", "listagg", "bitand", "nvl",
+    "rawtohex", "utl_raw.cast_to_raw", "httpuritype", "row_to_json", "hextoraw", "unhex", "char_length", "character_length", "octet_length",
+    "bit_length", "bit_count", "substring_index", "sys_eval", "sys_exec", "lo_import", "lo_export", "ifnull", "nullif", "iif",
+    "db_id", "col_name", "has_dbaccess", "loginproperty", "pwdcompare", "fn_xe_file_target_read_file", "xp_dirtree", "database",
+    "aes_encrypt", "aes_decrypt", "uuid_short", "datalength", "patindex", "charindex", "quotename", "to_char", "to_number",
+];
+
+const DATABASE_PREFIXES: &[&str] = &[
+    "pg_", "dbms_", "utl_", "ctxsys.", "sys.", "ordsys.", "xp_", "sp_", "master.", "msdb.", "information_schema.", "mysql.", "sysibm.", "rdb$",
+    "user_lock.",
+];
+
+const COMMON: &[&str] = &[
+    "ascii", "substr", "substring", "mid", "left", "right", "length", "len", "count", "lower", "upper", "hex", "char", "chr", "nchar", "ord",
+    "unicode", "concat", "cast", "convert", "if", "coalesce", "rand", "floor", "ceil", "round", "exp", "pow", "power", "row", "polygon", "point",
+    "greatest", "least", "instr", "locate", "position", "strcmp", "field", "bin", "oct", "conv", "md5", "sha", "sha1", "sha2", "uuid", "now",
+    "date", "decode", "replace", "repeat", "reverse", "insert", "lpad", "rpad", "trim", "ltrim", "rtrim", "space", "format", "interval", "max", "min",
+    "sum", "avg", "password", "encode", "compress", "crc32", "sqrt", "sign", "abs", "mod", "pi", "ln", "log", "random", "glob", "quote", "typeof",
+    "initcap", "translate", "to_date", "stuff", "choose", "values", "soundex", "inet_aton", "curdate", "curtime", "sysdate", "getdate", "extract",
+    "version", "database", "schema", "user", "exists", "isnull", "like", "asc", "dcount", "dlookup", "try_cast", "try_convert", "parse", "strpos", "any", "all", "some", "not", "in", "json_extract", "json_value",
+    "json_query", "xmlelement", "chr$",
+];
