@@ -86,6 +86,13 @@ impl Tokens<'_> {
             next += 1;
             return Some(if self.is_any(next, &["to", "binary"]) { next + 1 } else { next });
         }
+        // What PostgreSQL asks of JSON.
+        if self.text(next) == b"?" && self.is_string(next + 1) {
+            return Some(next + 1);
+        }
+        if self.text(next) == b"@" && self.text(next + 1) == b">" {
+            return Some(next + 2);
+        }
         let mut marks = 0;
         while marks < 3 && self.is_any(next, COMPARING) {
             marks += 1;
@@ -106,7 +113,13 @@ impl Tokens<'_> {
                     at += usize::from(self.is_word(at + 1) && !self.is_word(at + 2));
                     true
                 }
-                _ => self.is_any(at, &["+", "-", "~", "!", "!!", "not", "binary", "distinct", "all", "any", "some", "prior", "@"]),
+                _ => self.is_any(
+                    at,
+                    &[
+                        "+", "-", "~", "!", "!!", "not", "binary", "distinct", "all", "any", "some", "prior",
+                        "@",
+                    ],
+                ),
             };
             if !skip || at > self.len() {
                 return at;
@@ -124,7 +137,10 @@ impl Tokens<'_> {
                 next += 2;
                 continue;
             }
-            if !self.is_any(next, &["+", "-", "*", "/", "%", "^", "&", "|", "<<", ">>", "div", "mod", "->", "->>", "#>"]) {
+            if !self.is_any(
+                next,
+                &["+", "-", "*", "/", "%", "^", "&", "|", "<<", ">>", "div", "mod", "->", "->>", "#>"],
+            ) {
                 return Some((worth, next));
             }
             let Some((with, after)) = self.primary(self.behind_prefixes(next + 1)) else {
@@ -152,12 +168,16 @@ impl Tokens<'_> {
         }
         let text = self.text(at);
         if self.is(at, "select") {
-            let asks = self.selects(at + 1).is_some() || self.is_end(at + 1);
+            let bracketed = at > 0 && self.is_kind(at - 1, Kind::LeftParen);
+            let asks = self.selects(at + 1).is_some() || bracketed && self.is_end(at + 1);
             return Some((if asks { Operand::Query } else { Operand::Name }, self.len()));
         }
         if self.is(at, "case") {
             let when = (at + 1..at + 6).any(|index| self.is(index, "when"));
-            return Some((if when { Operand::Query } else { Operand::Name }, if when { self.len() } else { at + 1 }));
+            return Some((
+                if when { Operand::Query } else { Operand::Name },
+                if when { self.len() } else { at + 1 },
+            ));
         }
         if !called {
             let constant = self.is_any(at, vocabulary::CONSTANT_WORDS);
@@ -169,12 +189,18 @@ impl Tokens<'_> {
             self.is(index, "select") && self.selects(index + 1).is_some()
                 || self.is_kind(index + 1, Kind::LeftParen)
                     && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
+                || self.text(index).starts_with(b"@@")
         });
         let worth = match vocabulary::function(text) {
             _ if asks => Operand::Query,
             Some(Function::Database) => Operand::Query,
-            Some(Function::Common) => Operand::Call,
-            None if words::find(text).is_some_and(|word| word.kind == Some(Kind::Function)) => Operand::Call,
+            Some(Function::Common) if self.is_called(at) => Operand::Call,
+            Some(Function::Common) => Operand::Name,
+            None if self.is_called(at)
+                && words::find(text).is_some_and(|word| word.kind == Some(Kind::Function)) =>
+            {
+                Operand::Call
+            }
             None => Operand::Name,
         };
         Some((worth, next))
@@ -183,8 +209,19 @@ impl Tokens<'_> {
     /// What follows SELECT as a list of columns does, not as a sentence does. The token behind the first column.
     pub(super) fn selects(&self, at: usize) -> Option<usize> {
         let mut at = at;
-        while self.is_any(at, &["all", "distinct", "distinctrow", "top", "sql_calc_found_rows", "sql_no_cache", "high_priority", "straight_join"])
-            || self.is_kind(at, Kind::LeftParen)
+        while self.is_any(
+            at,
+            &[
+                "all",
+                "distinct",
+                "distinctrow",
+                "top",
+                "sql_calc_found_rows",
+                "sql_no_cache",
+                "high_priority",
+                "straight_join",
+            ],
+        ) || self.is_kind(at, Kind::LeftParen)
         {
             at += if self.is(at, "top") && self.is_kind(at + 1, Kind::Number) { 2 } else { 1 };
         }
@@ -192,11 +229,15 @@ impl Tokens<'_> {
             return Some(at + 1);
         }
         let (worth, next) = self.operand(at)?;
+        if !self.strings_are_modest(at..next) {
+            return None;
+        }
         let listed = || {
             let next = if self.is(next, "as") { next + 2 } else { next };
             self.is_kind(next, Kind::Comma)
-                || self.is(next, "from") && (self.is_word(next + 1) || self.is_kind(next + 1, Kind::LeftParen))
-                || self.is_any(next, &["into", "where", "union", "limit"])
+                || self.is(next, "from")
+                    && (self.is_word(next + 1) || self.is_kind(next + 1, Kind::LeftParen))
+                || self.is_any(next, &["into", "where", "union", "limit", "||"])
                 || self.is_cut(next)
         };
         (worth > Operand::Name || listed()).then_some(next)

@@ -55,7 +55,11 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
     }
     let value = &value[..value.len().min(MOST_BYTES)];
     let tokens = Tokens::read(value, 0);
-    let found = tokens.operand_exit().or_else(|| tokens.united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-")).map(|form| tokens.escape(form, 0)));
+    let found = tokens.operand_exit().or_else(|| {
+        tokens
+            .united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-"))
+            .map(|form| tokens.escape(form, 0))
+    });
     if found.is_some() {
         return found;
     }
@@ -116,11 +120,20 @@ impl Tokens<'_> {
     fn quote_exit(&self, left: usize) -> Option<Escape> {
         let found = self.continuation(0, Exit::Quote, left);
         found.or_else(|| {
+            let before = &self.value[..left];
+            let short = before.len() <= 100 && !before.contains(&b'\n');
+            if !short {
+                return None;
+            }
             let form = self
                 .balanced(left)
                 .or_else(|| self.united_anywhere(true))
                 .or_else(|| self.batch_anywhere())
-                .or_else(|| (self.is_kind(0, Kind::LeftParen) && self.is(1, "select") && self.selects(2).is_some()).then_some("expression around the value"))?;
+                .or_else(|| self.asks_and_cuts().then_some("expression around the value"))
+                .or_else(|| {
+                    (self.is_kind(0, Kind::LeftParen) && self.is(1, "select") && self.selects(2).is_some())
+                        .then_some("expression around the value")
+                })?;
             Some(self.escape(form, left))
         })
     }
@@ -128,7 +141,7 @@ impl Tokens<'_> {
     /// A later quote does, of which more is asked.
     fn late_exit(&self, left: usize) -> Option<Escape> {
         let at = self.behind_closers(0);
-        let form = self.joined(at, Exit::Number).or_else(|| self.united(at, Exit::Number))?;
+        let form = self.joined(at, Exit::Name).or_else(|| self.united(at, Exit::Name))?;
         Some(self.escape(form, left))
     }
 
@@ -141,7 +154,8 @@ impl Tokens<'_> {
             return None;
         }
         let closing = self.text(last);
-        let word = |text: &[u8]| text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.%".contains(byte));
+        let word =
+            |text: &[u8]| text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.%".contains(byte));
         if closing[0] != self.value[left] || closing.len() > 12 || !word(&closing[1..]) {
             return None;
         }
@@ -150,13 +164,28 @@ impl Tokens<'_> {
         let mut wordy = false;
         for at in 0..last {
             let logic = self.is_joint(at);
-            let operator = logic || self.is_any(at, JOINING) || self.is_any(at, COMPARING) || self.is_any(at, vocabulary::COMPARING_WORDS) || self.is_any(at, &["!", "~", "is", "not", "xor", "sounds"]);
+            let operator = logic
+                || self.is_any(at, JOINING) && !self.is_kind(at, Kind::Comma)
+                || self.is_any(at, COMPARING)
+                || self.is_any(at, vocabulary::COMPARING_WORDS)
+                || self.is_any(at, &["!", "~", "is", "not", "xor", "sounds"]);
             if operator {
                 operators += 1;
                 wordy |= logic;
-            } else if self.is_plain_string(at) || self.is_kind(at, Kind::Number) || self.is_kind(at, Kind::Variable) || self.is_any(at, &["(", ")"]) || self.is_word(at) {
+            } else if self.is_plain_string(at)
+                || self.is_kind(at, Kind::Number)
+                || self.is_kind(at, Kind::Variable)
+                || self.is_any(at, &["(", ")"])
+                || self.is_word(at)
+            {
                 operands += 1;
-                if self.is_word(at) && at > 0 && self.is_word(at - 1) && !self.is_joint(at - 1) && !self.is_any(at - 1, vocabulary::COMPARING_WORDS) && !self.is_any(at - 1, &["is", "not", "div", "mod", "sounds"]) {
+                if self.is_word(at)
+                    && at > 0
+                    && self.is_word(at - 1)
+                    && !self.is_joint(at - 1)
+                    && !self.is_any(at - 1, vocabulary::COMPARING_WORDS)
+                    && !self.is_any(at - 1, &["is", "not", "div", "mod", "sounds"])
+                {
                     return None;
                 }
             } else {
@@ -164,14 +193,26 @@ impl Tokens<'_> {
             }
         }
         let bare = closing.len() == 1;
-        let number = !before.is_empty() && before.iter().all(|byte| byte.is_ascii_digit() || b". -".contains(byte));
-        let leads = self.is_joint(0) || self.is_any(0, JOINING) || self.is_any(0, COMPARING) || self.is_any(0, vocabulary::COMPARING_WORDS) || self.is_any(0, &["!", "is", "not", "sounds"]);
+        let number =
+            !before.is_empty() && before.iter().all(|byte| byte.is_ascii_digit() || b". -".contains(byte));
+        let leads = self.is_joint(0)
+            || self.is_any(0, JOINING) && !self.is_kind(0, Kind::Comma)
+            || self.is_any(0, COMPARING)
+            || self.is_any(0, vocabulary::COMPARING_WORDS)
+            || self.is_any(0, &["!", "is", "not", "sounds"]);
         // `5' - 6'` is a size; `'and'` a word in quotes.
-        let size = bare && number && !wordy;
-        let quoted_word = bare && before.is_empty() && operands == 0 && operators == 1 && self.is_word(0);
+        let size =
+            bare && number && operators == 1 && (0..last).all(|at| !self.is_word(at) || self.is_joint(at));
+        let quoted_word = bare
+            && before.is_empty()
+            && operands == 0
+            && operators == 1
+            && self.is_word(0)
+            && (!self.is(0, "or") || self.value[left] == b'"');
         // So is `"-flag"`; `'-'` alone is known for what it does to a login.
-        let flag = bare && !wordy && before.is_empty() && (operands > 0 || self.value[left] == b'"');
-        (leads && operators > 0 && !size && !quoted_word && !flag).then_some("expression up to the closing quote")
+        let flag = bare && !wordy && (operands > 0 || self.value[left] == b'"');
+        (leads && operators > 0 && !size && !quoted_word && !flag)
+            .then_some("expression up to the closing quote")
     }
 
     fn escape(&self, form: &'static str, left: usize) -> Escape {
@@ -182,10 +223,20 @@ impl Tokens<'_> {
     /// How the value goes on at `at`. `left` is where it left its place.
     fn continuation(&self, at: usize, exit: Exit, left: usize) -> Option<Escape> {
         let mut at = self.behind_closers(at);
+        // A plus that stood for a space.
+        while self.text(at) == b"+"
+            && (self.is_joint(at + 1)
+                || self.is_any(at + 1, &["union", "order", "group", "limit", "waitfor"]))
+        {
+            at += 1;
+        }
         if self.is(at, "in") && self.is(at + 1, "boolean") {
             at = self.behind_closers(at + 3);
         }
-        let form = self.cut(at, exit, left).or_else(|| self.goes_on(at, exit)).or_else(|| self.computed(at, exit))?;
+        let form = self
+            .cut(at, exit, left)
+            .or_else(|| self.goes_on(at, exit))
+            .or_else(|| self.computed(at, exit))?;
         Some(self.escape(form, left))
     }
 
@@ -209,7 +260,8 @@ impl Tokens<'_> {
         let comment = self.comment()?;
         let marks = if comment.starts_with(b"#") { 1 } else { 2 };
         let content = comment[marks..].trim_ascii();
-        let word = content.len() <= 8 && content.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-+*".contains(byte));
+        let word = content.len() <= 8
+            && content.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-+*".contains(byte));
         if exit == Exit::Number {
             let short = self.span(at.saturating_sub(1)).end <= 4;
             let cut = content.is_empty() && comment[0] != b'#' || content == b"-" || content == b"+";
@@ -222,8 +274,19 @@ impl Tokens<'_> {
         let plain = before.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_@.-+)%".contains(byte));
         let cut = match comment[0] {
             b'#' | b'/' => content.is_empty() && plain,
-            _ if plain && !before.is_empty() => word || comment.get(2).is_none_or(|byte| b" +-\t".contains(byte)),
-            _ => word && (content.is_empty() || comment[2] == b' ' || content.starts_with(b"-")),
+            _ if before.is_empty() => {
+                word && (content.is_empty() || comment[2] == b' ' || content.starts_with(b"-"))
+            }
+            _ if plain => {
+                content.is_empty()
+                    || word && (content.len() <= 4 || comment[2] != b' ')
+                    || content.starts_with(b"-")
+            }
+            // Quotations end with a quote, and dashes before who said it.
+            _ => {
+                before.len() <= 40 && content == b"-"
+                    || content.is_empty() && self.comment_start() == left + 1
+            }
         };
         cut.then_some(FORM)
     }
@@ -233,14 +296,18 @@ impl Tokens<'_> {
         let mut at = at;
         // A condition that says nothing may be followed by one that does.
         for _ in 0..8 {
-            if !self.is_joint(at) {
+            if !self.is_joint(at) && !(exit == Exit::Quote && self.is(at, "where")) {
                 return None;
             }
             let marked = self.is_any(at, &["||", "&&"]);
+            at += 1;
             while self.is_joint(at) {
                 at += 1;
             }
             let (condition, next) = self.condition(at)?;
+            if condition != Condition::Query && !self.strings_are_modest(at..next) {
+                return None;
+            }
             let found = self
                 .judged(condition, next, exit, marked)
                 .or_else(|| self.united(next, exit))
@@ -255,21 +322,29 @@ impl Tokens<'_> {
     }
 
     fn is_joint(&self, at: usize) -> bool {
-        self.is_any(at, &["or", "and", "xor", "||", "&&", "having", "where", "when"])
+        self.is_any(at, &["or", "and", "xor", "||", "&&", "having", "when"]) || at > 0 && self.is(at, "where")
     }
 
     /// Whether a condition of this kind behind that exit is an injection.
     fn judged(&self, condition: Condition, next: usize, exit: Exit, marked: bool) -> Option<&'static str> {
-        let ends = self.is_end(next) || self.is_joint(next) || self.is_any(next, ENDS) || self.comparison(next).is_some();
+        let ends = self.is_end(next)
+            || self.is_joint(next)
+            || self.is_any(next, ENDS)
+            || self.comparison(next).is_some();
         let cut = self.is_cut(next);
         let last_open = next == self.len() && self.is_open_string(next.wrapping_sub(1));
         let sure = matches!(exit, Exit::Quote | Exit::Number | Exit::Bare);
         let injection = match condition {
             Condition::Query => sure || !marked || cut,
-            Condition::Call => sure && (!marked || exit == Exit::Quote) && (ends || exit == Exit::Quote) || cut,
+            Condition::Call => {
+                sure && (!marked || exit == Exit::Quote) && (ends || exit == Exit::Quote) || cut
+            }
             Condition::Settled => ends || exit == Exit::Quote,
             Condition::Field => {
-                let closes = cut || last_open || self.is_kind(next, Kind::Semicolon) || self.is_end(next) && self.tight;
+                let closes = cut
+                    || last_open
+                    || self.is_kind(next, Kind::Semicolon)
+                    || self.is_end(next) && self.tight;
                 let text = self.is_end(next) && self.is_string(next.wrapping_sub(1));
                 exit == Exit::Quote && closes
                     || exit == Exit::Number && text
@@ -301,7 +376,11 @@ impl Tokens<'_> {
             self.is_kind(at + 1, Kind::LeftParen) || self.is_cut(at + 2)
         } else {
             let dangles = || self.is_end(at) && (exit == Exit::Quote || self.value.first() == Some(&b'-'));
-            sure && dangles() || sure && self.is_kind(at, Kind::Number) && self.is_kind(at + 1, Kind::Comma) && self.is_kind(at + 2, Kind::Number)
+            sure && dangles()
+                || sure
+                    && self.is_kind(at, Kind::Number)
+                    && self.is_kind(at + 1, Kind::Comma)
+                    && self.is_kind(at + 2, Kind::Number)
         };
         united.then_some("second query joined by UNION")
     }
@@ -319,7 +398,9 @@ impl Tokens<'_> {
             }
             let goes_on = self.is_any(next, &["into", "procedure", "union"]);
             let found = self.is_kind(at + 1, Kind::Number)
-                && (self.is_cut(next) && exit != Exit::Bare || exit == Exit::Quote && self.is_end(next) || goes_on);
+                && (self.is_cut(next) && exit != Exit::Bare
+                    || exit == Exit::Quote && self.is_end(next)
+                    || goes_on);
             return found.then_some("LIMIT behind the end");
         }
         if self.is(at, "procedure") {
@@ -328,7 +409,10 @@ impl Tokens<'_> {
         if self.is(at, "into") {
             let name = self.behind_openers(at + 2);
             let file = self.is_any(at + 1, &["outfile", "dumpfile"])
-                && (self.is_string(name) || self.is_kind(name, Kind::Number) || self.is_end(name) || self.is_kind(name + 1, Kind::LeftParen));
+                && (self.is_string(name)
+                    || self.is_kind(name, Kind::Number)
+                    || self.is_end(name)
+                    || self.is_kind(name + 1, Kind::LeftParen));
             let variable = sure && self.is_kind(at + 1, Kind::Variable) && self.is_end(at + 2);
             return (file || variable).then_some("INTO a file");
         }
@@ -366,20 +450,39 @@ impl Tokens<'_> {
         let cut = self.is_cut(next);
         let quote = exit == Exit::Quote;
         let strings_plain = (behind..next).all(|index| !self.is_string(index) || self.is_plain_string(index));
-        if !strings_plain && worth < Operand::Query {
+        let by_word = !joins && self.is_word(at);
+        if by_word && !self.strings_are_modest(behind..next) {
             return None;
         }
-        let by_word = !joins && self.is_word(at);
+        if !strings_plain && !by_word && worth < Operand::Query {
+            return None;
+        }
         let found = match worth {
-            Operand::Call if by_word => cut || (quote || exit == Exit::Number) && (self.is_end(next) || self.is_joint(next)),
-            Operand::Query => quote || exit == Exit::Number || cut || exit == Exit::Name && joins && self.is_kind(behind, Kind::LeftParen),
+            Operand::Call if by_word => {
+                cut || (quote || exit == Exit::Number) && (self.is_end(next) || self.is_joint(next))
+            }
+            Operand::Query => {
+                quote
+                    || exit == Exit::Number
+                    || cut
+                    || exit == Exit::Name && joins && self.is_kind(behind, Kind::LeftParen)
+            }
             Operand::Call => cut || quote && self.is_any(next, JOINING) && self.is_string(next + 1),
             Operand::Constant if joins => {
-                let settled = || self.comparison(next).is_some_and(|behind| self.operand(behind).is_some_and(|(_, end)| self.is_end(end)));
+                let settled = || {
+                    self.comparison(next)
+                        .is_some_and(|behind| self.operand(behind).is_some_and(|(_, end)| self.is_end(end)))
+                };
                 quote && (cut || settled()) || cut && self.is_any(at, &["div", "mod", "*"])
             }
             Operand::Constant => {
-                quote && (cut || self.comparison(next).is_some_and(|behind| self.operand(behind).is_some_and(|(_, end)| self.is_end(end))))
+                let pattern = by_word && self.tight && next == self.len() && self.is_open_string(next - 1);
+                quote
+                    && (cut
+                        || pattern
+                        || self.comparison(next).is_some_and(|behind| {
+                            self.operand(behind).is_some_and(|(_, end)| self.is_end(end))
+                        }))
             }
             Operand::Name => quote && cut && !joins,
         };
@@ -388,11 +491,28 @@ impl Tokens<'_> {
 }
 
 /// What may stand before the operand that ends a value's place.
-const LEADING: &[&str] = &["(", ")", "-", "+", "~", "!", "%", ",", ".", "]", "}", "'", "\\", "&", "?", "*", "/"];
+const LEADING: &[&str] =
+    &["(", ")", "-", "+", "~", "!", "%", ",", ".", "]", "}", "'", "\\", "&", "?", "*", "/"];
 
 /// What a condition may be followed by in a statement.
 const ENDS: &[&str] = &[
-    "union", "order", "limit", "group", ";", ",", "having", "into", "for", "procedure", "rlike", "regexp", "waitfor", "else", "end", "as", "then",
+    "union",
+    "order",
+    "limit",
+    "group",
+    ";",
+    ",",
+    "having",
+    "into",
+    "for",
+    "procedure",
+    "rlike",
+    "regexp",
+    "waitfor",
+    "else",
+    "end",
+    "as",
+    "then",
 ];
 
 /// Marks that compare, or are part of what does.
@@ -400,4 +520,5 @@ const COMPARING: &[&str] =
     &["=", "==", "<", ">", "<=", ">=", "<>", "!=", "<=>", "!", "~", ":=", "!<", "!>", "*=", "^="];
 
 /// Operators that make one value of two.
-const JOINING: &[&str] = &["+", "-", "*", "/", "%", "^", "&", "|", "<<", ">>", "div", "mod", ",", "||", "sounds"];
+const JOINING: &[&str] =
+    &["+", "-", "*", "/", "%", "^", "&", "|", "<<", ">>", "div", "mod", ",", "||", "sounds"];

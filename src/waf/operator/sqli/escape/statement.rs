@@ -5,11 +5,34 @@ use super::super::token::Kind;
 use super::Exit;
 use super::condition::Operand;
 use super::tokens::Tokens;
-use super::vocabulary;
+use super::vocabulary::{self, Function};
 
 const OBJECTS: &[&str] = &[
-    "table", "database", "schema", "user", "view", "index", "procedure", "proc", "function", "column", "login", "role", "trigger", "sequence",
-    "tablespace", "temporary", "temp", "extension", "language", "alias", "assembly", "or", "unique", "global", "aggregate",
+    "table",
+    "database",
+    "schema",
+    "user",
+    "view",
+    "index",
+    "procedure",
+    "proc",
+    "function",
+    "column",
+    "login",
+    "role",
+    "trigger",
+    "sequence",
+    "tablespace",
+    "temporary",
+    "temp",
+    "extension",
+    "language",
+    "alias",
+    "assembly",
+    "or",
+    "unique",
+    "global",
+    "aggregate",
 ];
 
 impl Tokens<'_> {
@@ -22,7 +45,12 @@ impl Tokens<'_> {
             }
             let at = self.behind_openers(at);
             let sure = matches!(exit, Exit::Quote | Exit::Number | Exit::Bare);
-            return (self.is_statement(at, exit == Exit::Bare) && (sure || self.last_is_cut())).then_some(FORM);
+            // Scripts as people paste them have a line for each statement.
+            if self.is_on_new_line(at) && !self.last_is_cut() {
+                return None;
+            }
+            return (self.is_statement(at, exit == Exit::Bare) && (sure || self.last_is_cut()))
+                .then_some(FORM);
         }
         // SQL Server needs no semicolon.
         let runs = exit == Exit::Quote || exit == Exit::Number || self.is(at, "waitfor");
@@ -51,7 +79,8 @@ impl Tokens<'_> {
             return named(next);
         }
         if self.is(at, "insert") || self.is(at, "replace") || self.is(at, "merge") {
-            return self.is(next, "into") && named(next + 1) || named(next) && self.is_any(next + 1, &["values", "("]);
+            return self.is(next, "into") && named(next + 1)
+                || named(next) && self.is_any(next + 1, &["values", "("]);
         }
         if self.is(at, "update") {
             return named(next) && (next + 1..next + 5).any(|index| self.is(index, "set"));
@@ -63,9 +92,54 @@ impl Tokens<'_> {
             return self.is_end(next) || self.is_kind(next, Kind::Semicolon) || self.is(next, "with");
         }
         if self.is(at, "begin") {
-            return self.is(next, "shutdown") || self.is_any(next, &["declare", "dbms_lock.sleep", "execute"]) || self.is_batch(next) || (next..next + 2).any(|index| self.text(index).contains(&b'.') && self.is_kind(index + 1, Kind::LeftParen));
+            return self.is(next, "shutdown")
+                || self.is_any(next, &["declare", "dbms_lock.sleep", "execute"])
+                || self.is_batch(next)
+                || (next..next + 2).any(|index| {
+                    self.text(index).contains(&b'.') && self.is_kind(index + 1, Kind::LeftParen)
+                });
         }
-        if self.is_any(at, &["copy", "grant", "revoke", "handler", "prepare", "rename", "load", "call", "backup", "restore", "attach", "kill", "do", "desc", "describe", "show", "set", "use", "pragma", "explain", "exec", "execute", "declare", "if", "while", "waitfor", "bulk", "lock", "analyze", "print", "raiserror", "dbcc", "open", "fetch", "deallocate", "with"]) {
+        if self.is_any(
+            at,
+            &[
+                "copy",
+                "grant",
+                "revoke",
+                "handler",
+                "prepare",
+                "rename",
+                "load",
+                "call",
+                "backup",
+                "restore",
+                "attach",
+                "kill",
+                "do",
+                "desc",
+                "describe",
+                "show",
+                "set",
+                "use",
+                "pragma",
+                "explain",
+                "exec",
+                "execute",
+                "declare",
+                "if",
+                "while",
+                "waitfor",
+                "bulk",
+                "lock",
+                "analyze",
+                "print",
+                "raiserror",
+                "dbcc",
+                "open",
+                "fetch",
+                "deallocate",
+                "with",
+            ],
+        ) {
             return self.is_batch(at) || self.is_minor(at);
         }
         false
@@ -88,8 +162,14 @@ impl Tokens<'_> {
             b"lock" => self.is_any(next, &["table", "tables"]),
             b"kill" => self.is_kind(next, Kind::Number) && self.is_end(next + 1),
             b"call" => self.is_word(next) && self.is_kind(next + 1, Kind::LeftParen),
-            b"do" => self.is_word(next) && self.is_kind(next + 1, Kind::LeftParen) || self.text(next).starts_with(b"$$"),
-            b"show" => self.is_any(next, &["tables", "databases", "columns", "grants", "variables", "schemas", "processlist"]),
+            b"do" => {
+                self.is_word(next) && self.is_kind(next + 1, Kind::LeftParen)
+                    || self.text(next).starts_with(b"$$")
+            }
+            b"show" => self.is_any(
+                next,
+                &["tables", "databases", "columns", "grants", "variables", "schemas", "processlist"],
+            ),
             b"desc" | b"describe" => self.is_word(next) && self.is_cut(next + 1),
             b"set" => self.is_kind(next, Kind::Variable) || self.is_cut(self.len()),
             b"use" | b"print" | b"analyze" | b"pragma" => self.is_cut(self.len()),
@@ -104,8 +184,19 @@ impl Tokens<'_> {
         let next = at + 1;
         if self.is_any(at, &["exec", "execute"]) {
             let text = self.text(next).to_ascii_lowercase();
-            let known = |name: &[u8]| memchr::memmem::find(&text, name).is_some();
-            return known(b"xp_") || known(b"sp_") || known(b"master") || known(b"msdb") || self.is_any(next, &["(", "immediate"])
+            let known = |name: &[u8]| {
+                text.starts_with(name) || memchr::memmem::find(&text, &[b".", name].concat()).is_some()
+            };
+            let built = self.is_kind(next, Kind::LeftParen)
+                && (self.is_string(next + 1)
+                    || self.is_kind(next + 1, Kind::Variable)
+                    || self.is_any(next + 1, &["char", "chr", "0x"]));
+            return known(b"xp_")
+                || known(b"sp_")
+                || known(b"master.")
+                || known(b"msdb.")
+                || built
+                || self.is(next, "immediate")
                 || self.is_kind(next, Kind::Variable);
         }
         if self.is(at, "waitfor") {
@@ -116,7 +207,11 @@ impl Tokens<'_> {
         }
         if self.is_any(at, &["if", "while"]) {
             // `if (1=1) waitfor delay`, `if 1=1 select ...`
-            return (next..self.len()).any(|index| self.is(index, "waitfor") || self.is(index, "shutdown") && (self.last_is_cut() || self.is_end(index + 1)) || self.is_any(index, &["select", "drop", "exec"]) && self.is_statement(index, false));
+            return (next..self.len()).any(|index| {
+                self.is(index, "waitfor")
+                    || self.is(index, "shutdown") && (self.last_is_cut() || self.is_end(index + 1))
+                    || self.is_any(index, &["select", "drop", "exec"]) && self.is_statement(index, false)
+            });
         }
         if self.is_any(at, &["drop", "insert", "delete", "update", "create", "alter", "truncate"]) {
             return self.is_statement(at, false) && self.last_is_cut();
@@ -128,62 +223,128 @@ impl Tokens<'_> {
     pub(super) fn whole(&self, at: usize) -> Option<&'static str> {
         const FORM: &str = "expression instead of a value";
         if self.is(at, "select") {
-            return (at > 0 && self.is_kind(at - 1, Kind::LeftParen) && self.selects(at + 1).is_some()).then_some(FORM);
+            let bracketed = at > 0 && self.is_kind(at - 1, Kind::LeftParen);
+            let column = self.behind_openers(at + 1);
+            let (worth, _) = self.operand(column).unwrap_or((Operand::Name, 0));
+            let asks = worth > Operand::Name && self.selects(at + 1).is_some()
+                || (at..self.len()).any(|index| {
+                    self.is_called(index)
+                        && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
+                        || self.is(index, "from") && self.is_any(index + 1, vocabulary::TABLES)
+                });
+            return (bracketed && asks).then_some(FORM);
         }
-        if at > 0 && self.is_kind(at - 1, Kind::LeftParen) && self.is_kind(at, Kind::Number) && self.text(at + 1) == b"=" {
+        if at > 0
+            && self.is_kind(at - 1, Kind::LeftParen)
+            && self.is_kind(at, Kind::Number)
+            && self.text(at + 1) == b"="
+        {
             // `(1=2)*3`
-            return (self.is_kind(at + 2, Kind::Number) && self.is_kind(at + 3, Kind::RightParen)).then_some(FORM);
+            return (self.is_kind(at + 2, Kind::Number) && self.is_kind(at + 3, Kind::RightParen))
+                .then_some(FORM);
+        }
+        if self.is_bracketed_and_cut() {
+            return Some(FORM);
         }
         if self.is_kind(at, Kind::LeftParen) {
             return None;
         }
         if self.is(at, "case") {
             let (worth, _) = self.operand(at)?;
-            return (worth == Operand::Query && (at + 1..self.len()).any(|index| self.is(index, "then"))).then_some(FORM);
+            return (worth == Operand::Query && self.settles(at + 1..self.len())).then_some(FORM);
         }
         if !self.is_word(at) || !self.is_kind(at + 1, Kind::LeftParen) {
             return None;
         }
         let next = self.behind_brackets(at + 1);
         if self.is_any(at, vocabulary::WAITING) {
-            let ends = self.is_end(next) || self.is_any(next, &["or", "and", "||", "&&", "=", "<", ">", ",", "-", "+", "*", ";"]);
+            let ends = self.is_end(next)
+                || self.is_any(next, &["or", "and", "||", "&&", "=", "<", ">", ",", "-", "+", "*", ";"]);
             return (ends && self.is_kind(at + 2, Kind::Number)).then_some(FORM);
         }
+        if vocabulary::function(self.text(at)).is_none() {
+            return None;
+        }
         let (worth, _) = self.primary(at)?;
-        let settled = || {
+        let settled = || self.settles(at + 2..next);
+        let asks =
+            || (at + 2..next).any(|index| self.is(index, "select") && self.selects(index + 1).is_some());
+        let waits = || {
             (at + 2..next).any(|index| {
-                self.is_kind(index, Kind::Number) && self.text(index + 1) == b"=" && self.is_kind(index + 2, Kind::Number)
+                self.is_any(index, vocabulary::WAITING)
+                    && self.is_kind(index + 1, Kind::LeftParen)
+                    && self.is_kind(index + 2, Kind::Number)
             })
         };
-        let asks = || {
-            (at + 2..next).any(|index| self.is(index, "select") && self.selects(index + 1).is_some())
-        };
-        (worth == Operand::Query && asks() || worth >= Operand::Call && settled()).then_some(FORM)
+        (worth == Operand::Query && (asks() || waits()) || worth >= Operand::Call && settled())
+            .then_some(FORM)
     }
 
     /// `from information_schema.tables`, `from users`: what stands behind FROM is no place or group in a sentence.
     fn names_table(&self, at: usize) -> bool {
         let Some(from) = (at..at + 40).find(|index| self.is(*index, "from")) else { return false };
         let name = self.text(from + 1);
-        name.iter().any(|byte| b"_.[`".contains(byte)) || self.is_any(from + 1, &["users", "user", "admin", "members", "dual", "table1", "("])
+        name.iter().any(|byte| b"_.[`".contains(byte))
+            || self.is_any(from + 1, vocabulary::TABLES)
+            || self.is_kind(from + 1, Kind::LeftParen)
     }
 
     /// A batch of SQL Server behind other statements: nobody but it knows `declare @s` and `waitfor delay`.
     pub(super) fn batch_anywhere(&self) -> Option<&'static str> {
         let batch = (0..self.len()).any(|at| {
-            self.is(at, "declare") && self.is_kind(at + 1, Kind::Variable) && self.text(at + 1).starts_with(b"@")
+            self.is(at, "declare")
+                && self.is_kind(at + 1, Kind::Variable)
+                && self.text(at + 1).starts_with(b"@")
                 || self.is(at, "waitfor") && self.is(at + 1, "delay") && self.is_string(at + 2)
                 || self.is_any(at, &["exec", "execute"]) && self.is_batch(at)
         });
         batch.then_some("second statement")
     }
 
+    /// A subquery anywhere, and nothing but a comment behind it all.
+    pub(super) fn asks_and_cuts(&self) -> bool {
+        self.last_is_cut()
+            && (0..self.len()).any(|at| {
+                self.is_kind(at, Kind::LeftParen)
+                    && self.is(at + 1, "select")
+                    && self.selects(at + 2).is_some()
+            })
+    }
+
+    /// `((select 1)) --`: brackets in brackets, without a word that is not SQL, and then only a comment.
+    fn is_bracketed_and_cut(&self) -> bool {
+        let Some(last) = self.len().checked_sub(1) else { return false };
+        let outer =
+            self.is_kind(0, Kind::LeftParen) && self.is_kind(last, Kind::RightParen) && self.is_cut(last + 1);
+        outer
+            && last > 3
+            && self.strings_are_modest(0..last)
+            && (1..last).all(|at| !self.is_kind(at, Kind::Bareword))
+            && (1..last).any(|at| self.is_word(at) || self.is_kind(at, Kind::Variable))
+    }
+
+    /// Two numbers are compared among these.
+    fn settles(&self, mut tokens: std::ops::Range<usize>) -> bool {
+        tokens.any(|at| {
+            self.is_kind(at, Kind::Number) && self.text(at + 1) == b"=" && self.is_kind(at + 2, Kind::Number)
+        })
+    }
+
     /// UNION SELECT anywhere, with columns that nobody asks for: NULLs, small numbers, the version.
     pub(super) fn united_anywhere(&self, sure: bool) -> Option<&'static str> {
-        if self.is_any(0, &["select", "with", "insert", "create", "explain", "update", "delete", "merge", "alter", "use", "set", "declare", "begin"]) {
+        if self.is_any(
+            0,
+            &[
+                "select", "with", "insert", "create", "explain", "update", "delete", "merge", "alter", "use",
+                "set", "declare", "begin",
+            ],
+        ) {
             return None;
         }
         for at in 0..self.len() {
+            if self.is(at, "select") && !(at > 0 && self.is_kind(at - 1, Kind::LeftParen)) {
+                return None;
+            }
             if !self.is(at, "union") {
                 continue;
             }
@@ -199,7 +360,10 @@ impl Tokens<'_> {
                 return Some("second query joined by UNION");
             }
             let Some((worth, end)) = self.operand(next + 1) else { continue };
-            let listed = self.is_kind(end, Kind::Comma) || self.is(end, "from") || self.is_end(end) || self.is_kind(end, Kind::Semicolon);
+            let listed = self.is_kind(end, Kind::Comma)
+                || self.is(end, "from")
+                || self.is_end(end)
+                || self.is_kind(end, Kind::Semicolon);
             if worth > Operand::Name && listed {
                 return Some("second query joined by UNION");
             }

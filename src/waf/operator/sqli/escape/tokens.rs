@@ -14,6 +14,19 @@ const MOST_COMMENT: usize = 20;
 /// So many tokens behind an exit are looked at. An injection shows itself in the first dozen.
 const MOST_TOKENS: usize = 64;
 
+/// A string's text without the quotes around it.
+trait Unquoted {
+    fn trim_matches_quotes(&self) -> &Self;
+}
+
+impl Unquoted for [u8] {
+    fn trim_matches_quotes(&self) -> &[u8] {
+        let quote = |byte: &u8| matches!(byte, b'\'' | b'"');
+        let inner = self.split_first().filter(|(first, _)| quote(first)).map_or(self, |(_, rest)| rest);
+        inner.split_last().filter(|(last, _)| quote(last)).map_or(inner, |(_, rest)| rest)
+    }
+}
+
 pub(super) struct Tokens<'a> {
     pub(super) value: &'a [u8],
     items: SmallVec<[Item; MOST_TOKENS]>,
@@ -100,11 +113,21 @@ impl<'a> Tokens<'a> {
 
     /// A string of a few letters or digits, as is compared with another.
     pub(super) fn is_plain_string(&self, at: usize) -> bool {
-        let content = self.text(at);
-        let quote = |byte: &u8| matches!(byte, b'\'' | b'"');
-        let inner = content.strip_prefix(b"'").or(content.strip_prefix(b"\"")).unwrap_or(content);
-        let inner = inner.split_last().filter(|(last, _)| quote(last)).map_or(inner, |(_, rest)| rest);
-        self.is_string(at) && inner.len() <= 32 && inner.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.%@-".contains(byte))
+        let inner = self.text(at).trim_matches_quotes();
+        self.is_string(at)
+            && inner.len() <= 32
+            && inner.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.%@-".contains(byte))
+    }
+
+    /// True when no string among these is a stretch of text between two quotes: that begins with a space or goes on
+    /// for long.
+    pub(super) fn strings_are_modest(&self, tokens: Range<usize>) -> bool {
+        tokens.into_iter().filter(|at| self.is_string(*at)).all(|at| {
+            let inner = self.text(at).trim_matches_quotes();
+            let begins = inner.first().is_none_or(|byte| !b" \t\n,;".contains(byte));
+            let whole = inner.iter().all(|byte| !b"\n\r;".contains(byte));
+            begins && whole && inner.len() <= 48
+        })
     }
 
     pub(super) fn is_open_string(&self, at: usize) -> bool {
@@ -128,6 +151,23 @@ impl<'a> Tokens<'a> {
     /// The text of that comment.
     pub(super) fn comment(&self) -> Option<&'a [u8]> {
         self.comment.map(|item| &self.value[item.start..item.end])
+    }
+
+    /// Where that comment begins.
+    pub(super) fn comment_start(&self) -> usize {
+        self.comment.map_or(self.value.len(), |item| item.start)
+    }
+
+    /// What stands between a token and the one before it has a line break.
+    pub(super) fn is_on_new_line(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).map_or(0, |before| self.span(before).end);
+        self.value[before.min(self.span(at).start)..self.span(at).start].contains(&b'\n')
+    }
+
+    /// A bracket follows the name at `at` directly, or behind a comment, as in a call.
+    pub(super) fn is_called(&self, at: usize) -> bool {
+        self.is_kind(at + 1, Kind::LeftParen)
+            && self.value.get(self.span(at).end).is_some_and(|byte| matches!(byte, b'(' | b'/'))
     }
 
     /// The first token from `at` on that is no closing bracket.
