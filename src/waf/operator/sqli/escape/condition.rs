@@ -20,6 +20,12 @@ pub(super) enum Operand {
     Query,
 }
 
+/// What may follow a column of SELECT without a comma.
+const AFTER_COLUMN: &[&str] = &[
+    "from", "as", "where", "union", "limit", "order", "group", "having", "into", "and", "or", "like", "is", "in", "between", "for", "procedure",
+    "intersect", "except", "minus", "div", "mod", "else", "end", "collate", "waitfor", "rlike", "regexp", "window", "offset",
+];
+
 /// What a condition comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
@@ -173,7 +179,8 @@ impl Tokens<'_> {
             return Some((if asks { Operand::Query } else { Operand::Name }, self.len()));
         }
         if self.is(at, "case") {
-            let when = (at + 1..at + 6).any(|index| self.is(index, "when"));
+            let when = (at + 1..at + 6).any(|index| self.is(index, "when"))
+                && (at + 3..self.len()).any(|index| self.is(index, "then"));
             return Some((
                 if when { Operand::Query } else { Operand::Name },
                 if when { self.len() } else { at + 1 },
@@ -229,9 +236,7 @@ impl Tokens<'_> {
             return Some(at + 1);
         }
         let (worth, next) = self.operand(at)?;
-        if !self.strings_are_modest(at..next) {
-            return None;
-        }
+        let modest = self.strings_are_modest(at..next);
         let listed = || {
             let next = if self.is(next, "as") { next + 2 } else { next };
             self.is_kind(next, Kind::Comma)
@@ -240,6 +245,12 @@ impl Tokens<'_> {
                 || self.is_any(next, &["into", "where", "union", "limit", "||"])
                 || self.is_cut(next)
         };
-        (worth > Operand::Name || listed()).then_some(next)
+        // `select null objects` is no SQL, `select 1 a from` is.
+        let sentence = worth == Operand::Constant
+            && self.is_word(next)
+            && !self.is_any(next, AFTER_COLUMN)
+            && !self.is_any(next + 1, &["from", ","])
+            && !self.is_cut(next + 1);
+        (worth > Operand::Name && !sentence && modest || listed()).then_some(next)
     }
 }

@@ -103,6 +103,9 @@ impl Tokens<'_> {
             Operand::Constant => Exit::Number,
             _ => Exit::Name,
         };
+        if self.is_sum(at) {
+            return None;
+        }
         if let Some(found) = self.continuation(next, exit, 0) {
             return Some(found);
         }
@@ -114,6 +117,18 @@ impl Tokens<'_> {
             next = after;
         }
         self.continuation(next, exit, 0)
+    }
+
+    /// `2 and 2 = 4` is arithmetic.
+    fn is_sum(&self, at: usize) -> bool {
+        let number = |at: usize| std::str::from_utf8(self.text(at)).ok()?.parse::<u32>().ok();
+        let joined = self.is_any(at + 1, &["and", "or"]) && self.text(at + 3) == b"=" && self.is_end(at + 5);
+        match (number(at), number(at + 2), number(at + 4)) {
+            (Some(one), Some(other), Some(sum)) if joined && sum != other && one > 1 => {
+                sum == one.saturating_add(other) || sum == one.saturating_mul(other)
+            }
+            _ => false,
+        }
     }
 
     /// The first quote of its kind ends the string.
@@ -402,6 +417,10 @@ impl Tokens<'_> {
                     || exit == Exit::Quote && self.is_end(next)
                     || goes_on);
             return found.then_some("LIMIT behind the end");
+        }
+        // Cassandra's way to have a filter without an index.
+        if self.is(at, "allow") && self.is(at + 1, "filtering") {
+            return (exit == Exit::Quote).then_some("ALLOW FILTERING behind the end");
         }
         if self.is(at, "procedure") {
             return self.is(at + 1, "analyse").then_some("PROCEDURE ANALYSE behind the end");

@@ -200,7 +200,8 @@ impl Tokens<'_> {
                 || self.is_kind(next, Kind::Variable);
         }
         if self.is(at, "waitfor") {
-            return self.is_any(next, &["delay", "time"]);
+            let ends = self.is_end(next + 1) || self.is_string(next + 1) || !self.is_word(next + 1);
+            return self.is_any(next, &["delay", "time"]) && ends;
         }
         if self.is(at, "declare") {
             return self.is_kind(next, Kind::Variable) || self.is_cut(self.len());

@@ -125,7 +125,7 @@ impl<'a> Tokens<'a> {
         tokens.into_iter().filter(|at| self.is_string(*at)).all(|at| {
             let inner = self.text(at).trim_matches_quotes();
             let begins = inner.first().is_none_or(|byte| !b" \t\n,;".contains(byte));
-            let whole = inner.iter().all(|byte| !b"\n\r;".contains(byte));
+            let whole = inner.iter().all(|byte| !b"\n\r".contains(byte));
             begins && whole && inner.len() <= 48
         })
     }
