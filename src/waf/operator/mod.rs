@@ -21,6 +21,7 @@ pub(crate) use number::read as number;
 mod data_file;
 mod detect_path;
 mod detect_shell;
+mod detect_sql_escape;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
@@ -199,6 +200,7 @@ const TABLE: &[(&str, Build)] = &[
     ("contains_word", text::build),
     ("detect_path", detect_path::build),
     ("detect_shell", detect_shell::build),
+    ("detect_sql_escape", detect_sql_escape::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
