@@ -17,8 +17,10 @@ use super::pipeline::Pipelines;
 use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Action, Change, Condition, Leaf, Rule, Variable};
+use super::sift::Sifting;
 use super::template::Template;
 use super::tx::Names;
+use super::variable::kind::Kinds;
 use super::variable::target::{Role, Target};
 use super::variable::{Collection, Origin};
 
@@ -63,6 +65,7 @@ pub(crate) fn compile<'a>(
     let interests: Vec<Interest> =
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
     let prefilters = prefilters(&leaves, &interests, &pipelines, plain, problems)?;
+    let sifting = Sifting::build(&leaves);
     let mut mentioned = [false; Collection::COUNT];
     let in_texts = rules.iter().flat_map(Rule::templates).chain(leaves.iter().flat_map(Leaf::templates));
     let targets = leaves.iter().flat_map(|leaf| &leaf.targets).chain(in_texts.flat_map(Template::targets));
@@ -79,6 +82,7 @@ pub(crate) fn compile<'a>(
         looks_at_response_body: looks_at_body[1],
         pipelines,
         interests,
+        sifting,
         prefilters,
         names,
         unconditional: unconditional.words,
@@ -471,6 +475,8 @@ impl Builder<'_> {
             dynamic,
             wakes: false,
             targets,
+            decode: source.decode.unwrap_or_default(),
+            skip: source.skip_types.iter().flatten().fold(Kinds::NONE, |kinds, at| kinds.with(at.value)),
             on_match: self.actions(on_match, None, Owner::Leaf(self.leaves.len())),
         };
         self.leaves.push(leaf);

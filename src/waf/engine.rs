@@ -14,6 +14,7 @@ use super::pipeline::Pipelines;
 use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Leaf, Rule};
+use super::sift::Sifting;
 use super::transaction::Transaction;
 use super::tx::Names;
 use super::variable::Collection;
@@ -94,6 +95,8 @@ pub(crate) struct Program {
     pub phases: [Phase; 5],
     pub pipelines: Pipelines,
     pub interests: Vec<Interest>,
+    /// Which leaves do without values of some kind, and which want candidates.
+    pub sifting: Sifting,
     /// By side, then by node of the transformation tree; nodes that need none have empty ones.
     pub prefilters: [Vec<Prefilter>; Side::COUNT],
     /// Of the variables of `tx`.

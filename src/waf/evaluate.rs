@@ -1,5 +1,7 @@
 //! Conditions: candidates against operators, and what has to be looked up while rules run.
 
+use smallvec::SmallVec;
+
 use super::act;
 use super::engine::Program;
 use super::expand;
@@ -26,6 +28,8 @@ pub(crate) struct Evaluation<'a> {
 struct Named {
     name: Span,
     raw: Span,
+    /// Its number, when it is a collected value.
+    value: Option<u32>,
     excludable: bool,
 }
 
@@ -103,7 +107,8 @@ impl Evaluation<'_> {
             }
             let named = |evaluation: &mut Evaluation| {
                 let name = evaluation.spell(leaf, candidate.value);
-                Named { name, raw: value.value, excludable: true }
+                let raw = evaluation.scratch.store.root(candidate.value).value;
+                Named { name, raw, value: Some(candidate.value), excludable: true }
             };
             self.test(index, candidate.span, named);
         }
@@ -155,7 +160,10 @@ impl Evaluation<'_> {
                     let key = store.get(value.key);
                     target.takes(key) && !before(key)
                 });
-                numbers.extend(taken.map(|(number, _)| number));
+                let taken: SmallVec<[u32; 32]> = taken.map(|(number, _)| number).collect();
+                for number in taken {
+                    program.sifting.family(self.scratch, leaf, number, &mut numbers);
+                }
             }
             numbers[from..].sort_unstable();
         }
@@ -219,11 +227,12 @@ impl Evaluation<'_> {
                 }
             }
         }
-        let Named { name, raw, excludable } = named(self);
+        let Named { name, raw, value, excludable } = named(self);
         self.scratch.matched.push(Matched {
             leaf: index,
             name,
             raw,
+            value,
             transformed: span,
             hit,
             note,
@@ -301,7 +310,7 @@ impl Evaluation<'_> {
             let name = store.keep(b"tx:").start;
             let name = Span { start: name, end: store.keep(key).end };
             let raw = store.keep(tx.get(number).unwrap_or_default());
-            self.found(index, raw, hit, |_| Named { name, raw, excludable: false });
+            self.found(index, raw, hit, |_| Named { name, raw, value: None, excludable: false });
         }
     }
 
@@ -313,6 +322,7 @@ impl Evaluation<'_> {
             self.found(index, raw, hit, |evaluation| Named {
                 name: name(evaluation),
                 raw,
+                value: None,
                 excludable: false,
             });
         }
@@ -331,7 +341,8 @@ impl Evaluation<'_> {
         let raw = value.value;
         let named = |evaluation: &mut Evaluation| {
             let name = evaluation.spell(leaf, number);
-            Named { name, raw, excludable: true }
+            let raw = evaluation.scratch.store.root(number).value;
+            Named { name, raw, value: Some(number), excludable: true }
         };
         if leaf.multi_match {
             self.each_step(index, raw, named);
@@ -342,7 +353,12 @@ impl Evaluation<'_> {
     }
 
     fn try_live(&mut self, index: usize, raw: Span, name: impl Fn(&mut Evaluation) -> Span) {
-        let named = |evaluation: &mut Evaluation| Named { name: name(evaluation), raw, excludable: false };
+        let named = |evaluation: &mut Evaluation| Named {
+            name: name(evaluation),
+            raw,
+            value: None,
+            excludable: false,
+        };
         let leaf = &self.program.leaves[index];
         if leaf.multi_match {
             return self.each_step(index, raw, named);

@@ -10,6 +10,7 @@ pub mod bytes;
 mod clean;
 mod compile;
 pub mod cost;
+pub mod decode;
 pub mod engine;
 mod evaluate;
 pub mod example;
@@ -29,6 +30,7 @@ pub mod report;
 mod rule;
 mod scan;
 mod scratch;
+mod sift;
 pub mod template;
 #[cfg(test)]
 mod tests;

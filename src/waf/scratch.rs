@@ -76,7 +76,10 @@ pub(crate) struct Matched {
     pub leaf: usize,
     /// As rules spell it, `args:q`.
     pub name: Span,
+    /// As it came, before any decoding.
     pub raw: Span,
+    /// The number of the value that was looked at; none for live ones.
+    pub value: Option<u32>,
     pub transformed: Span,
     /// In `transformed`; nothing for a negated match.
     pub hit: Span,

@@ -460,7 +460,8 @@ fn tell_body(scratch: &Scratch, state: &mut State) {
 /// Tells a trace what the phase brings.
 fn tell_values(scratch: &Scratch, state: &mut State, phase: PhaseName) {
     state.note(|| Event::Phase(phase));
-    for value in &scratch.store.values[state.scanned..] {
+    let collected = |value: &&super::variable::store::Value| value.origin.is_none();
+    for value in scratch.store.values[state.scanned..].iter().filter(collected) {
         let mut name = super::variable::name_of(value.collection).as_bytes().to_vec();
         if value.key.len() > 0 {
             name.push(b':');

@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{At, Place};
+use crate::waf::decode::Decode;
 use crate::waf::report::PhaseName;
 use crate::waf::transformation::Transformation;
+use crate::waf::variable::kind::Kind;
 use crate::waf::variable::target::Target;
 
 /// All files of a load.
@@ -177,6 +179,10 @@ pub struct Leaf {
     /// `name`, `name:key`, `name:/regex/`; `!` before it takes values out, `&` counts them.
     #[schemars(length(min = 1))]
     pub variables: Vec<At<Target>>,
+    /// Looks at what each value decodes to as well: so many layers of any encoding, or of these.
+    pub decode: Option<Decode>,
+    /// Values that are wholly of one of these kinds are not looked at.
+    pub skip_types: Option<Vec<At<Kind>>>,
     /// Applied to each value, in order, before the operator sees it.
     pub transformations: Option<Vec<At<Named>>>,
     pub operator: OperatorCall,

@@ -4,6 +4,7 @@
 
 pub mod collect;
 pub(crate) mod fact;
+pub mod kind;
 pub mod store;
 pub mod target;
 

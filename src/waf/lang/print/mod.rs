@@ -18,6 +18,8 @@ use serde::Serialize;
 use super::ast::*;
 use super::error::At;
 use super::json::counted;
+use crate::waf::decode::{Decode, Encoding, Encodings};
+use crate::waf::variable::kind::Kind;
 use crate::waf::variable::target::{Role, Target};
 use layout::Doc;
 
@@ -144,18 +146,31 @@ fn leaf(leaf: &Leaf) -> Doc {
         |steps: &Vec<At<Named>>| Doc::list(true, steps.iter().map(|at| Doc::text(at.value.0.name)).collect());
     let operator =
         Doc::object(true).with(&leaf.operator.name.value, Doc::value(&leaf.operator.argument.value));
+    let kinds =
+        |kinds: &Vec<At<Kind>>| Doc::list(true, kinds.iter().map(|at| Doc::text(at.value.name())).collect());
     let on_match = |actions: &Vec<At<Action>>| {
         Doc::list(true, actions.iter().flat_map(|at| action(&at.value)).collect())
     };
     // What is applied and done has its own lines; a plain comparison may be one.
     Doc::object(leaf.transformations.is_none() && leaf.on_match.is_none())
         .with("variables", Doc::list(true, variables))
+        .maybe("decode", leaf.decode.map(decode))
+        .maybe("skip_types", leaf.skip_types.as_ref().map(kinds))
         .maybe("transformations", leaf.transformations.as_ref().map(steps))
         .with("operator", operator)
         .maybe("negate", leaf.negate.map(Doc::boolean))
         .maybe("capture", leaf.capture.map(Doc::boolean))
         .maybe("multi_match", leaf.multi_match.map(Doc::boolean))
         .maybe("on_match", leaf.on_match.as_ref().map(on_match))
+}
+
+fn decode(decode: Decode) -> Doc {
+    if decode.encodings == Encodings::ALL {
+        return Doc::number(decode.depth);
+    }
+    let encodings = Encoding::ALL.into_iter().filter(|encoding| decode.encodings.contains(*encoding));
+    let names = encodings.map(|encoding| Doc::text(encoding.name())).collect();
+    Doc::object(true).with("depth", Doc::number(decode.depth)).with("as", Doc::list(true, names))
 }
 
 fn target(target: &Target) -> Doc {

@@ -320,6 +320,14 @@ prop_compose! {
             // The reader takes `none` out.
             proptest::sample::select(transformation::names().filter(|name| *name != "none").collect::<Vec<_>>()), 0..6)),
         (name, argument) in operator(),
+        decode in proptest::option::of(prop_oneof![
+            (1..=4u8).prop_map(Decode::all),
+            (1..=4u8, proptest::sample::select(Encoding::ALL.to_vec())).prop_map(|(depth, encoding)| Decode {
+                depth,
+                encodings: Encodings::NONE.with(encoding).with(Encoding::Html),
+            }),
+        ]),
+        skip_types in proptest::option::of(proptest::collection::vec(proptest::sample::select(Kind::ALL.to_vec()), 0..3)),
         negate in any::<Option<bool>>(),
         capture in any::<Option<bool>>(),
         multi_match in any::<Option<bool>>(),
@@ -334,6 +342,8 @@ prop_compose! {
                 names.into_iter().filter_map(|name| transformation::find(name).map(|found| at(Named(found)))).collect()
             }),
             operator: OperatorCall { name: at(name), argument: at(argument) },
+            decode,
+            skip_types: skip_types.map(|kinds| kinds.into_iter().map(at).collect()),
             negate,
             capture,
             multi_match,
@@ -374,6 +384,8 @@ proptest! {
         let mut leaf = Leaf {
             place: Place::default(),
             variables: vec![at(Target::parse("remote_addr").expect("a target"))],
+            decode: None,
+            skip_types: None,
             transformations: None,
             operator: OperatorCall { name: at("rx".into()), argument: at(json!("x")) },
             negate: None,
