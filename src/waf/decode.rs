@@ -18,6 +18,8 @@ const LONGEST: usize = 64 * 1024;
 const SHORTEST: usize = 6;
 /// Pieces of a path that are looked at by themselves.
 const SEGMENTS: usize = 16;
+/// Texts of one document.
+const STRINGS: usize = 256;
 
 /// One way to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,18 +36,21 @@ pub enum Encoding {
     Html,
     /// `\u0041`, `\u{41}`, `\x41` and octal `\101`.
     Escapes,
-    /// Overlong UTF-8 (RFC 3629 section 3 forbids it) and full-width forms (U+FF01 to U+FF5E).
+    /// Overlong UTF-8 (RFC 3629 section 3 forbids it), full-width forms (U+FF01 to U+FF5E), and ASCII in UTF-16.
     Unicode,
+    /// The texts in quotes inside a JSON or GraphQL document.
+    Strings,
 }
 
 impl Encoding {
-    pub const ALL: [Encoding; 6] = [
+    pub const ALL: [Encoding; 7] = [
         Encoding::Base64,
         Encoding::Hex,
         Encoding::Url,
         Encoding::Html,
         Encoding::Escapes,
         Encoding::Unicode,
+        Encoding::Strings,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +61,7 @@ impl Encoding {
             Encoding::Html => "html",
             Encoding::Escapes => "escapes",
             Encoding::Unicode => "unicode",
+            Encoding::Strings => "strings",
         }
     }
 
@@ -113,7 +119,7 @@ impl Decode {
 }
 
 /// Bytes that an encoding other than base64 and hex cannot do without.
-const MARKS: ByteSet = ByteSet::of(b"%&\\\xc0\xc1\xe0\xef\xf0");
+const MARKS: ByteSet = ByteSet::of(b"\0%&\\\xc0\xc1\xe0\xef\xf0");
 const LETTERS: ByteSet =
     ByteSet::range(b'a', b'z').union(ByteSet::range(b'A', b'Z')).union(ByteSet::range(b'0', b'9'));
 /// Both alphabets; a plus sign may have become a space in a query, and long lines are broken.
@@ -150,6 +156,9 @@ pub(crate) fn candidates(
             packed(value, out);
         }
     }
+    if wanted.contains(Encoding::Strings) && present.contains(b'"') && is_document(value) {
+        strings(value, out, |piece| found(Encoding::Strings, piece));
+    }
     if !MARKS.intersects(&present) {
         return;
     }
@@ -157,7 +166,7 @@ pub(crate) fn candidates(
         (Encoding::Url, present.contains(b'%'), percent),
         (Encoding::Html, present.contains(b'&') && !present.contains(b'<'), entities),
         (Encoding::Escapes, present.contains(b'\\'), escapes),
-        (Encoding::Unicode, present.intersects(&ByteSet::of(b"\xc0\xc1\xe0\xef\xf0")), unicode),
+        (Encoding::Unicode, present.intersects(&ByteSet::of(b"\0\xc0\xc1\xe0\xef\xf0")), unicode),
     ];
     for (encoding, possible, apply) in ways {
         if possible && wanted.contains(encoding) && apply(value, out) {
@@ -255,7 +264,8 @@ fn tells(out: &mut Vec<u8>) -> bool {
     if is_text(out) || STREAMS.iter().any(|stream| out.starts_with(stream)) {
         return true;
     }
-    let wide = out.len() >= 8 && out.len() % 2 == 0 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
+    // UTF-16, as PowerShell takes it.
+    let wide = out.len() >= 8 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
     if wide {
         let mut at = 0;
         out.retain(|_| {
@@ -369,9 +379,14 @@ fn push(code: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Overlong sequences of ASCII characters and full-width forms become ASCII.
+/// Overlong sequences of ASCII characters and full-width forms become ASCII, and so does ASCII in UTF-16.
 fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
+    let every_other = |from: usize| value.iter().skip(from).step_by(2).all(|byte| *byte == 0);
+    if let Some(zeros) = [1, 0].into_iter().find(|from| every_other(*from)) {
+        out.extend(value.iter().skip(1 - zeros).step_by(2));
+        return true;
+    }
     let mut changed = false;
     let mut at = 0;
     while let Some(byte) = value.get(at) {
@@ -392,6 +407,48 @@ fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
         at += length;
     }
     changed
+}
+
+/// JSON or GraphQL, as far as the beginning tells.
+fn is_document(value: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] = [b"query", b"mutation", b"subscription", b"fragment"];
+    let value = value.trim_ascii_start();
+    match value {
+        [b'{' | b'[', rest @ ..] => rest.contains(&b'"'),
+        value => WORDS.iter().any(|word| value.starts_with(word)) && value.contains(&b'{'),
+    }
+}
+
+/// Tells the texts in quotes, with the escapes of JSON taken off that keep a quote from ending one.
+fn strings(value: &[u8], out: &mut Vec<u8>, mut found: impl FnMut(&[u8])) {
+    let mut rest = value;
+    for _ in 0..STRINGS {
+        let Some(open) = memchr::memchr(b'"', rest) else { return };
+        rest = &rest[open + 1..];
+        out.clear();
+        loop {
+            let Some(at) = memchr::memchr2(b'"', b'\\', rest) else { return };
+            out.extend_from_slice(&rest[..at]);
+            let escaped = rest[at] == b'\\';
+            rest = &rest[at + 1..];
+            if !escaped {
+                break;
+            }
+            let Some((byte, behind)) = rest.split_first() else { return };
+            match byte {
+                b'"' | b'\\' | b'/' => out.push(*byte),
+                b'n' => out.push(b'\n'),
+                b'r' => out.push(b'\r'),
+                b't' => out.push(b'\t'),
+                // What other escapes stand for is the next layer's.
+                other => out.extend_from_slice(&[b'\\', *other]),
+            }
+            rest = behind;
+        }
+        if out.len() >= SHORTEST {
+            found(out);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -427,10 +484,16 @@ mod tests {
             (b"\\u003cscript\\x3e\\u{3e}\\076", Encoding::Escapes, "<script>>>"),
             (b"..\xc0\xaf..\xe0\x80\xaf..\xf0\x80\x80\xaf", Encoding::Unicode, "../../../"),
             ("\u{ff1c}script\u{ff1e}".as_bytes(), Encoding::Unicode, "<script>"),
+            (b"<\0s\0c\0r\0i\0p\0t\0>\0", Encoding::Unicode, "<script>"),
+            (b"\0<\0s\0c\0r\0i\0p\0t\0>", Encoding::Unicode, "<script>"),
+            (b"{\"a\": 1, \"b\": \"<script>\"}", Encoding::Strings, "<script>"),
+            (b"query { user(id: \"1' or '1\") { name } }", Encoding::Strings, "1\\' or \\'1"),
         ] {
             let all = all(value);
             assert_eq!(all, [(encoding, text.to_owned())], "{}", value.escape_ascii());
         }
+        let nested = all(b"[{\"json\": \"{\\\"a\\\": 1}\"}]");
+        assert!(nested.contains(&(Encoding::Strings, "{\\\"a\\\": 1}".to_owned())), "{nested:?}");
         let token = all(b"eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln");
         assert_eq!(token.len(), 2, "{token:?}");
         assert!(token[0].1.contains("none") && token[1].1.contains("or 1"), "{token:?}");
