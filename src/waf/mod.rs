@@ -7,6 +7,7 @@ mod before;
 mod bits;
 pub mod body;
 pub mod bytes;
+mod chosen;
 mod clean;
 mod compile;
 pub mod cost;
@@ -42,6 +43,6 @@ pub mod transformation;
 mod tx;
 pub mod variable;
 
-pub use engine::{Engine, Mode, RuleInfo, Settings, Source, Sources};
+pub use engine::{Choice, Engine, Mode, RuleInfo, Settings, Source, Sources};
 pub use lang::LoadError;
 pub use transaction::{HeaderEdit, Transaction};

@@ -18,6 +18,7 @@ mod origin;
 mod peers;
 mod policy;
 mod reload;
+mod sets;
 mod tunnel;
 mod waf;
 mod websocket;
