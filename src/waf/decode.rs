@@ -8,6 +8,7 @@
 //! stands.
 
 use super::bytes::ByteSet;
+use super::parts;
 use super::transformation;
 
 /// Layers at most.
@@ -18,8 +19,6 @@ const LONGEST: usize = 64 * 1024;
 const SHORTEST: usize = 6;
 /// Pieces of a path that are looked at by themselves.
 const SEGMENTS: usize = 16;
-/// Texts of one document.
-const STRINGS: usize = 256;
 
 /// One way to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +37,8 @@ pub enum Encoding {
     Escapes,
     /// Overlong UTF-8 (RFC 3629 section 3 forbids it), full-width forms (U+FF01 to U+FF5E), and ASCII in UTF-16.
     Unicode,
-    /// The texts in quotes inside a JSON or GraphQL document.
-    Strings,
+    /// What is a value inside a value: segments of a path, strings of JSON and of GraphQL.
+    Parts,
 }
 
 impl Encoding {
@@ -50,7 +49,7 @@ impl Encoding {
         Encoding::Html,
         Encoding::Escapes,
         Encoding::Unicode,
-        Encoding::Strings,
+        Encoding::Parts,
     ];
 
     pub fn name(self) -> &'static str {
@@ -61,7 +60,7 @@ impl Encoding {
             Encoding::Html => "html",
             Encoding::Escapes => "escapes",
             Encoding::Unicode => "unicode",
-            Encoding::Strings => "strings",
+            Encoding::Parts => "parts",
         }
     }
 
@@ -156,8 +155,12 @@ pub(crate) fn candidates(
             packed(value, out);
         }
     }
-    if wanted.contains(Encoding::Strings) && present.contains(b'"') && is_document(value) {
-        strings(value, out, |piece| found(Encoding::Strings, piece));
+    if wanted.contains(Encoding::Parts) {
+        if is_path {
+            parts::of_path(value, |piece| found(Encoding::Parts, piece));
+        } else if present.contains(b'"') {
+            parts::of_text(value, out, |piece| found(Encoding::Parts, piece));
+        }
     }
     if !MARKS.intersects(&present) {
         return;
@@ -264,8 +267,7 @@ fn tells(out: &mut Vec<u8>) -> bool {
     if is_text(out) || STREAMS.iter().any(|stream| out.starts_with(stream)) {
         return true;
     }
-    // UTF-16, as PowerShell takes it.
-    let wide = out.len() >= 8 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
+    let wide = out.len() >= 8 && out.len() % 2 == 0 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
     if wide {
         let mut at = 0;
         out.retain(|_| {
@@ -409,48 +411,6 @@ fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
     changed
 }
 
-/// JSON or GraphQL, as far as the beginning tells.
-fn is_document(value: &[u8]) -> bool {
-    const WORDS: [&[u8]; 4] = [b"query", b"mutation", b"subscription", b"fragment"];
-    let value = value.trim_ascii_start();
-    match value {
-        [b'{' | b'[', rest @ ..] => rest.contains(&b'"'),
-        value => WORDS.iter().any(|word| value.starts_with(word)) && value.contains(&b'{'),
-    }
-}
-
-/// Tells the texts in quotes, with the escapes of JSON taken off that keep a quote from ending one.
-fn strings(value: &[u8], out: &mut Vec<u8>, mut found: impl FnMut(&[u8])) {
-    let mut rest = value;
-    for _ in 0..STRINGS {
-        let Some(open) = memchr::memchr(b'"', rest) else { return };
-        rest = &rest[open + 1..];
-        out.clear();
-        loop {
-            let Some(at) = memchr::memchr2(b'"', b'\\', rest) else { return };
-            out.extend_from_slice(&rest[..at]);
-            let escaped = rest[at] == b'\\';
-            rest = &rest[at + 1..];
-            if !escaped {
-                break;
-            }
-            let Some((byte, behind)) = rest.split_first() else { return };
-            match byte {
-                b'"' | b'\\' | b'/' => out.push(*byte),
-                b'n' => out.push(b'\n'),
-                b'r' => out.push(b'\r'),
-                b't' => out.push(b'\t'),
-                // What other escapes stand for is the next layer's.
-                other => out.extend_from_slice(&[b'\\', *other]),
-            }
-            rest = behind;
-        }
-        if out.len() >= SHORTEST {
-            found(out);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -486,14 +446,10 @@ mod tests {
             ("\u{ff1c}script\u{ff1e}".as_bytes(), Encoding::Unicode, "<script>"),
             (b"<\0s\0c\0r\0i\0p\0t\0>\0", Encoding::Unicode, "<script>"),
             (b"\0<\0s\0c\0r\0i\0p\0t\0>", Encoding::Unicode, "<script>"),
-            (b"{\"a\": 1, \"b\": \"<script>\"}", Encoding::Strings, "<script>"),
-            (b"query { user(id: \"1' or '1\") { name } }", Encoding::Strings, "1\\' or \\'1"),
         ] {
             let all = all(value);
             assert_eq!(all, [(encoding, text.to_owned())], "{}", value.escape_ascii());
         }
-        let nested = all(b"[{\"json\": \"{\\\"a\\\": 1}\"}]");
-        assert!(nested.contains(&(Encoding::Strings, "{\\\"a\\\": 1}".to_owned())), "{nested:?}");
         let token = all(b"eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln");
         assert_eq!(token.len(), 2, "{token:?}");
         assert!(token[0].1.contains("none") && token[1].1.contains("or 1"), "{token:?}");
