@@ -16,8 +16,9 @@ import time
 
 import prose
 import snippets
+import web
 
-MODULES = [prose, snippets]
+MODULES = [prose, snippets, web]
 
 
 def seeded(name):
