@@ -1,5 +1,7 @@
 //! Conditions: candidates against operators, and what has to be looked up while rules run.
 
+use smallvec::SmallVec;
+
 use super::act;
 use super::engine::Program;
 use super::expand;
@@ -26,6 +28,8 @@ pub(crate) struct Evaluation<'a> {
 struct Named {
     name: Span,
     raw: Span,
+    /// Its number, when it is a collected value.
+    value: Option<u32>,
     excludable: bool,
 }
 
@@ -103,7 +107,8 @@ impl Evaluation<'_> {
             }
             let named = |evaluation: &mut Evaluation| {
                 let name = evaluation.spell(leaf, candidate.value);
-                Named { name, raw: value.value, excludable: true }
+                let raw = evaluation.scratch.store.raw(candidate.value);
+                Named { name, raw, value: Some(candidate.value), excludable: true }
             };
             self.test(index, candidate.span, named);
         }
@@ -155,9 +160,13 @@ impl Evaluation<'_> {
                     let key = store.get(value.key);
                     target.takes(key) && !before(key)
                 });
-                numbers.extend(taken.map(|(number, _)| number));
+                let taken: SmallVec<[u32; 32]> = taken.map(|(number, _)| number).collect();
+                for number in taken {
+                    program.sifting.family(self.scratch, leaf, number, &mut numbers);
+                }
             }
-            numbers[from..].sort_unstable();
+            let store = &self.scratch.store;
+            numbers[from..].sort_unstable_by_key(|number| (store.root(*number), *number));
         }
         for number in &numbers {
             self.stored(index, *number);
@@ -219,11 +228,12 @@ impl Evaluation<'_> {
                 }
             }
         }
-        let Named { name, raw, excludable } = named(self);
+        let Named { name, raw, value, excludable } = named(self);
         self.scratch.matched.push(Matched {
             leaf: index,
             name,
             raw,
+            value,
             transformed: span,
             hit,
             note,
@@ -301,7 +311,7 @@ impl Evaluation<'_> {
             let name = store.keep(b"tx:").start;
             let name = Span { start: name, end: store.keep(key).end };
             let raw = store.keep(tx.get(number).unwrap_or_default());
-            self.found(index, raw, hit, |_| Named { name, raw, excludable: false });
+            self.found(index, raw, hit, |_| Named { name, raw, value: None, excludable: false });
         }
     }
 
@@ -313,6 +323,7 @@ impl Evaluation<'_> {
             self.found(index, raw, hit, |evaluation| Named {
                 name: name(evaluation),
                 raw,
+                value: None,
                 excludable: false,
             });
         }
@@ -328,21 +339,27 @@ impl Evaluation<'_> {
         {
             return;
         }
-        let raw = value.value;
+        let looked_at = value.value;
         let named = |evaluation: &mut Evaluation| {
             let name = evaluation.spell(leaf, number);
-            Named { name, raw, excludable: true }
+            let raw = evaluation.scratch.store.raw(number);
+            Named { name, raw, value: Some(number), excludable: true }
         };
         if leaf.multi_match {
-            self.each_step(index, raw, named);
+            self.each_step(index, looked_at, named);
         } else {
-            let span = self.transform(&leaf.steps, raw);
+            let span = self.transform(&leaf.steps, looked_at);
             self.test(index, span, named);
         }
     }
 
     fn try_live(&mut self, index: usize, raw: Span, name: impl Fn(&mut Evaluation) -> Span) {
-        let named = |evaluation: &mut Evaluation| Named { name: name(evaluation), raw, excludable: false };
+        let named = |evaluation: &mut Evaluation| Named {
+            name: name(evaluation),
+            raw,
+            value: None,
+            excludable: false,
+        };
         let leaf = &self.program.leaves[index];
         if leaf.multi_match {
             return self.each_step(index, raw, named);

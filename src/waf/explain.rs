@@ -94,8 +94,9 @@ fn operator(program: &Program, matched: &Matched) -> String {
 /// The transformations again, one by one; only matches pay for this.
 fn steps(program: &Program, matched: &Matched, store: &Store) -> Vec<Step> {
     let leaf = &program.leaves[matched.leaf];
-    let mut value = store.get(matched.raw).to_vec();
-    let mut steps = Vec::new();
+    let mut steps = layers(matched, store);
+    let looked_at = matched.value.map_or(matched.raw, |number| store.values[number as usize].value);
+    let mut value = store.get(looked_at).to_vec();
     for transformation in &leaf.steps {
         // A multi-match may have hit between two steps.
         if leaf.multi_match && value == store.get(matched.transformed) {
@@ -107,6 +108,21 @@ fn steps(program: &Program, matched: &Matched, store: &Store) -> Vec<Step> {
             value = out;
         }
     }
+    steps
+}
+
+/// What was decoded before the first transformation, outermost layer first.
+fn layers(matched: &Matched, store: &Store) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut number = matched.value;
+    while let Some(value) = number.map(|number| &store.values[number as usize]) {
+        if let Some(origin) = value.origin {
+            let result = shown(store.get(value.value), VALUE);
+            steps.push(Step { transformation: format!("decode {}", origin.encoding.name()), result });
+        }
+        number = value.origin.map(|origin| origin.from);
+    }
+    steps.reverse();
     steps
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::decode::Decode;
 use super::lang::ast::{AllowScope, BodyProcessor, EngineMode, Persistent, Severity};
 use super::operator::{Dynamic, Need, Operator};
 use super::report::PhaseName;
 use super::template::Template;
 use super::transformation::Transformation;
+use super::variable::kind::Kinds;
 use super::variable::target::Target;
 
 /// One compiled rule. Rules stand in the order in which they run: by phase, then by file, then
@@ -53,6 +55,10 @@ pub(crate) enum Condition {
 pub(crate) struct Leaf {
     pub rule: usize,
     pub targets: Vec<Target>,
+    /// Which candidates of its values it looks at, beside the values.
+    pub decode: Decode,
+    /// What it does not look at.
+    pub skip: Kinds,
     /// The node of the transformation tree, and its transformations in order.
     pub pipeline: usize,
     pub steps: Vec<&'static Transformation>,

@@ -4,6 +4,7 @@
 //!
 //! A transformation none of whose trigger bytes occur is skipped; `lowercase` is put off until
 //! somebody needs the bytes, since literals are found in any case and byte masks can be folded.
+//! What the value decodes to goes the same way, for the leaves that asked.
 
 use super::bits;
 use super::bytes::ByteSet;
@@ -21,6 +22,10 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         if interest.is_empty {
             continue;
         }
+        // What a value decodes to is scanned with it.
+        if value.origin.is_some() {
+            continue;
+        }
         let (key, bytes) = (scratch.store.get(value.key), scratch.store.get(value.value));
         let clean = program.clean.as_ref().filter(|_| key.len() + bytes.len() <= clean::LONGEST);
         let name = clean.map(|clean| clean.name(value.collection as u8, first_leaf, key, bytes));
@@ -29,19 +34,8 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         {
             continue;
         }
-        interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
-        drop_below(&mut scratch.applicable, first_leaf);
         let known = scratch.candidates.len();
-        if scratch.applicable.iter().any(|word| *word != 0) {
-            if scratch.buffers.is_empty() {
-                scratch.buffers.push(Buffer::default());
-            }
-            scratch.buffers[0].original = Some(value.value);
-            let filters = &program.prefilters[Side::of(value.collection) as usize];
-            let mut walk = Walk { program, filters, scratch, value: number as u32, used: 1 };
-            walk.start(0, 0);
-            walk.node(0, At { buffer: 0, folded: false });
-        }
+        family(program, scratch, number as u32, first_leaf);
         if let (Some(clean), Some(name)) = (clean, name) {
             keep_matching(program, scratch, known);
             if scratch.candidates.len() == known {
@@ -53,6 +47,32 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
             if leaf.wakes {
                 bits::insert(&mut scratch.awake, leaf.rule);
             }
+        }
+    }
+}
+
+/// Scans a value, and what it decodes to for the leaves that asked.
+fn family(program: &Program, scratch: &mut Scratch, number: u32, first_leaf: usize) {
+    let value = scratch.store.values[number as usize];
+    let key = scratch.store.get(value.key);
+    let interest = &program.interests[value.collection as usize];
+    interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
+    drop_below(&mut scratch.applicable, first_leaf);
+    let decoding = bits::intersects(&scratch.applicable, &program.sifting.decoding.words);
+    program.sifting.sift(&scratch.store, &value, &mut scratch.applicable);
+    if scratch.applicable.iter().any(|word| *word != 0) {
+        if scratch.buffers.is_empty() {
+            scratch.buffers.push(Buffer::default());
+        }
+        scratch.buffers[0].original = Some(value.value);
+        let filters = &program.prefilters[Side::of(value.collection) as usize];
+        let mut walk = Walk { program, filters, scratch, value: number, used: 1 };
+        walk.start(0, 0);
+        walk.node(0, At { buffer: 0, folded: false });
+    }
+    if decoding {
+        for child in program.sifting.candidates(scratch, number) {
+            family(program, scratch, child, first_leaf);
         }
     }
 }
@@ -240,7 +260,12 @@ impl Walk<'_> {
             }
         };
         self.scratch.buffers[at.buffer].kept[side] = Some(span);
-        self.scratch.candidates.push(Candidate { leaf: leaf as u32, value: self.value, span });
+        self.scratch.candidates.push(Candidate {
+            leaf: leaf as u32,
+            root: self.scratch.store.root(self.value),
+            value: self.value,
+            span,
+        });
     }
 }
 

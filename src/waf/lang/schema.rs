@@ -8,6 +8,8 @@ use serde_json::json;
 
 use super::ast::*;
 use super::error::At;
+use crate::waf::decode::{Decode, Encoding, MOST_LAYERS};
+use crate::waf::variable::kind::Kind;
 use crate::waf::variable::target::Target;
 use crate::waf::{operator, transformation, variable};
 
@@ -105,6 +107,30 @@ schema_of!(Target, "Variable", |_generator| {
 
 schema_of!(Named, "Transformation", |_generator| {
     let names: Vec<&str> = transformation::names().collect();
+    json_schema!({ "type": "string", "enum": names })
+});
+
+schema_of!(Decode, "Decode", |_generator| {
+    let names: Vec<&str> = Encoding::ALL.map(Encoding::name).to_vec();
+    let depth = json!({ "type": "integer", "minimum": 1, "maximum": MOST_LAYERS });
+    json_schema!({
+        "anyOf": [
+            depth,
+            {
+                "type": "object",
+                "properties": {
+                    "depth": depth,
+                    "as": { "type": "array", "items": { "type": "string", "enum": names }, "minItems": 1 },
+                },
+                "required": ["depth", "as"],
+                "additionalProperties": false,
+            },
+        ],
+    })
+});
+
+schema_of!(Kind, "ValueType", |_generator| {
+    let names: Vec<&str> = Kind::ALL.map(Kind::name).to_vec();
     json_schema!({ "type": "string", "enum": names })
 });
 

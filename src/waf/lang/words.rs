@@ -5,6 +5,7 @@ use super::ast::{
     Action, AllowScope, Assignment, BodyProcessor, Condition, EngineMode, Leaf, Persistent, Rule, SetName,
 };
 use super::error::shown;
+use crate::waf::decode::Encoding;
 use crate::waf::report::PhaseName;
 use crate::waf::variable::target::Role;
 
@@ -63,6 +64,22 @@ fn leaf(leaf: &Leaf) -> String {
     let without = of(Role::Exclude);
     if !without.is_empty() {
         text.push_str(&format!(", but not of {}", list(&without, "or")));
+    }
+    if let Some(decode) = leaf.decode {
+        let encodings: Vec<String> = Encoding::ALL
+            .into_iter()
+            .filter(|encoding| decode.encodings.contains(*encoding))
+            .map(|encoding| encoding.name().to_owned())
+            .collect();
+        text.push_str(&format!(
+            ", or what it decodes to ({}, depth {}),",
+            list(&encodings, "or"),
+            decode.depth
+        ));
+    }
+    let kinds: Vec<String> = leaf.skip_types.iter().flatten().map(|at| at.value.name().to_owned()).collect();
+    if !kinds.is_empty() {
+        text.push_str(&format!(" that is no {},", list(&kinds, "or")));
     }
     let steps: Vec<String> =
         leaf.transformations.iter().flatten().map(|at| at.value.0.name.to_owned()).collect();

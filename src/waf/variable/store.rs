@@ -1,6 +1,7 @@
 //! The values of one exchange: one growing buffer and spans in it.
 
 use super::Collection;
+use crate::waf::sift::Origin;
 
 /// A piece of the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(crate) struct Value {
     pub collection: Collection,
     pub key: Span,
     pub value: Span,
+    /// Set for what another value decodes to.
+    pub origin: Option<Origin>,
+    /// The numbers of what this one decodes to, from and up to, once somebody asked.
+    pub children: Option<(u32, u32)>,
 }
 
 /// Filled phase by phase; nothing is taken out before the exchange ends.
@@ -35,6 +40,9 @@ pub(crate) struct Store {
     pub values: Vec<Value>,
     /// The values of each collection in order of arrival.
     pub index: [Vec<u32>; Collection::COUNT],
+    /// How many decoded values there are, and how many bytes they have.
+    pub decoded: usize,
+    pub decoded_bytes: usize,
 }
 
 /// The most digits that a number has.
@@ -58,7 +66,13 @@ pub(crate) fn digits(number: u64, room: &mut [u8; DIGITS]) -> &[u8] {
 
 impl Default for Store {
     fn default() -> Store {
-        Store { bytes: Vec::new(), values: Vec::new(), index: [const { Vec::new() }; Collection::COUNT] }
+        Store {
+            bytes: Vec::new(),
+            values: Vec::new(),
+            index: [const { Vec::new() }; Collection::COUNT],
+            decoded: 0,
+            decoded_bytes: 0,
+        }
     }
 }
 
@@ -77,7 +91,24 @@ impl Store {
     pub fn add(&mut self, collection: Collection, key: Span, value: Span) {
         // Bodies are bounded far below four thousand million values.
         self.index[collection as usize].push(self.values.len() as u32);
-        self.values.push(Value { collection, key, value });
+        self.values.push(Value { collection, key, value, origin: None, children: None });
+    }
+
+    /// What a value of the collection decodes to. It is not counted among the collection's values.
+    pub fn add_decoded(&mut self, collection: Collection, key: Span, value: Span, origin: Origin) {
+        self.decoded += 1;
+        self.decoded_bytes += value.len();
+        self.values.push(Value { collection, key, value, origin: Some(origin), children: None });
+    }
+
+    /// The number of the value that the first layer was taken from.
+    pub fn root(&self, number: u32) -> u32 {
+        self.values[number as usize].origin.map_or(number, |origin| origin.root)
+    }
+
+    /// A value as it came, before any decoding.
+    pub fn raw(&self, number: u32) -> Span {
+        self.values[self.root(number) as usize].value
     }
 
     /// Copies one value in, without a key.
@@ -121,6 +152,8 @@ impl Store {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
         self.values.clear();
+        self.decoded = 0;
+        self.decoded_bytes = 0;
         self.values.shrink_to(1024);
         for list in &mut self.index {
             list.clear();

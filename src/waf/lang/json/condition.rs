@@ -3,8 +3,10 @@
 use super::super::ast::{Action, All, Any, Condition, Leaf, Named, Not, OperatorCall};
 use super::super::error::{At, Problems, shown};
 use super::super::node::{Kind, Node};
-use super::{Fields, action, list, target, text};
+use super::{Fields, action, integer, list, target, text};
+use crate::waf::decode::{Decode, Encoding, Encodings, MOST_LAYERS};
 use crate::waf::report::PhaseName;
+use crate::waf::variable::kind::Kind as ValueKind;
 use crate::waf::variable::target::Role;
 use crate::waf::{operator, transformation};
 
@@ -12,8 +14,17 @@ use crate::waf::{operator, transformation};
 const DEPTH: usize = 16;
 /// Transformations of one leaf at most; real ones have up to eight.
 const STEPS: usize = 32;
-const LEAF_KEYS: &[&str] =
-    &["variables", "transformations", "operator", "negate", "capture", "multi_match", "on_match"];
+const LEAF_KEYS: &[&str] = &[
+    "variables",
+    "decode",
+    "skip_types",
+    "transformations",
+    "operator",
+    "negate",
+    "capture",
+    "multi_match",
+    "on_match",
+];
 const JOIN_KEYS: &[&str] = &["all", "any", "not"];
 
 pub(super) fn condition(node: &Node, problems: &mut Problems, depth: usize) -> Option<Condition> {
@@ -74,6 +85,8 @@ fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
         }
         Some(targets)
     });
+    let decode = fields.get("decode").and_then(|node| decode(node, problems));
+    let skip_types = fields.list("skip_types", problems).map(|nodes| kinds(nodes, problems));
     let transformations = fields.get("transformations").map(|node| transformations(node, problems));
     let operator = fields.required("operator", problems).and_then(|node| operator_call(node, problems));
     let negate = fields.boolean("negate", problems);
@@ -83,6 +96,8 @@ fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
     Some(Leaf {
         place: node.place,
         variables: variables?,
+        decode,
+        skip_types,
         transformations: match transformations {
             None => None,
             Some(read) => Some(read?),
@@ -93,6 +108,53 @@ fn leaf(node: &Node, problems: &mut Problems) -> Option<Leaf> {
         multi_match,
         on_match,
     })
+}
+
+/// Layers, and where an object says so, of which encodings.
+fn decode(node: &Node, problems: &mut Problems) -> Option<Decode> {
+    let layers = |node: &Node, problems: &mut Problems| {
+        let most = i64::from(MOST_LAYERS);
+        integer(node, "the depth of `decode`", 1, most, problems).and_then(|depth| u8::try_from(depth).ok())
+    };
+    if !matches!(node.kind, Kind::Object(_)) {
+        return layers(node, problems).map(Decode::all);
+    }
+    let fields = Fields::of(node, "`decode`", &["depth", "as"], problems)?;
+    let depth = fields.required("depth", problems).and_then(|node| layers(node, problems));
+    let names = fields.required("as", problems).and_then(|node| list(node, "`as`", problems))?;
+    let mut encodings = Encodings::NONE;
+    for node in names {
+        let name = text(node, "an encoding", problems)?;
+        match Encoding::find(&name.value) {
+            Some(encoding) => encodings = encodings.with(encoding),
+            None => {
+                problems.unknown(node.place, "encoding", &name.value, Encoding::ALL.map(Encoding::name));
+            }
+        }
+    }
+    if names.is_empty() {
+        problems.add(node.place, "`decode` as nothing");
+    }
+    Some(Decode { depth: depth?, encodings })
+}
+
+fn kinds(nodes: &[Node], problems: &mut Problems) -> Vec<At<ValueKind>> {
+    let mut kinds = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let Some(name) = text(node, "a type of values", problems) else { continue };
+        match ValueKind::find(&name.value) {
+            Some(kind) => kinds.push(At::new(node.place, kind)),
+            None => {
+                problems.unknown(
+                    node.place,
+                    "type of values",
+                    &name.value,
+                    ValueKind::ALL.map(ValueKind::name),
+                );
+            }
+        }
+    }
+    kinds
 }
 
 /// Actions for each matching value; none of them may decide about the exchange.

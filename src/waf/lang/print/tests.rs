@@ -320,6 +320,14 @@ prop_compose! {
             // The reader takes `none` out.
             proptest::sample::select(transformation::names().filter(|name| *name != "none").collect::<Vec<_>>()), 0..6)),
         (name, argument) in operator(),
+        decode in proptest::option::of(prop_oneof![
+            (1..=4u8).prop_map(Decode::all),
+            (1..=4u8, proptest::sample::select(Encoding::ALL.to_vec())).prop_map(|(depth, encoding)| Decode {
+                depth,
+                encodings: Encodings::NONE.with(encoding).with(Encoding::Html),
+            }),
+        ]),
+        skip_types in proptest::option::of(proptest::collection::vec(proptest::sample::select(Kind::ALL.to_vec()), 0..3)),
         negate in any::<Option<bool>>(),
         capture in any::<Option<bool>>(),
         multi_match in any::<Option<bool>>(),
@@ -334,6 +342,8 @@ prop_compose! {
                 names.into_iter().filter_map(|name| transformation::find(name).map(|found| at(Named(found)))).collect()
             }),
             operator: OperatorCall { name: at(name), argument: at(argument) },
+            decode,
+            skip_types: skip_types.map(|kinds| kinds.into_iter().map(at).collect()),
             negate,
             capture,
             multi_match,
@@ -374,6 +384,8 @@ proptest! {
         let mut leaf = Leaf {
             place: Place::default(),
             variables: vec![at(Target::parse("remote_addr").expect("a target"))],
+            decode: None,
+            skip_types: None,
             transformations: None,
             operator: OperatorCall { name: at("rx".into()), argument: at(json!("x")) },
             negate: None,
@@ -408,7 +420,7 @@ proptest! {
         (rule.maturity, rule.accuracy) = (grades[0], grades[1]);
         (rule.paranoia_level, rule.severity, rule.tags, rule.mode) = (level, severity, tags.clone(), mode);
         let mut set = set_of(rule);
-        (set.description, set.mode) = (texts[2].clone(), mode);
+        (set.description, set.mode) = (texts[2].clone(), [None, Some(SetMode::Off)][usize::from(shadow)]);
         prop_assert_eq!(told(&read(&rule_set(&set)).sets), told(&[&set]));
         let tree = Setup {
             paranoia_level: level,
@@ -421,6 +433,11 @@ proptest! {
             arguments_limit: setup_numbers[2],
             request_bodies: [None, Some(RequestBodies::ByContentType), Some(RequestBodies::AsModsecurity)]
                 [setup_numbers.iter().flatten().count() % 3],
+            sets: shadow.then(|| (at("some-set".to_owned()), SetupMode::Off)).into_iter().collect(),
+            exclusion_packs: shadow
+                .then(|| (at("a pack".to_owned()), vec![at("*".to_owned()), at("a.test".to_owned())]))
+                .into_iter()
+                .collect(),
         };
         prop_assert_eq!(told(&read(&setup(&tree)).setup), told(&Some(&tree)));
     }

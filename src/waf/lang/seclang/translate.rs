@@ -160,6 +160,8 @@ fn never_leaf(place: Place) -> Leaf {
     Leaf {
         place,
         variables: variable.into_iter().map(|target| At::new(place, target)).collect(),
+        decode: None,
+        skip_types: None,
         transformations: None,
         operator: OperatorCall {
             name: At::new(place, "unconditional_match".to_owned()),
@@ -215,6 +217,8 @@ impl Translation<'_, '_, '_, '_> {
         Some(Some(Leaf {
             place: link.place,
             variables: targets,
+            decode: None,
+            skip_types: None,
             transformations: (!transformations.is_empty()).then_some(transformations),
             operator,
             negate: negate.then_some(true),

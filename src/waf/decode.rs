@@ -1,0 +1,498 @@
+//! Decode candidates: what a value may be the encoded form of. A rule that asks for them
+//! (`"decode": 2`) looks at a value and at what it decodes to, layer by layer, so that a payload in
+//! base64 is met by the same rule as the plain one.
+//!
+//! A candidate is made only when decoding is plausible: the whole value is written in the
+//! encoding's alphabet and text comes out. A word that happens to be base64 decodes to noise and
+//! makes none. Numbers, sizes and depth are bounded; what is beyond the bounds is looked at as it
+//! stands.
+
+use super::bytes::ByteSet;
+use super::transformation;
+
+/// Layers at most.
+pub const MOST_LAYERS: u8 = 4;
+/// A longer value is not decoded.
+const LONGEST: usize = 64 * 1024;
+/// Shorter values hold nothing that a rule could mean.
+const SHORTEST: usize = 6;
+/// Pieces of a path that are looked at by themselves.
+const SEGMENTS: usize = 16;
+
+/// One way to encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Encoding {
+    /// RFC 4648 sections 4 and 5, padded or not, also behind `base64,` and `Basic `; the parts of a
+    /// JSON Web Token (RFC 7519). What comes out in UTF-16 is narrowed.
+    Base64,
+    /// Pairs of digits, also behind `0x` or `x'`.
+    Hex,
+    /// `%41` and `%u0041`.
+    Url,
+    /// `&lt;` and `&#60;`, where no markup stands beside them.
+    Html,
+    /// `\u0041`, `\u{41}`, `\x41` and octal `\101`.
+    Escapes,
+    /// Overlong UTF-8 (RFC 3629 section 3 forbids it) and full-width forms (U+FF01 to U+FF5E).
+    Unicode,
+}
+
+impl Encoding {
+    pub const ALL: [Encoding; 6] = [
+        Encoding::Base64,
+        Encoding::Hex,
+        Encoding::Url,
+        Encoding::Html,
+        Encoding::Escapes,
+        Encoding::Unicode,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Base64 => "base64",
+            Encoding::Hex => "hex",
+            Encoding::Url => "url",
+            Encoding::Html => "html",
+            Encoding::Escapes => "escapes",
+            Encoding::Unicode => "unicode",
+        }
+    }
+
+    pub fn find(name: &str) -> Option<Encoding> {
+        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name)
+    }
+}
+
+/// A set of encodings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Encodings(u8);
+
+impl Encodings {
+    pub const NONE: Encodings = Encodings(0);
+    pub const ALL: Encodings = Encodings((1 << Encoding::ALL.len()) - 1);
+
+    pub fn with(self, encoding: Encoding) -> Encodings {
+        Encodings(self.0 | 1 << encoding as u8)
+    }
+
+    pub fn contains(self, encoding: Encoding) -> bool {
+        self.0 & 1 << encoding as u8 != 0
+    }
+
+    pub fn union(self, other: Encodings) -> Encodings {
+        Encodings(self.0 | other.0)
+    }
+
+    pub fn is_subset(self, other: Encodings) -> bool {
+        self.0 & !other.0 == 0
+    }
+}
+
+/// What a condition asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Decode {
+    /// Layers, 0 to [`MOST_LAYERS`].
+    pub depth: u8,
+    pub encodings: Encodings,
+}
+
+impl Decode {
+    pub fn all(depth: u8) -> Decode {
+        Decode { depth, encodings: Encodings::ALL }
+    }
+
+    pub fn union(self, other: Decode) -> Decode {
+        Decode { depth: self.depth.max(other.depth), encodings: self.encodings.union(other.encodings) }
+    }
+
+    /// True when a candidate that took these layers is asked for.
+    pub fn takes(self, depth: u8, layers: Encodings) -> bool {
+        depth <= self.depth && layers.is_subset(self.encodings)
+    }
+}
+
+/// Bytes that an encoding other than base64 and hex cannot do without.
+const MARKS: ByteSet = ByteSet::of(b"%&\\\xc0\xc1\xe0\xef\xf0");
+const LETTERS: ByteSet =
+    ByteSet::range(b'a', b'z').union(ByteSet::range(b'A', b'Z')).union(ByteSet::range(b'0', b'9'));
+/// Both alphabets; a plus sign may have become a space in a query, and long lines are broken.
+const BASE64: ByteSet = LETTERS.union(ByteSet::of(b"+/-_= \r\n\t."));
+
+/// Tells each candidate of one layer. `is_path` splits the value at slashes first. `out` is room to work in.
+pub(crate) fn candidates(
+    value: &[u8],
+    is_path: bool,
+    wanted: Encodings,
+    out: &mut Vec<u8>,
+    mut found: impl FnMut(Encoding, &[u8]),
+) {
+    if value.len() < SHORTEST || value.len() > LONGEST {
+        return;
+    }
+    let present = ByteSet::present_in(value);
+    if wanted.contains(Encoding::Base64) || wanted.contains(Encoding::Hex) {
+        let mut packed = |piece: &[u8], out: &mut Vec<u8>| {
+            if let Some(encoding) = unpack(piece, wanted, out) {
+                found(encoding, out);
+            }
+        };
+        let strange = present.intersects(&BASE64.complement());
+        if is_path {
+            let pieces = value.split(|byte| *byte == b'/').filter(|piece| piece.len() >= SHORTEST);
+            pieces.take(SEGMENTS).for_each(|piece| packed(piece, out));
+        } else if !strange && present.contains(b'.') && value.starts_with(b"ey") {
+            // A token's head and claims; its signature is noise.
+            value.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
+        } else if let Some(piece) = behind_label(value) {
+            packed(piece, out);
+        } else if !strange || value.starts_with(b"x'") || value.starts_with(b"X'") {
+            packed(value, out);
+        }
+    }
+    if !MARKS.intersects(&present) {
+        return;
+    }
+    let ways: [(Encoding, bool, fn(&[u8], &mut Vec<u8>) -> bool); 4] = [
+        (Encoding::Url, present.contains(b'%'), percent),
+        (Encoding::Html, present.contains(b'&') && !present.contains(b'<'), entities),
+        (Encoding::Escapes, present.contains(b'\\'), escapes),
+        (Encoding::Unicode, present.intersects(&ByteSet::of(b"\xc0\xc1\xe0\xef\xf0")), unicode),
+    ];
+    for (encoding, possible, apply) in ways {
+        if possible && wanted.contains(encoding) && apply(value, out) {
+            found(encoding, out);
+        }
+    }
+}
+
+/// What stands behind a label that says how it is encoded.
+fn behind_label(value: &[u8]) -> Option<&[u8]> {
+    const NEAR: usize = 128;
+    if value.len() > 6 && value[..6].eq_ignore_ascii_case(b"basic ") {
+        return Some(&value[6..]);
+    }
+    let start = &value[..value.len().min(NEAR)];
+    let at = memchr::memmem::find(start, b"base64,")?;
+    Some(&value[at + 7..])
+}
+
+/// Base64 or hex, if the whole piece is that and text comes out.
+fn unpack(piece: &[u8], wanted: Encodings, out: &mut Vec<u8>) -> Option<Encoding> {
+    let piece = piece.trim_ascii();
+    if piece.len() < SHORTEST {
+        return None;
+    }
+    if wanted.contains(Encoding::Hex) && hex(piece, out) && is_text(out) {
+        return Some(Encoding::Hex);
+    }
+    (wanted.contains(Encoding::Base64) && base64(piece, out) && tells(out)).then_some(Encoding::Base64)
+}
+
+fn hex(piece: &[u8], out: &mut Vec<u8>) -> bool {
+    let digits = match piece {
+        [b'0', b'x' | b'X', digits @ ..] => digits,
+        [b'x' | b'X', b'\'', digits @ .., b'\''] => digits,
+        digits => digits,
+    };
+    // Shorter ones are numbers.
+    if digits.len() < 8 || digits.len() % 2 != 0 {
+        return false;
+    }
+    out.clear();
+    for pair in digits.chunks_exact(2) {
+        match transformation::hex_pair(pair) {
+            Some(byte) => out.push(byte),
+            None => return false,
+        }
+    }
+    true
+}
+
+fn base64(piece: &[u8], out: &mut Vec<u8>) -> bool {
+    let end = piece.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    // Three bytes need two padding signs at most.
+    if piece.len() - end > 2 {
+        return false;
+    }
+    out.clear();
+    let (mut bits, mut count, mut digits) = (0u32, 0u32, 0usize);
+    for byte in &piece[..end] {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' | b' ' => 62,
+            b'/' | b'_' => 63,
+            b'\r' | b'\n' | b'\t' => continue,
+            _ => return false,
+        };
+        digits += 1;
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    // One digit left over is no byte.
+    digits % 4 != 1
+}
+
+/// What began as serialised objects begins with (Java, .NET, Python's pickle, Ruby's Marshal): there are rules for them.
+const STREAMS: [&[u8]; 7] = [
+    b"\xac\xed\x00\x05",
+    b"\x00\x01\x00\x00\x00\xff\xff\xff\xff",
+    b"\x80\x02",
+    b"\x80\x03",
+    b"\x80\x04\x95",
+    b"\x80\x05\x95",
+    b"\x04\x08",
+];
+
+/// True for text, also for text in UTF-16, which is narrowed, and for serialised objects.
+fn tells(out: &mut Vec<u8>) -> bool {
+    if is_text(out) || STREAMS.iter().any(|stream| out.starts_with(stream)) {
+        return true;
+    }
+    let wide = out.len() >= 8 && out.len() % 2 == 0 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
+    if wide {
+        let mut at = 0;
+        out.retain(|_| {
+            at += 1;
+            at % 2 == 1
+        });
+    }
+    wide && is_text(out)
+}
+
+/// Text of a person or a program: UTF-8, no control characters but white space and at most one NUL, and more to it than
+/// letters and digits, of which alone nothing is made that a rule looks for.
+fn is_text(bytes: &[u8]) -> bool {
+    if bytes.len() < 4 {
+        return false;
+    }
+    let mut nulls = 0;
+    let mut signs = false;
+    for byte in bytes {
+        match byte {
+            b'\t' | b'\n' | b'\r' => signs = true,
+            0 => nulls += 1,
+            1..=0x1f | 0x7f => return false,
+            byte => signs |= byte.is_ascii_punctuation() || *byte == b' ',
+        }
+    }
+    signs && nulls <= 1 && (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok())
+}
+
+/// Percent-decodes; a plus sign stays.
+fn percent(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (code, length) = match rest {
+            [b'%', b'u' | b'U', digits @ ..] => (code_point(digits, 4), 6),
+            [b'%', digits @ ..] => (transformation::hex_pair(digits).map(u32::from), 3),
+            _ => (None, 1),
+        };
+        match code {
+            // What is written in pairs is bytes.
+            Some(byte) if length == 3 => out.push(byte as u8),
+            Some(code) => push(code, out),
+            None => out.push(b'%'),
+        }
+        changed |= code.is_some();
+        rest = &rest[if code.is_some() { length } else { 1 }..];
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
+fn entities(value: &[u8], out: &mut Vec<u8>) -> bool {
+    transformation::find("html_entity_decode").is_some_and(|found| (found.apply)(value, out))
+}
+
+fn escapes(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        match escape(&rest[1..]) {
+            Some((code, length)) => {
+                push(code, out);
+                rest = &rest[1 + length..];
+                changed = true;
+            }
+            None => {
+                out.push(b'\\');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
+/// The character of the escape behind a backslash, and how long its text is.
+fn escape(text: &[u8]) -> Option<(u32, usize)> {
+    match text {
+        [b'u', b'{', digits @ ..] => {
+            let end = digits.iter().take(7).position(|byte| *byte == b'}')?;
+            Some((code_point(digits, end)?, end + 3))
+        }
+        [b'u' | b'U', digits @ ..] => Some((code_point(digits, 4)?, 5)),
+        [b'x' | b'X', digits @ ..] => Some((u32::from(transformation::hex_pair(digits)?), 3)),
+        [high @ b'0'..=b'1', middle @ b'0'..=b'7', low @ b'0'..=b'7', ..] => {
+            let digit = |byte: &u8| u32::from(byte - b'0');
+            Some((digit(high) * 64 + digit(middle) * 8 + digit(low), 3))
+        }
+        _ => None,
+    }
+}
+
+/// The number that so many hexadecimal digits stand for.
+fn code_point(digits: &[u8], count: usize) -> Option<u32> {
+    let digits = digits.get(..count).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0u32, |number, byte| Some(number << 4 | char::from(*byte).to_digit(16)?))
+}
+
+/// Writes a character; a full-width form as what it is the form of, half of a pair not at all.
+fn push(code: u32, out: &mut Vec<u8>) {
+    let code = if (0xff01..=0xff5e).contains(&code) { code - 0xfee0 } else { code };
+    if let Some(character) = char::from_u32(code) {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Overlong sequences of ASCII characters and full-width forms become ASCII.
+fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(byte) = value.get(at) {
+        let (code, length) = match &value[at..] {
+            [lead @ 0xc0..=0xc1, low @ 0x80..=0xbf, ..] => ((lead & 1) << 6 | low & 0x3f, 2),
+            [0xe0, high @ 0x80..=0x81, low @ 0x80..=0xbf, ..] => ((high & 1) << 6 | low & 0x3f, 3),
+            [0xf0, 0x80, high @ 0x80..=0x81, low @ 0x80..=0xbf, ..] => ((high & 1) << 6 | low & 0x3f, 4),
+            [0xef, 0xbc, low @ 0x81..=0xbf, ..] => (low - 0x60, 3),
+            [0xef, 0xbd, low @ 0x80..=0x9e, ..] => (low - 0x20, 3),
+            _ => {
+                out.push(*byte);
+                at += 1;
+                continue;
+            }
+        };
+        out.push(code);
+        changed = true;
+        at += length;
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(value: &[u8]) -> Vec<(Encoding, String)> {
+        let mut candidates = Vec::new();
+        super::candidates(value, false, Encodings::ALL, &mut Vec::new(), |encoding, bytes| {
+            candidates.push((encoding, bytes.escape_ascii().to_string()));
+        });
+        candidates
+    }
+
+    #[test]
+    fn an_encoded_text_is_decoded() {
+        for (value, encoding, text) in [
+            (&b"PHNjcmlwdD4="[..], Encoding::Base64, "<script>"),
+            (b"PHNjcmlwdD4", Encoding::Base64, "<script>"),
+            (b"Jz8_Pz4-", Encoding::Base64, "\\'???>>"),
+            (b"Jz8/Pz4 ", Encoding::Base64, "\\'???>"),
+            (b"Basic YWRtaW46JyBvciAx", Encoding::Base64, "admin:\\' or 1"),
+            (b"data:text/html;base64,PHNjcmlwdD4=", Encoding::Base64, "<script>"),
+            (b"PABzAGMAcgBpAHAAdAA+AA==", Encoding::Base64, "<script>"),
+            (b"3c7363726970743e", Encoding::Hex, "<script>"),
+            (b"0x3C7363726970743E", Encoding::Hex, "<script>"),
+            (b"x'3C7363726970743E'", Encoding::Hex, "<script>"),
+            (b"%3cscript%3E", Encoding::Url, "<script>"),
+            (b"a%u003cb%uff1e", Encoding::Url, "a<b>"),
+            (b"&lt;script&#62;", Encoding::Html, "<script>"),
+            (b"\\u003cscript\\x3e\\u{3e}\\076", Encoding::Escapes, "<script>>>"),
+            (b"..\xc0\xaf..\xe0\x80\xaf..\xf0\x80\x80\xaf", Encoding::Unicode, "../../../"),
+            ("\u{ff1c}script\u{ff1e}".as_bytes(), Encoding::Unicode, "<script>"),
+        ] {
+            let all = all(value);
+            assert_eq!(all, [(encoding, text.to_owned())], "{}", value.escape_ascii());
+        }
+        let token = all(b"eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln");
+        assert_eq!(token.len(), 2, "{token:?}");
+        assert!(token[0].1.contains("none") && token[1].1.contains("or 1"), "{token:?}");
+    }
+
+    #[test]
+    fn ordinary_values_make_no_candidates() {
+        for value in [
+            &b"password"[..],
+            b"hello world",
+            b"1234567890",
+            b"20261121",
+            b"d41d8cd98f00b204e9800998ecf8427e",
+            b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            b"123e4567-e89b-12d3-a456-426614174000",
+            b"GA1.2.1234567890.1600000000",
+            b"application/json",
+            b"/assets/js/main",
+            b"100% sure",
+            b"50%off",
+            b"R&D",
+            b"a && b",
+            b"C:\\Users\\me",
+            "na\u{ef}ve caf\u{e9}".as_bytes(),
+            "\u{65e5}\u{672c}\u{8a9e}".as_bytes(),
+            b"",
+        ] {
+            assert_eq!(all(value), [], "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_path_is_decoded_piece_by_piece() {
+        let mut candidates = Vec::new();
+        super::candidates(b"/api/PHNjcmlwdD4=/x", true, Encodings::ALL, &mut Vec::new(), |_, bytes| {
+            candidates.push(bytes.to_vec());
+        });
+        assert_eq!(candidates, [b"<script>"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_candidate_is_longer_than_its_value_or_the_same(value in proptest::collection::vec(any::<u8>(), 0..64), path in any::<bool>()) {
+            super::candidates(&value, path, Encodings::ALL, &mut Vec::new(), |encoding, bytes| {
+                assert!(bytes.len() < value.len(), "{encoding:?}: {} of {}", bytes.escape_ascii(), value.escape_ascii());
+            });
+        }
+
+        #[test]
+        fn what_was_encoded_comes_back(text in "[ -~]{6,40}[!-/][ -~]{1,9}") {
+            use base64::Engine;
+            use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let percent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let escapes: String = text.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+            for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text), hex, percent, escapes] {
+                let mut back = Vec::new();
+                super::candidates(encoded.as_bytes(), false, Encodings::ALL, &mut Vec::new(), |_, bytes| back.push(bytes.to_vec()));
+                prop_assert!(back.iter().any(|back| back == text.as_bytes()), "{encoded}");
+            }
+        }
+    }
+}

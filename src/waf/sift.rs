@@ -1,0 +1,161 @@
+//! Which of the leaves that are interested in a value look at it: those that do without values of
+//! its kind do not, and what a value decodes to is looked at by those that asked for it.
+
+use super::bits::{self, Bits};
+use super::decode::{self, Decode, Encoding, Encodings};
+use super::rule::Leaf;
+use super::scratch::Scratch;
+use super::variable::Collection;
+use super::variable::kind::{Kind, Kinds};
+use super::variable::store::{Store, Value};
+
+/// Candidates of one exchange: their number, and their bytes.
+const MOST: usize = 4096;
+const BYTES: usize = 1024 * 1024;
+
+/// Where a decoded value came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The value that was decoded, by number, and the one that came in.
+    pub from: u32,
+    pub root: u32,
+    /// The last layer.
+    pub encoding: Encoding,
+    /// How many layers there were, and of which kinds.
+    pub depth: u8,
+    pub layers: Encodings,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sifting {
+    /// By kind: the leaves that do without it.
+    skips: [Bits; Kind::ALL.len()],
+    skipping: Bits,
+    /// The leaves that want candidates, by what they want.
+    wants: Vec<(Decode, Bits)>,
+    pub decoding: Bits,
+    /// All that any leaf wants.
+    reach: Decode,
+}
+
+impl Sifting {
+    pub fn build(leaves: &[Leaf]) -> Sifting {
+        let none = || Bits::none(leaves.len());
+        let mut sifting = Sifting {
+            skips: std::array::from_fn(|_| none()),
+            skipping: none(),
+            wants: Vec::new(),
+            decoding: none(),
+            reach: Decode::default(),
+        };
+        for (index, leaf) in leaves.iter().enumerate() {
+            for kind in Kind::ALL.into_iter().filter(|kind| leaf.skip.contains(*kind)) {
+                sifting.skips[kind as usize].insert(index);
+                sifting.skipping.insert(index);
+            }
+            if leaf.decode.depth == 0 {
+                continue;
+            }
+            sifting.decoding.insert(index);
+            sifting.reach = sifting.reach.union(leaf.decode);
+            match sifting.wants.iter_mut().find(|(decode, _)| *decode == leaf.decode) {
+                Some((_, leaves)) => leaves.insert(index),
+                None => {
+                    let mut leaves = none();
+                    leaves.insert(index);
+                    sifting.wants.push((leaf.decode, leaves));
+                }
+            }
+        }
+        sifting
+    }
+
+    /// Takes out the leaves that do not look at such a value.
+    pub fn sift(&self, store: &Store, value: &Value, leaves: &mut [u64]) {
+        if let Some(origin) = value.origin {
+            for (at, word) in leaves.iter_mut().enumerate() {
+                let wanted =
+                    self.wants.iter().filter(|(decode, _)| decode.takes(origin.depth, origin.layers));
+                *word &= wanted.fold(0, |all, (_, leaves)| all | leaves.words[at]);
+            }
+        }
+        if !bits::intersects(leaves, &self.skipping.words) {
+            return;
+        }
+        let kinds = Kinds::of(store.get(value.value));
+        for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(*kind)) {
+            for (word, skip) in leaves.iter_mut().zip(&self.skips[kind as usize].words) {
+                *word &= !skip;
+            }
+        }
+    }
+
+    /// The numbers of what a value decodes to by one layer; made when they are first asked for.
+    pub fn candidates(&self, scratch: &mut Scratch, number: u32) -> std::ops::Range<u32> {
+        let Scratch { store, temporary, work, .. } = scratch;
+        let value = store.values[number as usize];
+        if let Some(children) = value.children {
+            return children.0..children.1;
+        }
+        let first = store.values.len() as u32;
+        let depth = value.origin.map_or(0, |origin| origin.depth);
+        let layers = value.origin.map_or(Encodings::NONE, |origin| origin.layers);
+        if depth < self.reach.depth {
+            *work += value.value.len() as u64;
+            let is_path = depth == 0 && is_path(value.collection);
+            let [room, pieces] = temporary;
+            pieces.clear();
+            let mut ends: smallvec::SmallVec<[(Encoding, usize); 4]> = Default::default();
+            let bytes = store.get(value.value);
+            decode::candidates(bytes, is_path, self.reach.encodings, room, |encoding, piece| {
+                pieces.extend_from_slice(piece);
+                ends.push((encoding, pieces.len()));
+            });
+            let mut start = 0;
+            for (encoding, end) in ends {
+                if store.decoded >= MOST || store.decoded_bytes + (end - start) > BYTES {
+                    break;
+                }
+                let span = store.keep(&pieces[start..end]);
+                let root = value.origin.map_or(number, |origin| origin.root);
+                let layers = layers.with(encoding);
+                let origin = Origin { from: number, root, encoding, depth: depth + 1, layers };
+                store.add_decoded(value.collection, value.key, span, origin);
+                start = end;
+            }
+        }
+        let children = first..store.values.len() as u32;
+        store.values[number as usize].children = Some((children.start, children.end));
+        children
+    }
+
+    /// Adds the number of a value and those of its candidates that the leaf looks at.
+    pub fn family(&self, scratch: &mut Scratch, leaf: &Leaf, number: u32, out: &mut Vec<u32>) {
+        let value = scratch.store.values[number as usize];
+        let wanted = value.origin.is_none_or(|origin| leaf.decode.takes(origin.depth, origin.layers));
+        if wanted && !self.skips(leaf, &scratch.store, &value) {
+            out.push(number);
+        }
+        let depth = value.origin.map_or(0, |origin| origin.depth);
+        if depth < leaf.decode.depth {
+            for child in self.candidates(scratch, number) {
+                self.family(scratch, leaf, child, out);
+            }
+        }
+    }
+
+    fn skips(&self, leaf: &Leaf, store: &Store, value: &Value) -> bool {
+        !leaf.skip.is_empty() && Kinds::of(store.get(value.value)).intersects(leaf.skip)
+    }
+}
+
+/// Its parts between slashes are values of their own.
+fn is_path(collection: Collection) -> bool {
+    matches!(
+        collection,
+        Collection::RequestFilename
+            | Collection::RequestUri
+            | Collection::RequestUriRaw
+            | Collection::RequestLine
+    )
+}
