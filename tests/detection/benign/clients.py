@@ -80,7 +80,8 @@ def node(home, base, site):
 
 
 PYTHON = """
-import json, sys, requests
+import json, re, sys, requests
+def plain(text): return re.sub(r"[^\\w -]+", " ", text)[:30].strip()
 values, base = json.load(open(sys.argv[1])), sys.argv[2]
 session = requests.Session()
 session.cookies.set("prefs", json.dumps({"theme": "dark"}))
@@ -89,8 +90,8 @@ for at in range(400):
     text = values[(at * 5 + 1) % len(values)]
     if at % 4 == 0: session.get(base + "/search", params={"q": text, "page": at, "fields[]": ["id", "name"]})
     if at % 4 == 1: session.post(base + "/form", data={"text": text, "n": at}, auth=("a", "b"))
-    if at % 4 == 2: session.post(base + "/upload", files={"file": (text[:20].replace("\\n", " ") + ".csv", "a;b\\n1;" + text, "text/csv")}, data={"text": text})
-    if at % 4 == 3: session.patch(base + "/api/" + requests.utils.quote(text[:30], safe=""), json={"text": text, "tags": text.split()[:5]})
+    if at % 4 == 2: session.post(base + "/upload", files={"file": (plain(text) + ".csv", "a;b\\n1;" + text, "text/csv")}, data={"text": text})
+    if at % 4 == 3: session.patch(base + "/api/" + requests.utils.quote(plain(text), safe=""), json={"text": text, "tags": text.split()[:5]})
 """
 
 
