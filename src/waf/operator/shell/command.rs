@@ -57,7 +57,7 @@ pub(super) fn skip_blanks(value: &[u8], at: usize) -> usize {
 pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parsed> {
     let mut at = at;
     let mut assigned = false;
-    if let Some(parsed) = powershell_call(value, skip_blanks(value, at)) {
+    if let Some(parsed) = powershell_call(value, skip_blanks(value, at)).or_else(|| reads_file(value, at)) {
         return Some(parsed);
     }
     for _ in 0..MOST_PREFIXES {
@@ -84,7 +84,9 @@ pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parse
             Stop::Assign | Stop::Other => return None,
             _ => {}
         }
-        if word.stop == Stop::Blank && (table::is_prefix(&word.text) || &word.text[..] == b"for") {
+        if word.stop == Stop::Blank
+            && (table::is_prefix(&word.text) || matches!(&word.text[..], b"for" | b"[" | b"[["))
+        {
             let prefixed = compound(value, &word).or_else(|| after_prefix(value, word.end, inside));
             return match prefixed {
                 Some(parsed) if matches!(&word.text[..], b"sudo" | b"doas") && parsed.arguments < 3 => {
@@ -105,7 +107,8 @@ fn after_prefix(value: &[u8], at: usize, inside: Inside) -> Option<Parsed> {
     for _ in 0..MOST_PREFIXES {
         let word = read(value, at, Place::Name, inside);
         let number = word.text.iter().all(|byte| byte.is_ascii_digit() || b"smh.".contains(byte));
-        let again = table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
+        let again =
+            table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
         if matches!(word.stop, Stop::Blank) && again {
             at = skip_openers(value, word.end);
             continue;
@@ -139,18 +142,32 @@ fn opens_brace_list(value: &[u8], at: usize) -> bool {
     memchr::memchr(b',', &rest[..close]).is_some_and(|comma| comma > 0 && !rest[..close].contains(&b' '))
 }
 
-/// `if [ ...`, `for x in $(...`
+/// `if [ ...`, `if true; then`, `for x in $(...`, `while :; do`
 fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
     let rest = &value[skip_blanks(value, word.end)..];
+    let rest = &rest[..rest.len().min(160)];
+    let opens = |marks: [&[u8]; 2]| marks.iter().any(|mark| memchr::memmem::find(rest, mark).is_some());
     let name = match &word.text[..] {
         b"if" | b"while" | b"until" | b"elif" => {
             let test = [&b"[ "[..], b"[[ ", b"test "].iter().any(|test| rest.starts_with(test));
-            test.then_some("if [")?
+            (test || opens([b";then ", b"; then "]) || opens([b";do ", b"; do "])).then_some("if")?
         }
         b"for" => {
-            let name = rest.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-            let list = rest[name..].strip_prefix(b" in ").filter(|_| name > 0)?;
-            list.first().filter(|byte| b"$`/{".contains(byte)).map(|_| "for ... in")?
+            let name = rest
+                .iter()
+                .take(24)
+                .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                .count();
+            let list = rest[name..].strip_prefix(b" in ").filter(|_| name > 0);
+            let unix = list.is_some_and(|list| {
+                list.first().is_some_and(|byte| b"$`/{".contains(byte)) || opens([b";do ", b"; do "])
+            });
+            let windows = matches!(rest, [b'/', b'f' | b'F' | b'd' | b'r', b' ', ..]) && rest.contains(&b'%');
+            (unix || windows).then_some("for")?
+        }
+        b"[" | b"[[" => {
+            let tests = opens([b" = ", b" == "]) || opens([b" -", b" != "]);
+            memchr::memmem::find(rest, b" ]").filter(|_| tests).map(|_| "[")?
         }
         _ => return None,
     };
@@ -168,15 +185,29 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
 /// `[System.Diagnostics.Process]::Start(...)`, `&('i'+'ex')`, `&'whoami'`: what only PowerShell calls.
 fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
     const TYPES: [&[u8]; 12] = [
-        b"system.", b"net.", b"diagnostics.", b"io.", b"convert", b"reflection.", b"text.", b"activator", b"appdomain",
-        b"ref]", b"runtime.", b"scriptblock",
+        b"system.",
+        b"net.",
+        b"diagnostics.",
+        b"io.",
+        b"convert",
+        b"reflection.",
+        b"text.",
+        b"activator",
+        b"appdomain",
+        b"ref]",
+        b"runtime.",
+        b"scriptblock",
     ];
     let rest = &value[at.min(value.len())..];
     let rest = &rest[..rest.len().min(120)];
     let name = match rest {
         [b'[', name @ ..] => {
-            let known = TYPES.iter().any(|known| name.len() > known.len() && name[..known.len()].eq_ignore_ascii_case(known));
-            let member = memchr::memmem::find(name, b"]::").or_else(|| memchr::memmem::find(name, b"].")).filter(|_| known)?;
+            let known = TYPES
+                .iter()
+                .any(|known| name.len() > known.len() && name[..known.len()].eq_ignore_ascii_case(known));
+            let member = memchr::memmem::find(name, b"]::")
+                .or_else(|| memchr::memmem::find(name, b"]."))
+                .filter(|_| known)?;
             memchr::memchr(b'(', &name[member..])?;
             "a .NET type"
         }
@@ -198,6 +229,21 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
     })
 }
 
+/// `$(<file)` is the text of the file.
+fn reads_file(value: &[u8], at: usize) -> Option<Parsed> {
+    if value.get(at) != Some(&b'<') || !value[..at].ends_with(b"$(") {
+        return None;
+    }
+    let arguments = Arguments::read(value, at + 1, Inside::default());
+    let strength = match arguments.count {
+        1 if arguments.shapes.meets(Shapes::SECRET) => 4,
+        1 if arguments.shapes.meets(Shapes::PATH.and(Shapes::SYSTEM_PATH)) => 3,
+        _ => return None,
+    };
+    let (shapes, end) = (arguments.shapes, arguments.end);
+    Some(Parsed { name: "<file", strength, disguised: false, by_path: false, shapes, arguments: 1, end })
+}
+
 /// `system('id')`: a function of a language that runs a command, with one in its argument.
 fn call(value: &[u8], word: &Word) -> Option<Parsed> {
     const FUNCTIONS: [(&[u8], &str); 10] = [
@@ -216,10 +262,20 @@ fn call(value: &[u8], word: &Word) -> Option<Parsed> {
         return None;
     }
     let name = word.text.strip_prefix(b"@").unwrap_or(&word.text);
-    if [&b"iex"[..], b"iwr", b"irm"].iter().any(|known| known.eq_ignore_ascii_case(name)) || table::is_cmdlet(name) {
+    if [&b"iex"[..], b"iwr", b"irm"].iter().any(|known| known.eq_ignore_ascii_case(name))
+        || table::is_cmdlet(name)
+    {
         let end = End { at: word.end, by: By::Value };
         let shapes = Shapes::OPTION;
-        return Some(Parsed { name: "a cmdlet", strength: 3, disguised: false, by_path: false, shapes, arguments: 1, end });
+        return Some(Parsed {
+            name: "a cmdlet",
+            strength: 3,
+            disguised: false,
+            by_path: false,
+            shapes,
+            arguments: 1,
+            end,
+        });
     }
     let (_, name) = FUNCTIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     let at = skip_blanks(value, word.end + 1);
@@ -255,7 +311,9 @@ fn known(value: &[u8], word: &Word, at: usize, inside: Inside, assigned: bool) -
     }
     // `type = 5`, `cmd := x`, `script: y`
     let next = skip_blanks(value, word.end);
-    if !inside.braces && matches!(value.get(next), Some(b'=' | b':' | b',')) || value[next..].starts_with(b"+=") {
+    if !inside.braces && matches!(value.get(next), Some(b'=' | b':' | b','))
+        || value[next..].starts_with(b"+=")
+    {
         return None;
     }
     let mut disguised = word.tricks.has(Tricks::DISGUISE);
@@ -314,6 +372,16 @@ static PATTERN: Command = Command {
     subcommands: "",
 };
 
+/// `x.exe`
+static PROGRAM: Command = Command {
+    name: "a program",
+    system: System::Windows,
+    alone: 2,
+    odd: true,
+    takes: Shapes::SOLID,
+    subcommands: "",
+};
+
 static CMDLET: Command = Command {
     name: "a cmdlet",
     system: System::Windows,
@@ -352,6 +420,9 @@ fn resolve(word: &Word, disguised: &mut bool) -> Option<Named> {
             return Some(Named { command, by_path: folder != b"/", arguments_from: None });
         }
     }
+    if base.len() < text.len() - base_at && base.len() > 1 && word.tricks == Tricks::NONE {
+        return Some(Named { command: &PROGRAM, by_path: base_at > 0, arguments_from: None });
+    }
     if table::is_cmdlet(text) {
         return Some(Named { command: &CMDLET, by_path: false, arguments_from: None });
     }
@@ -365,7 +436,8 @@ fn resolve(word: &Word, disguised: &mut bool) -> Option<Named> {
 /// `/???/c?t`, `/bin/c*`: folders that programs are in, then a program.
 fn by_pattern(text: &[u8], tricks: Tricks) -> Option<&'static Command> {
     const FOLDERS: [&[u8]; 6] = [b"bin", b"usr", b"sbin", b"local", b"windows", b"system32"];
-    let mut parts = text.split(|byte| matches!(byte, b'/' | b'\\')).filter(|part| !part.is_empty()).peekable();
+    let mut parts =
+        text.split(|byte| matches!(byte, b'/' | b'\\')).filter(|part| !part.is_empty()).peekable();
     let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     if matches!(text, [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic()) {
         let wild = |byte: &&u8| matches!(**byte, b'?' | b'*');
@@ -462,7 +534,10 @@ impl Arguments {
         match byte {
             b'&' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
             b';' | b'|' | b'&' | b'\n' | b'\r' => Err(By::Separator),
-            b'\\' if matches!(value.get(at + 1), Some(b'n' | b'r')) && value.get(at + 2).is_none_or(|byte| !byte.is_ascii_alphanumeric()) => {
+            b'\\'
+                if matches!(value.get(at + 1), Some(b'n' | b'r'))
+                    && value.get(at + 2).is_none_or(|byte| !byte.is_ascii_alphanumeric()) =>
+            {
                 Err(By::Separator)
             }
             b')' if self.open > 0 => {
@@ -473,6 +548,11 @@ impl Arguments {
             b'}' if inside.braces => Err(By::Close),
             b'`' if inside.ticks => Err(By::Close),
             b'#' => Err(By::Comment),
+            // `2>&1`
+            b'0'..=b'9' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
+            b'>' if value.get(at + 1) == Some(&b'&') && value.get(at + 2).is_some_and(u8::is_ascii_digit) => {
+                Ok(at + 3)
+            }
             b'<' | b'>' => {
                 self.shapes = self.shapes.and(Shapes::REDIRECT);
                 if value.get(at + 1) == Some(&b'(') {
@@ -506,7 +586,8 @@ impl Arguments {
             self.count += 1;
             self.open += u32::from(word.text.contains(&b'('));
             let is_word = !tricks.has(Tricks::WHOLE) && word.text.iter().any(u8::is_ascii_alphabetic);
-            let prose = |byte: &u8| byte.is_ascii_alphabetic() || b",.'!?-".contains(byte) || !byte.is_ascii();
+            let prose =
+                |byte: &u8| byte.is_ascii_alphabetic() || b",.'!?-".contains(byte) || !byte.is_ascii();
             if is_word && word.text.iter().all(prose) && word.text.first() != Some(&b'-') {
                 self.words += 1;
             }
@@ -525,7 +606,7 @@ impl Arguments {
 
 fn weigh(command: &Command, by_path: bool, arguments: &Arguments) -> u8 {
     let shapes = arguments.shapes;
-    if arguments.count == 0 && !shapes.meets(Shapes::REDIRECT) {
+    if arguments.count == 0 {
         return match by_path {
             true if command.alone > 0 => 3,
             true => 2,

@@ -53,7 +53,10 @@ impl Head {
                 b'{' if at > 0 && (is_blank(value[at - 1]) || value[at - 1] == b')') => self.code += 1,
                 b'?' if at > 0 && value[at - 1] == b'<' => self.code += 1,
                 b'\n' => self.lines += 1,
-                b'-' if at > 0 && is_blank(value[at - 1]) && value.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'-') => {
+                b'-' if at > 0
+                    && is_blank(value[at - 1])
+                    && value.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'-') =>
+                {
                     self.options = true;
                 }
                 b'(' if at > 0 && value[at - 1] == b'=' => self.code += 1,
@@ -76,7 +79,8 @@ impl Head {
         if text.is_empty() {
             return Kind::Data;
         }
-        if self.lines > 1 {
+        let json = text.len() > 64 && (text.starts_with(b"{\"") || text.starts_with(b"[{"));
+        if self.lines > 1 || json {
             return Kind::Script;
         }
         let closes = |quote: u8, count: u32| text.ends_with(&[quote]) && count % 2 == 1;
@@ -89,7 +93,8 @@ impl Head {
             let text = if prompt { &text[2..] } else { text };
             let first = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
             let first = first.unwrap_or_default();
-            let is_command = table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
+            let is_command =
+                table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
             let comment = text.starts_with(b"#") || text.starts_with(b"//") || text.starts_with(b"$ ");
             return match is_command || comment || self.code > 0 || self.options {
                 true => Kind::Script,
@@ -114,7 +119,7 @@ fn is_data(text: &[u8]) -> bool {
     // A body of plain text, or a pair that stands as one value: what counts is behind the name.
     let pair = memchr::memchr(b'=', text).filter(|at| (1..=40).contains(at));
     let text = pair.map_or(text, |at| &text[at + 1..]);
-    if text.len() <= 2 || is_ip(text) {
+    if text.len() <= 2 || text[0] == b'-' || is_ip(text) {
         return true;
     }
     if text.iter().all(|byte| byte.is_ascii_digit() || b".:,-+/eExX".contains(byte)) {

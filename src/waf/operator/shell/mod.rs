@@ -79,7 +79,9 @@ impl Separator {
             (b'\n' | b'\r', _) => (Separator::Line, at + 1),
             (b'\\', Some(b'n' | b'r')) => (Separator::Line, at + 2),
             // Not a fence of Markdown.
-            (b'`', next) if next != Some(b'`') && (at == 0 || value[at - 1] != b'`') => (Separator::Tick, at + 1),
+            (b'`', next) if next != Some(b'`') && (at == 0 || value[at - 1] != b'`') => {
+                (Separator::Tick, at + 1)
+            }
             (b'$', Some(b'(')) => (Separator::Dollar, at + 2),
             (b'<' | b'>', Some(b'(')) => (Separator::Process, at + 2),
             _ => return None,
@@ -151,7 +153,7 @@ fn ends_entity(value: &[u8], at: usize) -> bool {
 
 /// Whether the command that was read there is one that the value starts, and not text.
 fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &Parsed) -> bool {
-    use Separator::{And, Ampersand, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
+    use Separator::{Ampersand, And, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
     let kind = head.kind(value, at);
     let rest = Rest::of(value, parsed.end, separator);
     let solid = parsed.shapes.meets(Shapes::SOLID) || parsed.disguised || parsed.by_path;
@@ -172,7 +174,11 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         },
         (_, Line) if is_layout(value, at) => 5,
         (Kind::Data, Line) if rest != Rest::Quiet => 4,
-        (Kind::Data, Ampersand) if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) => 2,
+        (Kind::Data, Ampersand)
+            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) =>
+        {
+            2
+        }
         (Kind::Data, _) => match rest {
             Rest::Quiet => 1,
             Rest::Word => 2,
@@ -192,7 +198,7 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         },
         (Kind::Token, _) => 3,
         (Kind::Words(_), Tick) => 5,
-        (Kind::Words(words), Line) if words > 6 || many_lines(value) => 5,
+        (Kind::Words(words), Line) => 4 + u8::from(words > 6),
         (Kind::Words(_), Dollar | Process) if solid && rest != Rest::Text => 3,
         (Kind::Words(words), _) if words <= 4 && solid && rest == Rest::Quiet => 3,
         (Kind::Words(_), _) => 4,
@@ -251,12 +257,17 @@ impl Rest {
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
             return Rest::Quiet;
         }
-        let called = matches!(behind, Separator::Dollar | Separator::Tick) && rest[0] == b'.' && rest.contains(&b'(');
+        if rest[0] == b'.' && rest.len() <= 5 && rest[1..].iter().all(u8::is_ascii_alphanumeric) {
+            return Rest::Quiet;
+        }
+        let called =
+            matches!(behind, Separator::Dollar | Separator::Tick) && rest[0] == b'.' && rest.contains(&b'(');
         let next = command::parse(value, end.at + skipped, word::Inside::default());
         if end.by == By::Separator && next.is_some_and(|next| next.strength > 0) {
             return Rest::Quiet;
         }
-        let words = rest[..rest.len().min(64)].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
+        let words =
+            rest[..rest.len().min(64)].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
         match words {
             0 | 1 if rest.len() < 48 && !called => Rest::Word,
             _ => Rest::Text,
@@ -267,7 +278,8 @@ impl Rest {
 /// A value that is a command line as a whole. Only what nobody writes into a field: people look for commands.
 fn whole(value: &[u8]) -> Option<Found> {
     let start = value.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\') {
+    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\')
+    {
         return None;
     }
     let begin = start + usize::from(value[start] == b'$' && value.get(start + 1) == Some(&b' ')) * 2;
@@ -276,13 +288,19 @@ fn whole(value: &[u8]) -> Option<Found> {
     let shapes = parsed.shapes;
     let long_name = parsed.arguments > 0 || parsed.name.len() >= 4;
     let address = shapes.meets(Shapes::URL) || shapes.meets(Shapes::IP);
-    let probes = parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
+    let probes =
+        parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
     let function = parsed.name.ends_with(')');
+    let runs = matches!(parsed.name, "cmd" | "powershell" | "pwsh") && runs_argument(&value[begin..]);
+    let cmdlet = parsed.name == "a cmdlet"
+        && (shapes.meets(Shapes::SOLID) || shapes.meets(Shapes::FILE.and(Shapes::URL)));
     let found = match parsed.strength {
         4.. if function => rest != Rest::Text,
         4.. if parsed.disguised => long_name && rest != Rest::Text,
         4.. => parsed.arguments <= 3 && rest != Rest::Text,
         3 if parsed.by_path => rest == Rest::Quiet && parsed.arguments <= 3 && tells(&parsed),
+        _ if runs => parsed.strength > 0,
+        3 if cmdlet => rest != Rest::Text,
         3 => probes && parsed.arguments <= 4 && rest == Rest::Quiet,
         _ => false,
     };
@@ -295,7 +313,45 @@ fn whole(value: &[u8]) -> Option<Found> {
     })
 }
 
+/// `cmd /c x`, `powershell -enc x`: a shell that is told what to run, and not by a sentence.
+fn runs_argument(text: &[u8]) -> bool {
+    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1).take(12);
+    let mut plain = 0;
+    let mut told = false;
+    for word in words.by_ref() {
+        let lower = word.to_ascii_lowercase();
+        told |= matches!(
+            &lower[..],
+            b"/c"
+                | b"/k"
+                | b"/r"
+                | b"-c"
+                | b"-command"
+                | b"-e"
+                | b"-ec"
+                | b"-f"
+                | b"-file"
+                | b"-nop"
+                | b"-noprofile"
+        ) || lower.starts_with(b"-enc");
+        plain += usize::from(word.iter().all(u8::is_ascii_alphabetic));
+    }
+    told && plain <= 2
+}
+
 /// Programs that only tell about the system.
 fn tells(parsed: &Parsed) -> bool {
-    matches!(parsed.name, "id" | "whoami" | "uname" | "ifconfig" | "netstat" | "ls" | "ps" | "cat" | "pwd")
+    matches!(
+        parsed.name,
+        "id" | "whoami"
+            | "uname"
+            | "ifconfig"
+            | "netstat"
+            | "ls"
+            | "ps"
+            | "cat"
+            | "pwd"
+            | "cmd"
+            | "powershell"
+    )
 }
