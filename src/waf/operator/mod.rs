@@ -19,11 +19,13 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_markup;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
 mod ip_match;
 mod literals;
+mod markup;
 mod no_match;
 mod number;
 mod pm;
@@ -193,6 +195,7 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_markup", detect_markup::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),

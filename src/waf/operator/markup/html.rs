@@ -22,6 +22,8 @@ pub(super) struct Tag<'a> {
     pub end: usize,
     /// The tag has its `>`.
     pub closed: bool,
+    /// An end tag. Browsers run no handlers of those any more.
+    pub ends: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,8 @@ pub(super) fn tag(value: &[u8], at: usize) -> Option<Tag<'_>> {
     if !named && start == at + 1 && !matches!(value.get(start), Some(b'*' | b';' | 0x80..)) {
         return None;
     }
-    let mut tag = Tag { name, attributes: SmallVec::new(), end, closed: false };
+    let mut tag =
+        Tag { name, attributes: SmallVec::new(), end, closed: false, ends: value.get(at + 1) == Some(&b'/') };
     (tag.end, tag.closed) = attributes(value, end, limit, &mut tag.attributes);
     Some(tag)
 }
@@ -93,7 +96,12 @@ pub(super) fn attributes<'a>(
     (at, false)
 }
 
-fn attribute_value<'a>(value: &'a [u8], name: &'a [u8], begin: usize, limit: usize) -> (Attribute<'a>, usize) {
+fn attribute_value<'a>(
+    value: &'a [u8],
+    name: &'a [u8],
+    begin: usize,
+    limit: usize,
+) -> (Attribute<'a>, usize) {
     // A JSON writer that got HTML puts a backslash before each quote.
     let escaped = value.get(begin) == Some(&b'\\') && matches!(value.get(begin + 1), Some(b'"' | b'\''));
     let quote_at = begin + usize::from(escaped);
@@ -101,25 +109,36 @@ fn attribute_value<'a>(value: &'a [u8], name: &'a [u8], begin: usize, limit: usi
         Some(&quote @ (b'"' | b'\'' | b'`')) => {
             let inside = quote_at + 1;
             match memchr::memchr(quote, &value[inside..limit]) {
+                // Old browsers took grave accents for quotes. To others they are part of the value, and attributes
+                // may stand between them.
+                Some(length) if quote == b'`' => {
+                    let end = begin + unquoted(&value[begin..limit]);
+                    let old = inside + length;
+                    let text = if end > old + 1 { &value[begin..end] } else { &value[inside..old] };
+                    let next = if value[inside..old].contains(&b'=') { inside } else { end.max(old + 1) };
+                    (Attribute { name, value: text, open_quote: false }, next)
+                }
                 Some(length) => {
                     let text = &value[inside..inside + length];
                     let text = if escaped { text.strip_suffix(b"\\").unwrap_or(text) } else { text };
-                    // Only old browsers took a grave accent for a quote: to others attributes stand inside.
-                    let next = if quote == b'`' && text.contains(&b'=') { inside } else { inside + length + 1 };
-                    (Attribute { name, value: text, open_quote: false }, next)
+                    (Attribute { name, value: text, open_quote: false }, inside + length + 1)
                 }
                 None => (Attribute { name, value: &value[inside..limit], open_quote: true }, limit),
             }
         }
         _ => {
-            // `<!-->` comments out the rest of a line of script.
-            let skip = if value[begin..limit].starts_with(b"<!-->") { 5 } else { 0 };
-            let ends = |&byte: &u8| byte <= b' ' || byte == b'>';
-            let length = value[begin + skip..limit].iter().position(ends).map(|length| length + skip);
-            let end = length.map_or(limit, |length| begin + length);
+            let end = begin + unquoted(&value[begin..limit]);
             (Attribute { name, value: &value[begin..end], open_quote: false }, end)
         }
     }
+}
+
+/// How long a value without quotes is.
+fn unquoted(text: &[u8]) -> usize {
+    // `<!-->` comments out the rest of a line of script.
+    let skip = if text.starts_with(b"<!-->") { 5 } else { 0 };
+    let length = text[skip..].iter().position(|&byte| byte <= b' ' || byte == b'>');
+    length.map_or(text.len(), |length| length + skip)
 }
 
 fn skip_blank(value: &[u8], mut at: usize, limit: usize) -> usize {
@@ -167,7 +186,8 @@ fn entity(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn named(text: &[u8]) -> Option<(u8, usize)> {
-    let length = text[1..].iter().take(LONGEST_ENTITY).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let length =
+        text[1..].iter().take(LONGEST_ENTITY).take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let name = &text[1..=length];
     let (_, byte) = ENTITIES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
     Some((*byte, 1 + length + usize::from(text.get(1 + length) == Some(&b';'))))

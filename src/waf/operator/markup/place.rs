@@ -21,13 +21,15 @@ const NEAR: usize = 600;
 const SHORT: usize = 600;
 const TINY: usize = 160;
 /// Tags that stand around the one that counts: `<svg><g><animate ...>`.
-const WRAPPERS: usize = 5;
+const WRAPPERS: usize = 8;
 
 pub(super) fn of(value: &[u8], at: usize, tags_before: usize) -> Place {
     let before = &value[..at];
     let last = before.trim_ascii_end().last();
-    let exit = matches!(last, None | Some(b'>' | b'"' | b'\'' | b'`' | b';' | b')' | b'}' | b'-' | b'<' | b'|'));
-    let start = tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
+    let exit =
+        matches!(last, None | Some(b'>' | b'"' | b'\'' | b'`' | b';' | b')' | b'}' | b'-' | b'<' | b'|'));
+    let start =
+        tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
     let near = start || (at <= NEAR && value.len() <= 2 * NEAR);
     Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY }
 }

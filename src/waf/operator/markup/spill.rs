@@ -24,7 +24,8 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
     for start in std::iter::once(0).chain(quotes.iter().map(|at| at + 1)) {
         let mut found = SmallVec::new();
         attributes(head, start, head.len(), &mut found);
-        let focus = found.iter().any(|attribute| attribute.name == b"autofocus" || attribute.name == b"accesskey");
+        let focus =
+            found.iter().any(|attribute| attribute.name == b"autofocus" || attribute.name == b"accesskey");
         for attribute in &found {
             let offset = attribute.name.as_ptr() as usize - value.as_ptr() as usize;
             let quoted = quotes.first().is_some_and(|first| *first < offset);
@@ -49,10 +50,14 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
                 if let Some(word) = super::style::runs(&scratch) {
                     return Some(Found::new(offset, b"style", word.as_bytes()));
                 }
-            } else if quoted && matches!(attribute.name, b"href" | b"src" | b"action" | b"formaction" | b"xlink:href") {
+            } else if quoted
+                && matches!(attribute.name, b"href" | b"src" | b"action" | b"formaction" | b"xlink:href")
+            {
                 unescape(attribute.value, &mut scratch);
                 let script = element::script_address(&scratch, attribute.name);
-                if let Some(finding) = script.map(|code| judge(&scratch[code..])).filter(|f| f.verdict >= Verdict::Loud) {
+                if let Some(finding) =
+                    script.map(|code| judge(&scratch[code..])).filter(|f| f.verdict >= Verdict::Loud)
+                {
                     return Some(Found::new(offset, attribute.name, finding.word));
                 }
             }
@@ -73,12 +78,20 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
     };
     for at in quotes(head) {
         let before = &head[..at];
-        if at > 120 || before.iter().any(|byte| matches!(byte, b'(' | b'=' | b'{' | b'<')) {
+        // An address has `=` before the value that leaves it.
+        let address = before.starts_with(b"http");
+        if at > 240
+            || before.iter().any(|byte| matches!(byte, b'(' | b'{' | b'<') || (*byte == b'=' && !address))
+        {
             break;
         }
         let rest = &head[at + 1..];
         if leaves(rest) {
             if let Some(found) = attack(at + 1) {
+                return Some(found);
+            }
+            // `'/alert(1)/'` divides; it is no regular expression.
+            if let Some(found) = rest.starts_with(b"/").then(|| attack(at + 2)).flatten() {
                 return Some(found);
             }
             let finding = judge(rest);
@@ -108,7 +121,18 @@ fn whole(value: &[u8]) -> Option<Found> {
         return None;
     }
     const DECLARES: [&[u8]; 12] = [
-        b"function", b"var", b"let", b"const", b"import", b"class", b"if", b"for", b"export", b"use", b"def", b"print",
+        b"function",
+        b"var",
+        b"let",
+        b"const",
+        b"import",
+        b"class",
+        b"if",
+        b"for",
+        b"export",
+        b"use",
+        b"def",
+        b"print",
     ];
     let found = tokens(value);
     let first = found.first()?;
@@ -121,6 +145,10 @@ fn whole(value: &[u8]) -> Option<Found> {
 
 /// A `javascript:` address.
 fn address(head: &[u8]) -> Option<Found> {
+    memchr::memchr2(b':', b'&', head)?;
+    let mut plain = Vec::new();
+    unescape(head, &mut plain);
+    let head = &plain[..];
     let start = head.iter().position(|byte| !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'(' | b'`'))?;
     let code = start + element::script_address(&head[start..], b"href")?;
     if head.get(code) == Some(&b' ') && prose(&head[code..]) {
@@ -137,11 +165,19 @@ fn quotes(head: &[u8]) -> SmallVec<[usize; MOST_EXITS]> {
 
 /// What follows a quote leaves the string: closers, then an operator or the end of the statement.
 fn leaves(rest: &[u8]) -> bool {
-    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b')' | b']' | b'}')).count();
+    let blank = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b')' | b']' | b'}'))
+        .count();
     match rest.get(blank) {
-        Some(b';' | b',' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'^' | b'%' | b'?' | b':' | b'=' | b'<' | b'>' | b'!' | b'~' | b'(' | b'{') => true,
+        Some(
+            b';' | b',' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'^' | b'%' | b'?' | b':' | b'=' | b'<'
+            | b'>' | b'!' | b'~' | b'(' | b'{',
+        ) => true,
         // A space may have been a plus.
-        Some(_) => blank > 0 || [&b"alert"[..], b"confirm", b"prompt"].iter().any(|word| rest.starts_with(word)),
+        Some(_) => {
+            blank > 0 || [&b"alert"[..], b"confirm", b"prompt"].iter().any(|word| rest.starts_with(word))
+        }
         None => false,
     }
 }
@@ -150,13 +186,17 @@ fn leaves(rest: &[u8]) -> bool {
 fn repairs(rest: &[u8], quote: u8) -> bool {
     let end = rest.trim_ascii_end();
     end.ends_with(b"//") || end.ends_with(b"/*") || end.ends_with(b"<!--") || {
-        end.last() == Some(&quote) && end.len() > 1 && matches!(end[end.len() - 2], b'+' | b'-' | b'*' | b'|' | b'&' | b',' | b';' | b' ')
+        end.last() == Some(&quote)
+            && end.len() > 1
+            && matches!(end[end.len() - 2], b'+' | b'-' | b'*' | b'|' | b'&' | b',' | b';' | b' ')
     }
 }
 
 /// Two words stand side by side with nothing between them, as in no script.
-fn prose(text: &[u8]) -> bool {
+pub(super) fn prose(text: &[u8]) -> bool {
     let found = tokens(text);
-    let is_word = |token: &super::tokens::Token| token.kind == Kind::Word && !super::names::is_keyword(token.text) && token.text != b"throw";
+    let is_word = |token: &super::tokens::Token| {
+        token.kind == Kind::Word && !super::names::is_keyword(token.text) && token.text != b"throw"
+    };
     found.windows(2).any(|pair| is_word(&pair[0]) && pair[1].kind == Kind::Word)
 }

@@ -69,7 +69,9 @@ pub(super) fn tokens(code: &[u8]) -> SmallVec<[Token<'_>; 32]> {
                 None => (Kind::Sign(b'"'), 0, 3, 0),
             },
             b'/' if !divides && pattern(rest).is_some() => (Kind::Pattern, 1, pattern(rest).unwrap_or(0), 1),
-            b'0'..=b'9' => (Kind::Number, 0, rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count(), 0),
+            b'0'..=b'9' => {
+                (Kind::Number, 0, rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count(), 0)
+            }
             _ if starts_word(rest) => (Kind::Word, 0, word(rest), 0),
             _ => (Kind::Sign(byte), 0, 1, 0),
         };
