@@ -3,6 +3,7 @@
 //! exit code is.
 
 mod cost;
+pub mod eval;
 mod explain;
 pub mod import;
 mod list;
@@ -38,6 +39,8 @@ pub enum RulesCommand {
     Explain(explain::ExplainArgs),
     /// What each rule costs: its prefilter, its worst case, its share over a sample
     Cost(cost::CostArgs),
+    /// Measure the rules: what they stop of labelled attacks, and of what is harmless
+    Eval(Box<eval::EvalArgs>),
     /// Turn SecLang rules (ModSecurity, OWASP CRS) into rule files
     Import(import::ImportArgs),
     /// Print the JSON Schema of rule files
@@ -85,6 +88,7 @@ pub fn run(args: &RulesArgs, out: &mut dyn Write) -> io::Result<Finding> {
         RulesCommand::List(args) => list::list(&load(&args.sets)?, args, out),
         RulesCommand::Explain(args) => explain::explain(&load(&args.sets)?, args, out),
         RulesCommand::Cost(args) => cost::cost(&load(&args.sets)?, args, out),
+        RulesCommand::Eval(args) => eval::eval(args, out),
         RulesCommand::Import(args) => import::run(args, out),
         RulesCommand::Schema => {
             out.write_all(lang::schema::schema().as_bytes())?;

@@ -22,6 +22,7 @@ mod grams;
 pub mod input;
 mod interest;
 pub mod lang;
+pub mod measure;
 pub mod operator;
 pub mod persistent;
 mod pipeline;
