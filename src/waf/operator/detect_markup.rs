@@ -4,8 +4,7 @@
 //!
 //! Argument: a context or a list of them: `text` (between tags: elements, handlers, addresses, styles), `attribute`
 //! (the value ends an attribute and begins others), `script` (the value ends a string of a script, is a `javascript:`
-//! address or a script). The value must be in lower case and without NUL: `["url_decode_uni", "lowercase",
-//! "remove_nulls"]`.
+//! address or a script). The value must be in lower case and without NUL: `["lowercase", "remove_nulls"]`.
 //! Example: `{"detect_markup": ["attribute", "script"]}`.
 
 use std::sync::LazyLock;
@@ -96,6 +95,9 @@ const SPILL: &[&str] = &[
     "reflect",
     "getscript",
     "autofocus",
+    "console",
+    "createelement",
+    "globaleval",
     "accesskey",
     "binding",
     "behavio",

@@ -23,12 +23,19 @@ pub(super) fn judge(
 ) -> Option<Found> {
     let found = |what: &[u8], word: &[u8]| Some(Found::new(at, what, word));
     for attribute in &tag.attributes {
-        if let Some(word) = attribute_runs(tag, attribute, place, look, scratch) {
+        if let Some(word) = attribute_runs(value, tag, attribute, place, look, scratch) {
             return found(attribute.name, &word);
         }
     }
     if tag.ends {
-        return None;
+        return end_of_script(value, at, tag, scratch);
+    }
+    if tag.name == b"base"
+        && place.near
+        && place.short
+        && tag.get(b"href").is_some_and(|href| href.starts_with(b"//"))
+    {
+        return found(tag.name, b"all links of the page");
     }
     if let Some(what) = element_itself(value, at, tag, place) {
         return found(tag.name, what);
@@ -53,6 +60,19 @@ pub(super) fn judge(
 
 fn local(name: &[u8]) -> &[u8] {
     name.rsplit(|&byte| byte == b':').next().unwrap_or(name)
+}
+
+/// `>alert(1)</script>`: the beginning of the element stood before the value, or was taken off.
+fn end_of_script(value: &[u8], at: usize, tag: &Tag, scratch: &mut Vec<u8>) -> Option<Found> {
+    const LONGEST: usize = 160;
+    let before = &value[..at];
+    if tag.name != b"script" || at > LONGEST || before.contains(&b'<') {
+        return None;
+    }
+    let start = memchr::memrchr(b'>', before).map_or(0, |at| at + 1);
+    unescape(&before[start..], scratch);
+    let finding = judge_script(scratch);
+    (finding.verdict >= Verdict::Loud && !prose(scratch)).then(|| Found::new(0, b"script", finding.word))
 }
 
 /// What follows the tag, up to where its element ends.
@@ -126,6 +146,7 @@ fn is_marker(value: &[u8], tag: &Tag, code: &[u8]) -> bool {
 
 /// The word that tells that this attribute runs script.
 fn attribute_runs(
+    value: &[u8],
     tag: &Tag,
     attribute: &Attribute,
     place: Place,
@@ -157,6 +178,10 @@ fn attribute_runs(
         };
         return runs.then(|| finding.word.to_vec());
     }
+    if attribute.value.starts_with(b"&{") {
+        let finding = judge_script(&attribute.value[2..]);
+        return (finding.verdict >= Verdict::Loud).then(|| finding.word.to_vec());
+    }
     if local == b"style" {
         unescape(attribute.value, scratch);
         if let Some(word) = style::runs(scratch) {
@@ -173,7 +198,7 @@ fn attribute_runs(
         return (runs || (place.start && scratch.contains(&b'<') && place.short)).then(|| b"srcdoc".to_vec());
     }
     if is_address(name) {
-        return address_runs(tag, attribute, place, look, scratch);
+        return address_runs(value, tag, attribute, place, look, scratch);
     }
     // A sanitiser that writes its tree back may turn escaped text of an attribute into markup.
     if place.start
@@ -206,13 +231,15 @@ fn is_framework(name: &[u8]) -> bool {
 
 /// What comes of an address when a browser follows it.
 fn address_runs(
+    value: &[u8],
     tag: &Tag,
     attribute: &Attribute,
     place: Place,
     look: &mut Look,
     scratch: &mut Vec<u8>,
 ) -> Option<Vec<u8>> {
-    unescape(attribute.value, scratch);
+    let written_as = broken_scheme(value, attribute);
+    unescape(written_as, scratch);
     let element = local(tag.name);
     let own = local(attribute.name);
     // `set` and `animate` write other attributes.
@@ -228,12 +255,13 @@ fn address_runs(
         *scratch = inner;
     }
     if let Some(code) = script_address(scratch, own) {
-        let disguised = !contains(attribute.value, b"script:") && !contains(attribute.value, b"vbs:");
-        let finding = judge_script(&scratch[code..]);
+        let disguised = !contains(written_as, b"script:") && !contains(written_as, b"vbs:");
+        let code_text = percent(&scratch[code..]);
+        let finding = judge_script(&code_text);
         let auto = loads(element) && element != b"a";
         let runs = match finding.verdict {
             Verdict::Attack => true,
-            _ if disguised && code + 2 < scratch.len() => true,
+            _ if disguised && code_text.len() > 2 => true,
             Verdict::Loud => place.start || (place.near && place.short),
             Verdict::Acts => {
                 (auto && place.near) || (place.start && place.short && finding.word == b"location")
@@ -243,6 +271,42 @@ fn address_runs(
         return runs.then(|| finding.word.to_vec());
     }
     data_address(tag, own, place, scratch)
+}
+
+/// The value of an attribute without quotes that a blank ended in the middle of a scheme: read on to the end of
+/// the tag.
+fn broken_scheme<'a>(value: &'a [u8], attribute: &Attribute<'a>) -> &'a [u8] {
+    const LONGEST: usize = 120;
+    let text = attribute.value;
+    let start = attribute.value_at;
+    let stops = value.get(start + text.len()).is_some_and(|byte| *byte < b' ');
+    let scheme = [&b"javascript:"[..], b"vbscript:"].iter().any(|scheme| scheme.starts_with(text));
+    if text.is_empty() || !stops || !scheme {
+        return text;
+    }
+    let rest = &value[start..value.len().min(start + LONGEST)];
+    &rest[..memchr::memchr(b'>', rest).unwrap_or(rest.len())]
+}
+
+/// The script of an address is percent-decoded before it runs.
+pub(super) fn percent(code: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| code.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    let mut out = Vec::with_capacity(code.len());
+    let mut at = 0;
+    while at < code.len() {
+        match (code[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                // Two hexadecimal digits are a byte.
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
 }
 
 /// Where the script of a `javascript:` or `vbscript:` address begins. Blanks and control characters inside the
@@ -325,7 +389,7 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
     match local(tag.name) {
         b"base" if place.short && has(b"href") => Some(b"all links of the page"),
         b"meta" if small => {
-            let refresh = is(b"http-equiv", b"refresh") && is(b"content", b"url");
+            let refresh = is(b"http-equiv", b"refresh") && (is(b"content", b"url") || place.tiny);
             let other = is(b"http-equiv", b"link") || is(b"http-equiv", b"set-cookie");
             let charset = is(b"charset", b"utf-7")
                 || is(b"charset", b"x-")
@@ -334,6 +398,10 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
             (refresh || other || charset).then_some(b"a command to the browser")
         }
         b"link" if place.short && is(b"rel", b"import") => Some(b"imports a page"),
+        b"link" if small && is(b"type", b"javascript") => Some(b"a style that is a script"),
+        b"link" if small && is(b"rel", b"stylesheet") && foreign_style(value, tag) => {
+            Some(b"a style from elsewhere")
+        }
         b"iframe" | b"frame" if small && has(b"src") && only(&[b"src", b"sandbox"]) => Some(b"a bare frame"),
         b"iframe" | b"frame" if is(b"src", b"mhtml:") || is(b"src", b"view-source:") => {
             Some(b"a frame of the browser")
@@ -357,6 +425,13 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
             (contains(text, b"onerror cdata") || contains(text, b"onload cdata") || contains(text, b"&#"))
                 .then_some(b"a definition")
         }
+        b"layer" | b"ilayer" if small && has(b"src") => Some(b"a layer"),
+        b"vmlframe" => Some(b"a frame"),
+        b"applet" if small && (has(b"code") || has(b"archive")) => Some(b"an applet"),
+        b"use" if small && (is(b"href", b"data:") || is(b"xlink:href", b"data:")) => {
+            Some(b"a picture with script")
+        }
+        b"script" if place.tiny && at > 0 && leaves(value, at) => Some(b"behind the end of an attribute"),
         b"xss" => Some(b"a tester's element"),
         b"listener" if small && has(b"handler") => Some(b"an XML event"),
         b"style" if small && contains(content(value, tag, b"</style"), b"@import") => {
@@ -368,6 +443,25 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         _ if small && exits(value, at) && tag.closed => Some(b"behind the end of an attribute"),
         _ => dangling(value, tag),
     }
+}
+
+/// An address on another host, written without quotes or right behind what closes an attribute. Pages that offer
+/// fonts give a full, quoted address.
+fn foreign_style(value: &[u8], tag: &Tag) -> bool {
+    let Some(attribute) = tag.attributes.iter().find(|attribute| attribute.name == b"href") else {
+        return false;
+    };
+    let quoted = matches!(value.get(attribute.value_at.wrapping_sub(1)), Some(b'"' | b'\''));
+    let href = attribute.value;
+    (href.starts_with(b"//") || href.starts_with(b"http")) && !quoted
+}
+
+/// Nothing but quotes and a `>` stand before the tag.
+fn leaves(value: &[u8], at: usize) -> bool {
+    let before = &value[..at];
+    before.contains(&b'>')
+        && before.iter().any(|byte| matches!(byte, b'"' | b'\''))
+        && before.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'>' | b'/' | b' ' | b'`' | b'\\'))
 }
 
 /// Quotes of more than one kind and a `>` right before the tag: what a tester writes who does not know where the
@@ -388,7 +482,6 @@ fn dangling(value: &[u8], tag: &Tag) -> Option<&'static [u8]> {
     let far = last.value.starts_with(b"//") || last.value.starts_with(b"http");
     let open = matches!(last.value.last(), Some(b'?' | b'=' | b'&' | b'#'));
     // Pages write double quotes, and their HTML is cut off anywhere.
-    let single = last.value.as_ptr() as usize - value.as_ptr() as usize;
-    let open = open && value.get(single.wrapping_sub(1)) != Some(&b'"');
+    let open = open && value.get(last.value_at.wrapping_sub(1)) != Some(&b'"');
     (far && open && is_address(last.name)).then_some(b"takes in the rest of the page")
 }

@@ -31,6 +31,9 @@ pub(super) struct Attribute<'a> {
     pub name: &'a [u8],
     /// As written, without its quotes.
     pub value: &'a [u8],
+    /// Where the name and the value begin.
+    pub name_at: usize,
+    pub value_at: usize,
     /// Its opening quote has no closing one.
     pub open_quote: bool,
 }
@@ -85,23 +88,25 @@ pub(super) fn attributes<'a>(
         let name = &value[start..at];
         let equals = skip_blank(value, at, limit);
         if value.get(equals) != Some(&b'=') || equals >= limit {
-            found.push(Attribute { name, value: b"", open_quote: false });
+            found.push(Attribute { name, value: b"", name_at: start, value_at: at, open_quote: false });
             continue;
         }
         let begin = skip_blank(value, equals + 1, limit);
         let attribute;
-        (attribute, at) = attribute_value(value, name, begin, limit);
-        found.push(attribute);
+        (attribute, at) = attribute_value(value, begin, limit);
+        found.push(Attribute { name, name_at: start, ..attribute });
     }
     (at, false)
 }
 
-fn attribute_value<'a>(
-    value: &'a [u8],
-    name: &'a [u8],
-    begin: usize,
-    limit: usize,
-) -> (Attribute<'a>, usize) {
+fn attribute_value(value: &[u8], begin: usize, limit: usize) -> (Attribute<'_>, usize) {
+    let attribute = |from: usize, to: usize| Attribute {
+        name: b"",
+        value: &value[from..to],
+        name_at: from,
+        value_at: from,
+        open_quote: false,
+    };
     // A JSON writer that got HTML puts a backslash before each quote.
     let escaped = value.get(begin) == Some(&b'\\') && matches!(value.get(begin + 1), Some(b'"' | b'\''));
     let quote_at = begin + usize::from(escaped);
@@ -114,21 +119,21 @@ fn attribute_value<'a>(
                 Some(length) if quote == b'`' => {
                     let end = begin + unquoted(&value[begin..limit]);
                     let old = inside + length;
-                    let text = if end > old + 1 { &value[begin..end] } else { &value[inside..old] };
-                    let next = if value[inside..old].contains(&b'=') { inside } else { end.max(old + 1) };
-                    (Attribute { name, value: text, open_quote: false }, next)
+                    let (from, to) = if end > old + 1 { (begin, end) } else { (inside, old) };
+                    let next = if value[inside..old].contains(&b'=') { inside } else { old + 1 };
+                    (attribute(from, to), next)
                 }
                 Some(length) => {
-                    let text = &value[inside..inside + length];
-                    let text = if escaped { text.strip_suffix(b"\\").unwrap_or(text) } else { text };
-                    (Attribute { name, value: text, open_quote: false }, inside + length + 1)
+                    let end = inside + length;
+                    let cut = usize::from(escaped && value[inside..end].ends_with(b"\\"));
+                    (attribute(inside, end - cut), end + 1)
                 }
-                None => (Attribute { name, value: &value[inside..limit], open_quote: true }, limit),
+                None => (Attribute { open_quote: true, ..attribute(inside, limit) }, limit),
             }
         }
         _ => {
             let end = begin + unquoted(&value[begin..limit]);
-            (Attribute { name, value: &value[begin..end], open_quote: false }, end)
+            (attribute(begin, end), end)
         }
     }
 }
@@ -189,6 +194,12 @@ fn named(text: &[u8]) -> Option<(u8, usize)> {
     let length =
         text[1..].iter().take(LONGEST_ENTITY).take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let name = &text[1..=length];
+    // Those that HTML had first may stand without a semicolon, and run into the next word.
+    for (known, byte) in [(&b"lt"[..], b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"')] {
+        if name.starts_with(known) && text.get(1 + length) != Some(&b';') {
+            return Some((byte, 1 + known.len()));
+        }
+    }
     let (_, byte) = ENTITIES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
     Some((*byte, 1 + length + usize::from(text.get(1 + length) == Some(&b';'))))
 }

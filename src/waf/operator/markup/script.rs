@@ -337,7 +337,12 @@ impl<'a> Judge<'a, '_> {
     /// The expression at `at` makes text of something hidden or from outside.
     fn decodes(&self, at: usize) -> bool {
         let word = self.word(at);
-        let string = word == b"string" && self.word(at + 2) == b"fromcharcode";
+        let text = self.tokens.get(at).is_some_and(|token| token.kind == Kind::Text);
+        // A text in pieces: 'al'+'ert(1)'.
+        let pieces = text
+            && (self.is(at + 1, b'+') || self.kind(at + 1) == Some(Kind::Text))
+            && matches!(self.kind(at + 2), Some(Kind::Text | Kind::Sign(b')')));
+        let string = pieces || word == b"string" && self.word(at + 2) == b"fromcharcode";
         string
             || matches!(
                 word,
@@ -376,6 +381,15 @@ impl<'a> Judge<'a, '_> {
                 self.loud(RUNS, at, word);
             }
             b"location" if of_page => self.look_at_location(at, word),
+            b"log" if called && self.word(at.wrapping_sub(2)) == b"console" => {
+                self.raise(Verdict::Loud, word)
+            }
+            b"createelement"
+                if called && self.tokens.get(at + 2).is_some_and(|token| token.text == b"script") =>
+            {
+                self.raise(Verdict::Loud, word);
+            }
+            b"globaleval" => self.raise(Verdict::Attack, word),
             b"fetch" | b"sendbeacon" if called => self.loud(SENDS, at, word),
             b"xmlhttprequest" | b"activexobject" => self.loud(SENDS, at, word),
             b"image" if self.word(at.wrapping_sub(1)) == b"new" => self.loud(SENDS, at, word),
@@ -439,7 +453,7 @@ impl<'a> Judge<'a, '_> {
         }
         if text && closed {
             let word = first.text;
-            if is_dialog(word) || matches!(word, b"eval" | b"constructor" | b"settimeout") {
+            if is_dialog(word) || matches!(word, b"eval" | b"constructor" | b"settimeout" | b"globaleval") {
                 let acts = self.calls(at + 3) || self.is(at + 3, b'[') || global;
                 return if acts {
                     self.raise(Verdict::Attack, word)

@@ -27,7 +27,7 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
         let focus =
             found.iter().any(|attribute| attribute.name == b"autofocus" || attribute.name == b"accesskey");
         for attribute in &found {
-            let offset = attribute.name.as_ptr() as usize - value.as_ptr() as usize;
+            let offset = attribute.name_at;
             let quoted = quotes.first().is_some_and(|first| *first < offset);
             let early = offset <= 24 && !prose(&head[..offset]);
             if !quoted && !early {
@@ -72,6 +72,10 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
     if let Some(found) = address(head) {
         return Some(found);
     }
+    // Markdown's links.
+    if let Some(found) = memchr::memmem::find(head, b"](").and_then(|at| address(&head[at + 2..])) {
+        return Some(found);
+    }
     let attack = |from: usize| {
         let finding = judge(&head[from..]);
         (finding.verdict == Verdict::Attack).then(|| Found::new(from, b"script", finding.word))
@@ -95,7 +99,9 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
                 return Some(found);
             }
             let finding = judge(rest);
-            if finding.verdict == Verdict::Loud && repairs(rest, head[at]) {
+            // The first quote of a value that has next to nothing before it opens no string of its own.
+            let tight = at <= 2 && !before.iter().any(u8::is_ascii_alphanumeric) && is_operator(rest);
+            if finding.verdict == Verdict::Loud && (tight || repairs(rest, head[at])) {
                 return Some(Found::new(at, b"script", finding.word));
             }
         }
@@ -154,7 +160,8 @@ fn address(head: &[u8]) -> Option<Found> {
     if head.get(code) == Some(&b' ') && prose(&head[code..]) {
         return None;
     }
-    let finding = judge(&head[code..]);
+    let script = element::percent(&head[code..]);
+    let finding = judge(&script);
     (finding.verdict >= Verdict::Loud).then(|| Found::new(start, b"javascript:", finding.word))
 }
 
@@ -174,12 +181,19 @@ fn leaves(rest: &[u8]) -> bool {
             b';' | b',' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'^' | b'%' | b'?' | b':' | b'=' | b'<'
             | b'>' | b'!' | b'~' | b'(' | b'{',
         ) => true,
+        Some(_) if [&b"in "[..], b"instanceof "].iter().any(|word| rest[blank..].starts_with(word)) => true,
         // A space may have been a plus.
         Some(_) => {
             blank > 0 || [&b"alert"[..], b"confirm", b"prompt"].iter().any(|word| rest.starts_with(word))
         }
         None => false,
     }
+}
+
+/// It goes on as an expression or statement, not as a list or an object.
+fn is_operator(rest: &[u8]) -> bool {
+    let sign = rest.iter().find(|byte| !matches!(byte, b')' | b']' | b'}'));
+    matches!(sign, Some(b';' | b'+' | b'-' | b'*' | b'|' | b'&' | b'^' | b'?'))
 }
 
 /// The end of the value makes good what the exit broke.

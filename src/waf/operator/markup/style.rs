@@ -18,6 +18,7 @@ pub(super) fn runs(css: &[u8]) -> Option<&'static str> {
         ("@import\"data:", "@import"),
         ("@importurl(data:", "@import"),
         ("expression(", "expression("),
+        ("[value^=", "reads a field"),
         ("url(data:text/html", "data:"),
     ];
     let css = &css[..css.len().min(LONGEST)];
@@ -25,6 +26,7 @@ pub(super) fn runs(css: &[u8]) -> Option<&'static str> {
     let (mark, name) =
         RUN.iter().find(|(mark, _)| memchr::memmem::find(&plain, mark.as_bytes()).is_some())?;
     // Word writes `v\:* {behavior:url(#default#VML);}` at the head of each document.
+    let reads = *name == "reads a field" && memchr::memmem::find(&plain, b"url(").is_none();
     let words =
         *name == "behavior" && memchr::memmem::find(&plain, b"*{behavior:url(#default#vml)").is_some();
     // `regular expression (...)` is no CSS: the function stands behind a colon.
@@ -32,7 +34,7 @@ pub(super) fn runs(css: &[u8]) -> Option<&'static str> {
         let at = memchr::memmem::find(&plain, b"expression(").unwrap_or(0);
         plain[..at].iter().rev().take(24).any(|byte| matches!(byte, b':' | b'{'))
     };
-    (!words && function).then_some(*name)
+    (!words && !reads && function).then_some(*name)
 }
 
 /// The text of a `style` attribute ends a rule or opens one, which no attribute has; the braces of templates come
