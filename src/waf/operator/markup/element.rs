@@ -12,6 +12,8 @@ use super::{Found, Look, within};
 const LONGEST_SCRIPT: usize = 2048;
 /// A script of a payload that calls a function nobody knows is shorter than this.
 const SHORT_SCRIPT: usize = 240;
+/// Counters and loaders of advertisements are longer.
+const LONG_SCRIPT: usize = 320;
 
 pub(super) fn judge(
     value: &[u8],
@@ -122,13 +124,19 @@ fn script_runs(
         // "how to use <script> and alert(1)"
         Verdict::Attack | Verdict::Loud if !ends && prose(&scratch[..scratch.len().min(80)]) => false,
         Verdict::Attack => true,
-        Verdict::Loud => place.start || (place.near && place.short),
+        _ if is_template(code) => false,
+        Verdict::Loud => code.len() <= LONG_SCRIPT && (place.start || (place.near && place.short)),
         // `Map::<Script>::new()`: not every `<script>` is a tag, but each has an end.
-        Verdict::Acts => place.start && code.len() <= SHORT_SCRIPT && ends,
+        Verdict::Acts => place.start && place.tags <= 3 && code.len() <= SHORT_SCRIPT && ends,
         // `<script>XSS</script>`: a word to look for in the answer.
         Verdict::Idle => place.start && is_marker(value, tag, code),
     };
     runs.then(|| finding.word.to_vec())
+}
+
+/// A page generator fills it in; nothing runs as it stands.
+fn is_template(code: &[u8]) -> bool {
+    [&b"{{"[..], b"{%", b"<?php", b"<?=", b"<%"].iter().any(|mark| contains(code, mark))
 }
 
 /// Nothing but a word in a script that is all of the value.

@@ -189,6 +189,29 @@ pub(super) fn is_global(word: &[u8]) -> bool {
     )
 }
 
+/// Ways to an element, to what waits for the page, and to counters: calls that honest scripts begin with.
+pub(super) fn is_lookup(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"getelementbyid"
+            | b"getelementsbytagname"
+            | b"getelementsbyclassname"
+            | b"getelementsbyname"
+            | b"queryselector"
+            | b"queryselectorall"
+            | b"addeventlistener"
+            | b"ready"
+            | b"push"
+            | b"gtag"
+            | b"getitem"
+            | b"style"
+            | b"display"
+            | b"classname"
+            | b"classlist"
+            | b"preventdefault"
+    )
+}
+
 /// Words that stand before a parenthesis without calling anything.
 pub(super) fn is_keyword(word: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[

@@ -11,6 +11,8 @@ pub(super) struct Place {
     pub short: bool,
     /// The value is hardly more than this tag.
     pub tiny: bool,
+    /// Tags before it.
+    pub tags: usize,
 }
 
 /// A tag this far into the value may still open it.
@@ -31,5 +33,5 @@ pub(super) fn of(value: &[u8], at: usize, tags_before: usize) -> Place {
     let start =
         tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
     let near = start || (at <= NEAR && value.len() <= 2 * NEAR);
-    Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY }
+    Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY, tags: tags_before }
 }

@@ -1,7 +1,7 @@
 //! What a piece of JavaScript would do, told from its tokens: nothing, something, or what attacks do. Forgiving,
 //! without a grammar: the piece may be cut off, begin inside a string, or be VBScript.
 
-use super::names::{is_dialog, is_global, is_keyword};
+use super::names::{is_dialog, is_global, is_keyword, is_lookup};
 use super::tokens::{Kind, Token, tokens};
 
 /// How sure it is that the script is no part of an honest page.
@@ -144,7 +144,7 @@ impl<'a> Judge<'a, '_> {
         if self.look_at_runner(at, word, of_page) || self.look_at_page(at, word, of_page) {
             return;
         }
-        let idle_root = matches!(self.root, b"this" | b"event" | b"e" | b"evt");
+        let idle_root = matches!(self.root, b"this" | b"event" | b"e" | b"evt") || is_lookup(word);
         if self.calls(at + 1) && !is_keyword(word) && !idle_root {
             // `$(this).hide()` and the like change the element only.
             let jquery = matches!(word, b"$" | b"jquery") && self.word(at + 2) == b"this";
@@ -154,7 +154,8 @@ impl<'a> Judge<'a, '_> {
                 self.raise(Verdict::Acts, word);
             }
         }
-        if self.is(at + 1, b'=') && !self.is(at + 2, b'=') && !idle_root {
+        // A variable of its own is nothing to the page.
+        if member && self.is(at + 1, b'=') && !self.is(at + 2, b'=') && !idle_root {
             self.raise(Verdict::Acts, word);
         }
     }
@@ -243,6 +244,7 @@ impl<'a> Judge<'a, '_> {
                     | b"addeventlistener"
             ),
             b'[' => self.is(next, b']') && (self.is(next + 1, b'[') || self.is(next + 1, b'.')),
+            b'=' if matches!(self.kind(at.wrapping_sub(2)), Some(Kind::Sign(b'=' | b'!'))) => return,
             b'=' => {
                 word == b"alert"
                     || caller == b"onerror"
@@ -303,9 +305,7 @@ impl<'a> Judge<'a, '_> {
             b"function" | b"constructor" if self.template_with(at + 1, b"\\$(") => {
                 self.raise(Verdict::Attack, word);
             }
-            b"constructor"
-                if self.is(at + 1, b'.') && matches!(self.word(first), b"constructor" | b"prototype") =>
-            {
+            b"constructor" if self.is(at + 1, b'.') && self.word(first) == b"constructor" => {
                 self.raise(Verdict::Attack, word);
             }
             b"constructor" if self.is(at + 1, b'(') && self.decodes(first) => {
@@ -320,7 +320,8 @@ impl<'a> Judge<'a, '_> {
                     self.raise(Verdict::Acts, word);
                 }
             }
-            b"importscripts" | b"msgbox" => self.raise(Verdict::Attack, word),
+            b"importscripts" => self.raise(Verdict::Attack, word),
+            b"msgbox" => self.raise(Verdict::Loud, word),
             b"import" if called || self.far_text(at + 1) => self.loud(RUNS, at, word),
             b"getscript" if called => self.loud(RUNS, at, word),
             b"with" if called && self.word(first) != b"" => self.raise(Verdict::Loud, word),
@@ -372,7 +373,17 @@ impl<'a> Judge<'a, '_> {
                 if self.before(at, b'.') && self.word(at.wrapping_sub(2)) == b"document" =>
             {
                 let set = self.is(at + 1, b'=') && !self.is(at + 2, b'=');
-                if set { self.raise(Verdict::Loud, word) } else { self.loud(READS, at, word) }
+                // `document.cookie.indexOf('theme=')`: a page asks for its own setting.
+                let asks = self.is(at + 1, b'.')
+                    && matches!(
+                        self.word(at + 2),
+                        b"indexof" | b"match" | b"includes" | b"search" | b"split" | b"replace"
+                    );
+                match (set, asks) {
+                    (true, _) => self.raise(Verdict::Loud, word),
+                    (_, true) => self.note(READS, at, word),
+                    _ => self.loud(READS, at, word),
+                }
             }
             b"localstorage" | b"sessionstorage" if of_page => {
                 self.note(READS, at, word);
@@ -424,8 +435,9 @@ impl<'a> Judge<'a, '_> {
         if assigned || method {
             self.note(SENDS, at, word);
             let script = self.tokens.get(target).is_some_and(|token| {
+                let scheme = token.text.iter().copied().filter(|byte| *byte > b' ').take(5);
                 token.kind != Kind::Word
-                    && (token.escaped || token.text.starts_with(b"javas") || token.kind == Kind::Pattern)
+                    && (token.escaped || token.kind == Kind::Pattern || scheme.eq(b"javas".iter().copied()))
             });
             let named = matches!(self.word(target), b"name" | b"atob" | b"unescape");
             self.raise(if script || named { Verdict::Attack } else { Verdict::Acts }, word);

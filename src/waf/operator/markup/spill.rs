@@ -116,6 +116,13 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
             }
         }
     }
+    // `${print()}`: nothing but the call.
+    if let Some(inside) = head.strip_prefix(b"${").and_then(|rest| rest.strip_suffix(b"}")) {
+        let finding = judge(inside);
+        if finding.verdict >= Verdict::Loud && inside.len() <= 80 && !prose(inside) {
+            return Some(Found::new(0, b"${", finding.word));
+        }
+    }
     whole(value)
 }
 
@@ -162,7 +169,10 @@ fn address(head: &[u8]) -> Option<Found> {
     }
     let script = element::percent(&head[code..]);
     let finding = judge(&script);
-    (finding.verdict >= Verdict::Loud).then(|| Found::new(start, b"javascript:", finding.word))
+    // In some template languages a line says `javascript:` and the next ones are a script.
+    let least =
+        if script.first().is_some_and(u8::is_ascii_whitespace) { Verdict::Attack } else { Verdict::Loud };
+    (finding.verdict >= least).then(|| Found::new(start, b"javascript:", finding.word))
 }
 
 fn quotes(head: &[u8]) -> SmallVec<[usize; MOST_EXITS]> {
@@ -193,7 +203,7 @@ fn leaves(rest: &[u8]) -> bool {
 /// It goes on as an expression or statement, not as a list or an object.
 fn is_operator(rest: &[u8]) -> bool {
     let sign = rest.iter().find(|byte| !matches!(byte, b')' | b']' | b'}'));
-    matches!(sign, Some(b';' | b'+' | b'-' | b'*' | b'|' | b'&' | b'^' | b'?'))
+    rest.starts_with(b"}") || matches!(sign, Some(b';' | b'+' | b'-' | b'*' | b'|' | b'&' | b'^' | b'?'))
 }
 
 /// The end of the value makes good what the exit broke.

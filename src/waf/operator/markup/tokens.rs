@@ -110,9 +110,14 @@ fn curved(text: &[u8]) -> Option<usize> {
 /// A name with an ASCII letter written as `\u0061` or `\u{61}`. Nobody writes one so by chance.
 fn hides_letter(word: &[u8]) -> bool {
     memchr::memmem::find_iter(word, b"\\u").any(|at| {
-        let digits = word[at + 2..].strip_prefix(b"{").unwrap_or(&word[at + 2..]);
-        let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
-        matches!(digits.get(zeros..zeros + 2), Some([b'4'..=b'7', _]))
+        let digits = &word[at + 2..];
+        match digits.strip_prefix(b"{") {
+            None => matches!(digits, [b'0', b'0', b'4'..=b'7', _, ..]),
+            Some(digits) => {
+                let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+                matches!(&digits[zeros..], [b'4'..=b'7', _, b'}', ..])
+            }
+        }
     })
 }
 
