@@ -135,6 +135,11 @@ pub(crate) fn candidates(
     if value.len() < SHORTEST || value.len() > LONGEST {
         return;
     }
+    // RFC 6750 section 2.1: what follows is a token.
+    let value = match value.get(..7) {
+        Some(label) if label.eq_ignore_ascii_case(b"bearer ") => &value[7..],
+        _ => value,
+    };
     let present = ByteSet::present_in(value);
     if wanted.contains(Encoding::Base64) || wanted.contains(Encoding::Hex) {
         let mut packed = |piece: &[u8], out: &mut Vec<u8>| {
@@ -453,6 +458,7 @@ mod tests {
         let token = all(b"eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln");
         assert_eq!(token.len(), 2, "{token:?}");
         assert!(token[0].1.contains("none") && token[1].1.contains("or 1"), "{token:?}");
+        assert_eq!(all(b"Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln"), token);
     }
 
     #[test]
