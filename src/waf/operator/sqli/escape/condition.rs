@@ -22,8 +22,36 @@ pub(super) enum Operand {
 
 /// What may follow a column of SELECT without a comma.
 const AFTER_COLUMN: &[&str] = &[
-    "from", "as", "where", "union", "limit", "order", "group", "having", "into", "and", "or", "like", "is", "in", "between", "for", "procedure",
-    "intersect", "except", "minus", "div", "mod", "else", "end", "collate", "waitfor", "rlike", "regexp", "window", "offset",
+    "from",
+    "as",
+    "where",
+    "union",
+    "limit",
+    "order",
+    "group",
+    "having",
+    "into",
+    "and",
+    "or",
+    "like",
+    "is",
+    "in",
+    "between",
+    "for",
+    "procedure",
+    "intersect",
+    "except",
+    "minus",
+    "div",
+    "mod",
+    "else",
+    "end",
+    "collate",
+    "waitfor",
+    "rlike",
+    "regexp",
+    "window",
+    "offset",
 ];
 
 /// What a condition comes to.
@@ -139,6 +167,11 @@ impl Tokens<'_> {
         let (mut worth, mut next) = self.primary(self.behind_prefixes(at))?;
         loop {
             next = self.behind_closers(next);
+            // Strings side by side are one.
+            if self.is_string(next) && self.is_string(next.wrapping_sub(1)) {
+                next += 1;
+                continue;
+            }
             if self.is(next, "collate") || self.text(next) == b"::" {
                 next += 2;
                 continue;
@@ -187,6 +220,12 @@ impl Tokens<'_> {
             ));
         }
         if !called {
+            if vocabulary::is_package(text) {
+                return Some((Operand::Query, at + 1));
+            }
+            if self.is(at, "exists") && self.is_end(self.behind_closers(at + 1)) {
+                return Some((Operand::Constant, at + 1));
+            }
             let constant = self.is_any(at, vocabulary::CONSTANT_WORDS);
             return (!self.is_any(at, vocabulary::NO_NAMES))
                 .then_some((if constant { Operand::Constant } else { Operand::Name }, at + 1));
