@@ -22,6 +22,8 @@ mod balanced;
 mod condition;
 mod forms;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod vocabulary;
 
