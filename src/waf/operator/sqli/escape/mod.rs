@@ -58,8 +58,47 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
         return None;
     }
     let value = &value[..value.len().min(MOST_BYTES)];
-    find_as_written(value).or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
+    find_as_written(value)
+        .or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
+        .or_else(|| find_inside(value))
 }
+
+/// The last piece of a path, and the strings of a query in GraphQL or of a JSON text: values inside the value.
+fn find_inside(value: &[u8]) -> Option<Escape> {
+    let inner = |from: usize, to: usize| {
+        let inner = &value[from..to];
+        if inner.len() < 2 || is_quiet(inner) {
+            return None;
+        }
+        let Escape { form, span } = find_as_written(inner)?;
+        Some(Escape { form, span: from + span.start..from + span.end })
+    };
+    if value.first() == Some(&b'/') {
+        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"/._-~".contains(byte))?;
+        let from = value[..end].iter().rposition(|byte| *byte == b'/')? + 1;
+        return inner(from, value.len());
+    }
+    let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
+    if ![&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins) {
+        return None;
+    }
+    let mut rest = 0;
+    for _ in 0..MOST_STRINGS {
+        let from = rest + memchr(b'"', &value[rest..])? + 1;
+        let len = value[from..]
+            .iter()
+            .enumerate()
+            .position(|(at, byte)| *byte == b'"' && value[from + at - 1] != b'\\')?;
+        if let Some(found) = inner(from, from + len) {
+            return Some(found);
+        }
+        rest = from + len + 1;
+    }
+    None
+}
+
+/// So many strings of a document are looked at by themselves.
+const MOST_STRINGS: usize = 32;
 
 /// A short value as it is meant where it passes one more decoder or filter: with spaces for its plus signs, and
 /// without the empty comments that break words.

@@ -55,7 +55,7 @@ fn a_value_that_goes_on_as_sql_is_found_with_its_form() {
         ),
         (
             "expression around the value",
-            &["'||(select 1)||'", "1-(select 1)", "'+convert(int,@@version)+'", "'=0--"],
+            &["'+(select 1)+'", "1-(select 1)", "'+convert(int,@@version)+'", "'=0--"],
         ),
         ("expression up to the closing quote", &["' or 'a", "'-'", "1' or '1", "x' like 'y"]),
         ("expression instead of a value", &["sleep(5)", "(select 1 from dual)", "if(1=1,2,3)", "(1=2)*3"]),
