@@ -107,7 +107,7 @@ impl Evaluation<'_> {
             }
             let named = |evaluation: &mut Evaluation| {
                 let name = evaluation.spell(leaf, candidate.value);
-                let raw = evaluation.scratch.store.root(candidate.value).value;
+                let raw = evaluation.scratch.store.raw(candidate.value);
                 Named { name, raw, value: Some(candidate.value), excludable: true }
             };
             self.test(index, candidate.span, named);
@@ -165,7 +165,8 @@ impl Evaluation<'_> {
                     program.sifting.family(self.scratch, leaf, number, &mut numbers);
                 }
             }
-            numbers[from..].sort_unstable();
+            let store = &self.scratch.store;
+            numbers[from..].sort_unstable_by_key(|number| (store.root(*number), *number));
         }
         for number in &numbers {
             self.stored(index, *number);
@@ -338,16 +339,16 @@ impl Evaluation<'_> {
         {
             return;
         }
-        let raw = value.value;
+        let looked_at = value.value;
         let named = |evaluation: &mut Evaluation| {
             let name = evaluation.spell(leaf, number);
-            let raw = evaluation.scratch.store.root(number).value;
+            let raw = evaluation.scratch.store.raw(number);
             Named { name, raw, value: Some(number), excludable: true }
         };
         if leaf.multi_match {
-            self.each_step(index, raw, named);
+            self.each_step(index, looked_at, named);
         } else {
-            let span = self.transform(&leaf.steps, raw);
+            let span = self.transform(&leaf.steps, looked_at);
             self.test(index, span, named);
         }
     }

@@ -260,7 +260,12 @@ impl Walk<'_> {
             }
         };
         self.scratch.buffers[at.buffer].kept[side] = Some(span);
-        self.scratch.candidates.push(Candidate { leaf: leaf as u32, value: self.value, span });
+        self.scratch.candidates.push(Candidate {
+            leaf: leaf as u32,
+            root: self.scratch.store.root(self.value),
+            value: self.value,
+            span,
+        });
     }
 }
 

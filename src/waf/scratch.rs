@@ -52,6 +52,8 @@ pub(crate) struct Opened {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub leaf: u32,
+    /// The value that came in, by number, and the one looked at: itself or what it decodes to.
+    pub root: u32,
     pub value: u32,
     pub span: Span,
 }
@@ -59,8 +61,8 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// By leaf, then by value; the several candidates of a multi-match lie in the buffer in the
     /// order of its transformations.
-    pub fn order(&self) -> (u32, u32, usize, usize) {
-        (self.leaf, self.value, self.span.start, self.span.end)
+    pub fn order(&self) -> (u32, u32, u32, usize, usize) {
+        (self.leaf, self.root, self.value, self.span.start, self.span.end)
     }
 }
 

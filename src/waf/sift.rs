@@ -16,8 +16,9 @@ const BYTES: usize = 1024 * 1024;
 /// Where a decoded value came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    /// The value that was decoded, by number.
+    /// The value that was decoded, by number, and the one that came in.
     pub from: u32,
+    pub root: u32,
     /// The last layer.
     pub encoding: Encoding,
     /// How many layers there were, and of which kinds.
@@ -116,8 +117,9 @@ impl Sifting {
                     break;
                 }
                 let span = store.keep(&pieces[start..end]);
-                let origin =
-                    Origin { from: number, encoding, depth: depth + 1, layers: layers.with(encoding) };
+                let root = value.origin.map_or(number, |origin| origin.root);
+                let layers = layers.with(encoding);
+                let origin = Origin { from: number, root, encoding, depth: depth + 1, layers };
                 store.add_decoded(value.collection, value.key, span, origin);
                 start = end;
             }

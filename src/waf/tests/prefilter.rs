@@ -51,6 +51,9 @@ const PIECES: &[&str] = &[
     "}",
     "AAAA",
     "YWxlcnQ=",
+    "PHNjcmlwdD4",
+    "3c7363726970743e",
+    "\\u003c",
     "id",
     ":",
     "http://",
@@ -117,12 +120,20 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"contains": "%{matched_var}"})),
         Just(json!({"rx": "(%{tx.step})"})),
     ];
-    (variables, transformations, operator, on_match(), any::<[bool; 3]>()).prop_map(
-        |(variables, steps, operator, on_match, flags)| {
+    let decode = prop_oneof![
+        3 => Just(Value::Null),
+        2 => Just(json!(2)),
+        1 => Just(json!({"depth": 1, "as": ["url", "html"]})),
+    ];
+    let skip = prop_oneof![2 => Just(Value::Null), 1 => Just(json!(["word", "number"]))];
+    (variables, transformations, operator, on_match(), any::<[bool; 3]>(), decode, skip).prop_map(
+        |(variables, steps, operator, on_match, flags, decode, skip)| {
             let mut leaf = json!({"variables": variables, "transformations": steps, "operator": operator,
             "negate": flags[0] && flags[1], "capture": flags[1], "multi_match": flags[2] && flags[0]});
-            if !on_match.is_null() {
-                leaf["on_match"] = on_match;
+            for (key, value) in [("on_match", on_match), ("decode", decode), ("skip_types", skip)] {
+                if !value.is_null() {
+                    leaf[key] = value;
+                }
             }
             leaf
         },

@@ -101,13 +101,14 @@ impl Store {
         self.values.push(Value { collection, key, value, origin: Some(origin), children: None });
     }
 
-    /// The value that the first layer was taken from.
-    pub fn root(&self, number: u32) -> &Value {
-        let mut value = &self.values[number as usize];
-        while let Some(origin) = value.origin {
-            value = &self.values[origin.from as usize];
-        }
-        value
+    /// The number of the value that the first layer was taken from.
+    pub fn root(&self, number: u32) -> u32 {
+        self.values[number as usize].origin.map_or(number, |origin| origin.root)
+    }
+
+    /// A value as it came, before any decoding.
+    pub fn raw(&self, number: u32) -> Span {
+        self.values[self.root(number) as usize].value
     }
 
     /// Copies one value in, without a key.
