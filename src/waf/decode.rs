@@ -151,9 +151,9 @@ pub(crate) fn candidates(
         if is_path {
             let pieces = value.split(|byte| *byte == b'/').filter(|piece| piece.len() >= SHORTEST);
             pieces.take(SEGMENTS).for_each(|piece| packed(piece, out));
-        } else if !strange && present.contains(b'.') && value.starts_with(b"ey") {
+        } else if let Some(token) = (!strange && present.contains(b'.')).then(|| token(value)).flatten() {
             // A token's head and claims; its signature is noise.
-            value.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
+            token.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
         } else if let Some(piece) = behind_label(value) {
             packed(piece, out);
         } else if !strange || value.starts_with(b"x'") || value.starts_with(b"X'") {
@@ -181,6 +181,16 @@ pub(crate) fn candidates(
             found(encoding, out);
         }
     }
+}
+
+/// A web token, also behind the scheme of an Authorization field (`Bearer`, `DPoP`, `JWT`).
+fn token(value: &[u8]) -> Option<&[u8]> {
+    const LONGEST_SCHEME: usize = 6;
+    let token = match value.iter().take(LONGEST_SCHEME + 1).position(|byte| *byte == b' ') {
+        Some(end) if value[..end].iter().all(u8::is_ascii_alphabetic) => &value[end + 1..],
+        _ => value,
+    };
+    token.starts_with(b"ey").then_some(token)
 }
 
 /// What stands behind a label that says how it is encoded.
