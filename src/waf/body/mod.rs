@@ -7,7 +7,11 @@ use crate::waf::input::Extent;
 mod json;
 mod multipart;
 mod urlencoded;
+<<<<<<< HEAD
+mod wide;
+=======
 mod utf16;
+>>>>>>> main
 mod xml;
 
 pub use urlencoded::{cookies, has_invalid_percent, query};
@@ -289,8 +293,8 @@ pub fn parse(
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
-        Processor::Json => json::parse(bytes, extent, bounds, sink),
-        Processor::Xml => xml::parse(bytes, extent, bounds, sink),
+        Processor::Json => json::parse(&wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
     }
 }
 
