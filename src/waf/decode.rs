@@ -8,6 +8,7 @@
 //! stands.
 
 use super::bytes::ByteSet;
+use super::parts;
 use super::transformation;
 
 /// Layers at most.
@@ -36,16 +37,19 @@ pub enum Encoding {
     Escapes,
     /// Overlong UTF-8 (RFC 3629 section 3 forbids it) and full-width forms (U+FF01 to U+FF5E).
     Unicode,
+    /// What is a value inside a value: segments of a path, strings of JSON and of GraphQL.
+    Parts,
 }
 
 impl Encoding {
-    pub const ALL: [Encoding; 6] = [
+    pub const ALL: [Encoding; 7] = [
         Encoding::Base64,
         Encoding::Hex,
         Encoding::Url,
         Encoding::Html,
         Encoding::Escapes,
         Encoding::Unicode,
+        Encoding::Parts,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +60,7 @@ impl Encoding {
             Encoding::Html => "html",
             Encoding::Escapes => "escapes",
             Encoding::Unicode => "unicode",
+            Encoding::Parts => "parts",
         }
     }
 
@@ -148,6 +153,13 @@ pub(crate) fn candidates(
             packed(piece, out);
         } else if !strange || value.starts_with(b"x'") || value.starts_with(b"X'") {
             packed(value, out);
+        }
+    }
+    if wanted.contains(Encoding::Parts) {
+        if is_path {
+            parts::of_path(value, |piece| found(Encoding::Parts, piece));
+        } else if present.contains(b'"') {
+            parts::of_text(value, out, |piece| found(Encoding::Parts, piece));
         }
     }
     if !MARKS.intersects(&present) {

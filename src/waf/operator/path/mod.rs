@@ -163,7 +163,8 @@ impl Extent<'_> {
     fn is_single(&mut self) -> bool {
         let (value, range) = (self.value, self.start..self.end);
         *self.single.get_or_insert_with(|| {
-            let parts = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
+            let parts =
+                |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
             !value[range].iter().any(parts)
         })
     }
@@ -173,7 +174,8 @@ impl Extent<'_> {
         let behind = self.value.get(path.end).copied();
         path.start <= self.start
             && !path.led
-            && (path.end >= self.end || matches!(behind, Some(b'?' | b'#' | b';')) && !self.has_space_from(path.end))
+            && (path.end >= self.end
+                || matches!(behind, Some(b'?' | b'#' | b';')) && !self.has_space_from(path.end))
     }
 
     fn has_space_from(&self, from: usize) -> bool {
@@ -248,11 +250,17 @@ fn without_steps(path: &Path) -> Option<Place> {
     match path.root {
         Root::Url => None,
         // `etc/passwd`
-        Root::Relative => known.filter(|place| place.kind == Kind::Account && memchr::memchr(b'/', text).is_some()),
+        Root::Relative => {
+            known.filter(|place| place.kind == Kind::Account && memchr::memchr(b'/', text).is_some())
+        }
         Root::Share => administrative(text),
         Root::Slash | Root::Drive | Root::File => {
-            let alone = || places::file(text).filter(|place| place.kind == Kind::Account && path.depth() == 1);
-            known.filter(|place| place.kind > Kind::Secret).or_else(|| places::kept_by_server(text)).or_else(alone)
+            let alone =
+                || places::file(text).filter(|place| place.kind == Kind::Account && path.depth() == 1);
+            known
+                .filter(|place| place.kind > Kind::Secret)
+                .or_else(|| places::kept_by_server(text))
+                .or_else(alone)
         }
     }
 }
@@ -290,12 +298,18 @@ fn stream(value: &[u8]) -> Option<Finding> {
         let behind = &value[dollar + 1..];
         let is = |name: &[u8]| behind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         let before = &value[..dollar];
-        let goes_on = |name: &[u8]| behind.get(name.len()).is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'>'));
+        let goes_on = |name: &[u8]| {
+            behind.get(name.len()).is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'>'))
+        };
         let ends = |name: &[u8]| is(name) && !goes_on(name);
         let named = before.strip_suffix(b"::").filter(|_| ends(b"data") || ends(b"index_allocation"));
-        let Some(name) = named.or_else(|| before.strip_suffix(b":").filter(|_| is(b"i30:"))) else { continue };
+        let Some(name) = named.or_else(|| before.strip_suffix(b":").filter(|_| is(b"i30:"))) else {
+            continue;
+        };
         let from = name.len().saturating_sub(LONGEST);
-        let ends = |byte: &u8| !(byte.is_ascii_graphic() || *byte >= 0x80) || matches!(byte, b'/' | b'\\' | b'"' | b'\'');
+        let ends = |byte: &u8| {
+            !(byte.is_ascii_graphic() || *byte >= 0x80) || matches!(byte, b'/' | b'\\' | b'"' | b'\'')
+        };
         let start = name[from..].iter().rposition(ends).map_or(from, |at| from + at + 1);
         // `Class::$data` is PHP.
         let is_file = is(b"i30:") || name[start.min(name.len())..].contains(&b'.');

@@ -88,9 +88,9 @@ pub(super) fn may_begin(first: &[u8]) -> bool {
 }
 
 fn starts_any(first: &[u8], beginnings: &[&str]) -> bool {
-    beginnings.iter().any(|name| {
-        first.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
-    })
+    beginnings
+        .iter()
+        .any(|name| first.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes())))
 }
 
 /// `apache2`, `php-5.4`: a number or another mark may follow, letters make another word of it.
@@ -568,11 +568,11 @@ const SOURCE_FOLDERS: &[&str] = &[
 
 /// Sorted.
 const PAGE_ENDINGS: &[&str] = &[
-    "aspx", "avif", "c", "cc", "cjs", "cpp", "cs", "css", "csv", "dart", "doc", "docx", "eot", "gif", "go", "h", "hpp",
-    "htm", "html", "ico", "ipynb", "java", "jpeg", "jpg", "js", "json", "jsx", "kt", "less", "map", "md", "mdx", "mjs",
-    "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "proto", "py", "rb", "rs", "rst", "sass", "scala",
-    "scss", "shtml", "svelte", "svg", "swift", "tex", "tif", "tiff", "ts", "tsx", "ttf", "vue", "wasm", "wav", "webm",
-    "webp", "woff", "woff2", "xhtml", "xls", "xlsx", "zip",
+    "aspx", "avif", "c", "cc", "cjs", "cpp", "cs", "css", "csv", "dart", "doc", "docx", "eot", "gif", "go",
+    "h", "hpp", "htm", "html", "ico", "ipynb", "java", "jpeg", "jpg", "js", "json", "jsx", "kt", "less",
+    "map", "md", "mdx", "mjs", "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "proto", "py",
+    "rb", "rs", "rst", "sass", "scala", "scss", "shtml", "svelte", "svg", "swift", "tex", "tif", "tiff",
+    "ts", "tsx", "ttf", "vue", "wasm", "wav", "webm", "webp", "woff", "woff2", "xhtml", "xls", "xlsx", "zip",
 ];
 
 #[cfg(test)]

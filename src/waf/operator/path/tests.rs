@@ -165,7 +165,9 @@ fn a_path_longer_than_the_buffer_keeps_its_end() {
 
 #[test]
 fn the_span_is_the_path() {
-    for (value, expect) in [("x=../../../etc/passwd&y", "../../../etc/passwd"), (" /etc/passwd ", "/etc/passwd")] {
+    for (value, expect) in
+        [("x=../../../etc/passwd&y", "../../../etc/passwd"), (" /etc/passwd ", "/etc/passwd")]
+    {
         let finding = detect(value.as_bytes()).expect("it is hostile");
         assert_eq!(&value[finding.span], expect);
     }
@@ -174,10 +176,55 @@ fn the_span_is_the_path() {
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let piece = select(vec![
-        "..", "/", "\\", "../", "..\\", "....//", "%2e", "%2f", "%252e", "%%32%65", "%c0%ae", "%c0%af", "%u2215", "\0",
-        "%00", ";", "?", "#", "=", " ", "\"", "'", ":", "::$DATA", "c:", "file:", "http://", "etc", "passwd", "windows",
-        "win.ini", "a", "B.png", "\u{ff0e}", "\u{2215}", "0x2e", "\\u002e", "%", "%25", "%c0", "%u", ".", "~", "proc",
-        "self", "environ", "var/log/x", "|", "*",
+        "..",
+        "/",
+        "\\",
+        "../",
+        "..\\",
+        "....//",
+        "%2e",
+        "%2f",
+        "%252e",
+        "%%32%65",
+        "%c0%ae",
+        "%c0%af",
+        "%u2215",
+        "\0",
+        "%00",
+        ";",
+        "?",
+        "#",
+        "=",
+        " ",
+        "\"",
+        "'",
+        ":",
+        "::$DATA",
+        "c:",
+        "file:",
+        "http://",
+        "etc",
+        "passwd",
+        "windows",
+        "win.ini",
+        "a",
+        "B.png",
+        "\u{ff0e}",
+        "\u{2215}",
+        "0x2e",
+        "\\u002e",
+        "%",
+        "%25",
+        "%c0",
+        "%u",
+        ".",
+        "~",
+        "proc",
+        "self",
+        "environ",
+        "var/log/x",
+        "|",
+        "*",
     ]);
     let any = proptest::collection::vec(any::<u8>(), 0..3);
     let part = prop_oneof![9 => piece.prop_map(|piece| piece.as_bytes().to_vec()), 1 => any];

@@ -105,7 +105,8 @@ fn after_prefix(value: &[u8], at: usize, inside: Inside) -> Option<Parsed> {
     for _ in 0..MOST_PREFIXES {
         let word = read(value, at, Place::Name, inside);
         let number = word.text.iter().all(|byte| byte.is_ascii_digit() || b"smh.".contains(byte));
-        let again = table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
+        let again =
+            table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
         if matches!(word.stop, Stop::Blank) && again {
             at = skip_openers(value, word.end);
             continue;
@@ -148,7 +149,11 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
             test.then_some("if [")?
         }
         b"for" => {
-            let name = rest.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+            let name = rest
+                .iter()
+                .take(24)
+                .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                .count();
             let list = rest[name..].strip_prefix(b" in ").filter(|_| name > 0)?;
             list.first().filter(|byte| b"$`/{".contains(byte)).map(|_| "for ... in")?
         }
@@ -168,15 +173,29 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
 /// `[System.Diagnostics.Process]::Start(...)`, `&('i'+'ex')`, `&'whoami'`: what only PowerShell calls.
 fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
     const TYPES: [&[u8]; 12] = [
-        b"system.", b"net.", b"diagnostics.", b"io.", b"convert", b"reflection.", b"text.", b"activator", b"appdomain",
-        b"ref]", b"runtime.", b"scriptblock",
+        b"system.",
+        b"net.",
+        b"diagnostics.",
+        b"io.",
+        b"convert",
+        b"reflection.",
+        b"text.",
+        b"activator",
+        b"appdomain",
+        b"ref]",
+        b"runtime.",
+        b"scriptblock",
     ];
     let rest = &value[at.min(value.len())..];
     let rest = &rest[..rest.len().min(120)];
     let name = match rest {
         [b'[', name @ ..] => {
-            let known = TYPES.iter().any(|known| name.len() > known.len() && name[..known.len()].eq_ignore_ascii_case(known));
-            let member = memchr::memmem::find(name, b"]::").or_else(|| memchr::memmem::find(name, b"].")).filter(|_| known)?;
+            let known = TYPES
+                .iter()
+                .any(|known| name.len() > known.len() && name[..known.len()].eq_ignore_ascii_case(known));
+            let member = memchr::memmem::find(name, b"]::")
+                .or_else(|| memchr::memmem::find(name, b"]."))
+                .filter(|_| known)?;
             memchr::memchr(b'(', &name[member..])?;
             "a .NET type"
         }
@@ -216,10 +235,20 @@ fn call(value: &[u8], word: &Word) -> Option<Parsed> {
         return None;
     }
     let name = word.text.strip_prefix(b"@").unwrap_or(&word.text);
-    if [&b"iex"[..], b"iwr", b"irm"].iter().any(|known| known.eq_ignore_ascii_case(name)) || table::is_cmdlet(name) {
+    if [&b"iex"[..], b"iwr", b"irm"].iter().any(|known| known.eq_ignore_ascii_case(name))
+        || table::is_cmdlet(name)
+    {
         let end = End { at: word.end, by: By::Value };
         let shapes = Shapes::OPTION;
-        return Some(Parsed { name: "a cmdlet", strength: 3, disguised: false, by_path: false, shapes, arguments: 1, end });
+        return Some(Parsed {
+            name: "a cmdlet",
+            strength: 3,
+            disguised: false,
+            by_path: false,
+            shapes,
+            arguments: 1,
+            end,
+        });
     }
     let (_, name) = FUNCTIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     let at = skip_blanks(value, word.end + 1);
@@ -255,7 +284,9 @@ fn known(value: &[u8], word: &Word, at: usize, inside: Inside, assigned: bool) -
     }
     // `type = 5`, `cmd := x`, `script: y`
     let next = skip_blanks(value, word.end);
-    if !inside.braces && matches!(value.get(next), Some(b'=' | b':' | b',')) || value[next..].starts_with(b"+=") {
+    if !inside.braces && matches!(value.get(next), Some(b'=' | b':' | b','))
+        || value[next..].starts_with(b"+=")
+    {
         return None;
     }
     let mut disguised = word.tricks.has(Tricks::DISGUISE);
@@ -365,7 +396,8 @@ fn resolve(word: &Word, disguised: &mut bool) -> Option<Named> {
 /// `/???/c?t`, `/bin/c*`: folders that programs are in, then a program.
 fn by_pattern(text: &[u8], tricks: Tricks) -> Option<&'static Command> {
     const FOLDERS: [&[u8]; 6] = [b"bin", b"usr", b"sbin", b"local", b"windows", b"system32"];
-    let mut parts = text.split(|byte| matches!(byte, b'/' | b'\\')).filter(|part| !part.is_empty()).peekable();
+    let mut parts =
+        text.split(|byte| matches!(byte, b'/' | b'\\')).filter(|part| !part.is_empty()).peekable();
     let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     if matches!(text, [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic()) {
         let wild = |byte: &&u8| matches!(**byte, b'?' | b'*');
@@ -462,7 +494,10 @@ impl Arguments {
         match byte {
             b'&' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
             b';' | b'|' | b'&' | b'\n' | b'\r' => Err(By::Separator),
-            b'\\' if matches!(value.get(at + 1), Some(b'n' | b'r')) && value.get(at + 2).is_none_or(|byte| !byte.is_ascii_alphanumeric()) => {
+            b'\\'
+                if matches!(value.get(at + 1), Some(b'n' | b'r'))
+                    && value.get(at + 2).is_none_or(|byte| !byte.is_ascii_alphanumeric()) =>
+            {
                 Err(By::Separator)
             }
             b')' if self.open > 0 => {
@@ -506,7 +541,8 @@ impl Arguments {
             self.count += 1;
             self.open += u32::from(word.text.contains(&b'('));
             let is_word = !tricks.has(Tricks::WHOLE) && word.text.iter().any(u8::is_ascii_alphabetic);
-            let prose = |byte: &u8| byte.is_ascii_alphabetic() || b",.'!?-".contains(byte) || !byte.is_ascii();
+            let prose =
+                |byte: &u8| byte.is_ascii_alphabetic() || b",.'!?-".contains(byte) || !byte.is_ascii();
             if is_word && word.text.iter().all(prose) && word.text.first() != Some(&b'-') {
                 self.words += 1;
             }

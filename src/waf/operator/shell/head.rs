@@ -53,7 +53,10 @@ impl Head {
                 b'{' if at > 0 && (is_blank(value[at - 1]) || value[at - 1] == b')') => self.code += 1,
                 b'?' if at > 0 && value[at - 1] == b'<' => self.code += 1,
                 b'\n' => self.lines += 1,
-                b'-' if at > 0 && is_blank(value[at - 1]) && value.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'-') => {
+                b'-' if at > 0
+                    && is_blank(value[at - 1])
+                    && value.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || *next == b'-') =>
+                {
                     self.options = true;
                 }
                 b'(' if at > 0 && value[at - 1] == b'=' => self.code += 1,
@@ -89,7 +92,8 @@ impl Head {
             let text = if prompt { &text[2..] } else { text };
             let first = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
             let first = first.unwrap_or_default();
-            let is_command = table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
+            let is_command =
+                table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
             let comment = text.starts_with(b"#") || text.starts_with(b"//") || text.starts_with(b"$ ");
             return match is_command || comment || self.code > 0 || self.options {
                 true => Kind::Script,

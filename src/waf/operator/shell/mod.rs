@@ -79,7 +79,9 @@ impl Separator {
             (b'\n' | b'\r', _) => (Separator::Line, at + 1),
             (b'\\', Some(b'n' | b'r')) => (Separator::Line, at + 2),
             // Not a fence of Markdown.
-            (b'`', next) if next != Some(b'`') && (at == 0 || value[at - 1] != b'`') => (Separator::Tick, at + 1),
+            (b'`', next) if next != Some(b'`') && (at == 0 || value[at - 1] != b'`') => {
+                (Separator::Tick, at + 1)
+            }
             (b'$', Some(b'(')) => (Separator::Dollar, at + 2),
             (b'<' | b'>', Some(b'(')) => (Separator::Process, at + 2),
             _ => return None,
@@ -151,7 +153,7 @@ fn ends_entity(value: &[u8], at: usize) -> bool {
 
 /// Whether the command that was read there is one that the value starts, and not text.
 fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &Parsed) -> bool {
-    use Separator::{And, Ampersand, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
+    use Separator::{Ampersand, And, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
     let kind = head.kind(value, at);
     let rest = Rest::of(value, parsed.end, separator);
     let solid = parsed.shapes.meets(Shapes::SOLID) || parsed.disguised || parsed.by_path;
@@ -172,7 +174,11 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         },
         (_, Line) if is_layout(value, at) => 5,
         (Kind::Data, Line) if rest != Rest::Quiet => 4,
-        (Kind::Data, Ampersand) if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) => 2,
+        (Kind::Data, Ampersand)
+            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) =>
+        {
+            2
+        }
         (Kind::Data, _) => match rest {
             Rest::Quiet => 1,
             Rest::Word => 2,
@@ -251,12 +257,14 @@ impl Rest {
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
             return Rest::Quiet;
         }
-        let called = matches!(behind, Separator::Dollar | Separator::Tick) && rest[0] == b'.' && rest.contains(&b'(');
+        let called =
+            matches!(behind, Separator::Dollar | Separator::Tick) && rest[0] == b'.' && rest.contains(&b'(');
         let next = command::parse(value, end.at + skipped, word::Inside::default());
         if end.by == By::Separator && next.is_some_and(|next| next.strength > 0) {
             return Rest::Quiet;
         }
-        let words = rest[..rest.len().min(64)].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
+        let words =
+            rest[..rest.len().min(64)].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
         match words {
             0 | 1 if rest.len() < 48 && !called => Rest::Word,
             _ => Rest::Text,
@@ -267,7 +275,8 @@ impl Rest {
 /// A value that is a command line as a whole. Only what nobody writes into a field: people look for commands.
 fn whole(value: &[u8]) -> Option<Found> {
     let start = value.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\') {
+    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\')
+    {
         return None;
     }
     let begin = start + usize::from(value[start] == b'$' && value.get(start + 1) == Some(&b' ')) * 2;
@@ -276,7 +285,8 @@ fn whole(value: &[u8]) -> Option<Found> {
     let shapes = parsed.shapes;
     let long_name = parsed.arguments > 0 || parsed.name.len() >= 4;
     let address = shapes.meets(Shapes::URL) || shapes.meets(Shapes::IP);
-    let probes = parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
+    let probes =
+        parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
     let function = parsed.name.ends_with(')');
     let found = match parsed.strength {
         4.. if function => rest != Rest::Text,

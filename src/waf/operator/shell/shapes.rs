@@ -98,7 +98,10 @@ impl Shapes {
         if is_secret(text) {
             shapes = shapes.and(Shapes::SECRET).and(Shapes::SYSTEM_PATH);
         }
-        if text.iter().any(|byte| matches!(byte, b'*' | b'?')) && (text.len() == 1 || first != b'?') && !is_url(text) {
+        if text.iter().any(|byte| matches!(byte, b'*' | b'?'))
+            && (text.len() == 1 || first != b'?')
+            && !is_url(text)
+        {
             shapes = shapes.and(Shapes::GLOB);
         }
         let kind = match first {
@@ -117,7 +120,9 @@ impl Shapes {
             }
             _ if text.len() == 2 && text[1] == b':' && first.is_ascii_alphabetic() => Shapes::PATH,
             _ if text.eq_ignore_ascii_case(b"localhost") => Shapes::HOST,
-            _ if memchr::memchr(b'=', text).is_some_and(|at| text[at + 1..].starts_with(b"/")) => Shapes::PATH,
+            _ if memchr::memchr(b'=', text).is_some_and(|at| text[at + 1..].starts_with(b"/")) => {
+                Shapes::PATH
+            }
             _ => name(text),
         };
         shapes.and(kind)
@@ -126,8 +131,8 @@ impl Shapes {
 
 fn path(text: &[u8]) -> Shapes {
     const ROOTS: [&[u8]; 19] = [
-        b"etc", b"proc", b"dev", b"var", b"tmp", b"usr", b"bin", b"sbin", b"root", b"home", b"opt", b"boot", b"lib",
-        b"mnt", b"sys", b"srv", b"run", b"windows", b"passwd",
+        b"etc", b"proc", b"dev", b"var", b"tmp", b"usr", b"bin", b"sbin", b"root", b"home", b"opt", b"boot",
+        b"lib", b"mnt", b"sys", b"srv", b"run", b"windows", b"passwd",
     ];
     match text {
         [b'/'] | [b'/', b'/'] => Shapes::PATH.and(Shapes::SYSTEM_PATH),
@@ -145,10 +150,17 @@ fn path(text: &[u8]) -> Shapes {
                 Shapes::PATH
             }
         }
-        [b'~'] | [b'~', b'/', ..] | [b'.'] | [b'.', b'.'] | [b'.', b'.', b'/' | b'\\', ..] | [b'.', b'/', ..] => Shapes::PATH,
+        [b'~']
+        | [b'~', b'/', ..]
+        | [b'.']
+        | [b'.', b'.']
+        | [b'.', b'.', b'/' | b'\\', ..]
+        | [b'.', b'/', ..] => Shapes::PATH,
         [b'\\', b'\\', _, ..] => Shapes::PATH.and(Shapes::SYSTEM_PATH),
         [b'\\', rest @ ..] if rest.len() > 2 => Shapes::PATH,
-        [b'.', rest @ ..] if rest.starts_with(b"env") || rest.starts_with(b"ht") || rest.starts_with(b"ssh") => {
+        [b'.', rest @ ..]
+            if rest.starts_with(b"env") || rest.starts_with(b"ht") || rest.starts_with(b"ssh") =>
+        {
             Shapes::FILE
         }
         _ => Shapes::WORD,
@@ -158,11 +170,44 @@ fn path(text: &[u8]) -> Shapes {
 /// A file name, a host name, or a word.
 fn name(text: &[u8]) -> Shapes {
     const FILES: [&[u8]; 35] = [
-        b"php", b"conf", b"cfg", b"ini", b"txt", b"log", b"env", b"xml", b"yml", b"yaml", b"json", b"key", b"pem",
-        b"htaccess", b"htpasswd", b"asp", b"aspx", b"jsp", b"py", b"rb", b"sh", b"db", b"sql", b"pl", b"exe", b"bat",
-        b"ps1", b"vbs", b"hta", b"dll", b"config", b"bak", b"elf", b"jar", b"c",
+        b"php",
+        b"conf",
+        b"cfg",
+        b"ini",
+        b"txt",
+        b"log",
+        b"env",
+        b"xml",
+        b"yml",
+        b"yaml",
+        b"json",
+        b"key",
+        b"pem",
+        b"htaccess",
+        b"htpasswd",
+        b"asp",
+        b"aspx",
+        b"jsp",
+        b"py",
+        b"rb",
+        b"sh",
+        b"db",
+        b"sql",
+        b"pl",
+        b"exe",
+        b"bat",
+        b"ps1",
+        b"vbs",
+        b"hta",
+        b"dll",
+        b"config",
+        b"bak",
+        b"elf",
+        b"jar",
+        b"c",
     ];
-    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b':' | b'@');
+    let inside =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b':' | b'@');
     let Some(dot) = memchr::memrchr(b'.', text) else {
         return match text {
             [b'@', ..] => Shapes::FILE,
@@ -186,8 +231,10 @@ fn name(text: &[u8]) -> Shapes {
 
 fn is_url(text: &[u8]) -> bool {
     const SCHEMES: [&[u8]; 6] = [b"http:", b"https:", b"ftp:", b"tftp:", b"dict:", b"file:"];
-    let starts = |scheme: &[u8]| text.len() > scheme.len() && text[..scheme.len()].eq_ignore_ascii_case(scheme);
-    SCHEMES.iter().any(|scheme| starts(scheme)) || text.starts_with(b"//") && text.len() > 6 && text.contains(&b'.')
+    let starts =
+        |scheme: &[u8]| text.len() > scheme.len() && text[..scheme.len()].eq_ignore_ascii_case(scheme);
+    SCHEMES.iter().any(|scheme| starts(scheme))
+        || text.starts_with(b"//") && text.len() > 6 && text.contains(&b'.')
 }
 
 /// An address of four numbers, with a port or a path behind it perhaps.
@@ -209,17 +256,39 @@ fn is_number(text: &[u8]) -> bool {
         [rest @ .., b's' | b'm' | b'h'] => rest,
         _ => text,
     };
-    digits.iter().any(u8::is_ascii_digit) && digits.len() <= 12 && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    digits.iter().any(u8::is_ascii_digit)
+        && digits.len() <= 12
+        && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// Accounts, keys, the environment, and the Windows files that every machine has.
 fn is_secret(text: &[u8]) -> bool {
     const ENDS: [&[u8]; 25] = [
-        b"etc/passwd", b"etc/shadow", b"etc/group", b"etc/gshadow", b"etc/sudoers", b"etc/hosts", b"etc/issue",
-        b"etc/hostname", b"etc/crontab", b"etc/fstab", b"etc/resolv.conf", b"etc/ssh/sshd_config",
-        b"etc/master.passwd", b"/self/environ", b"/self/cmdline", b"/.bash_history",
-        b"/.htpasswd", b"wp-config.php", b"/id_rsa", b"/authorized_keys", b"win.ini", b"boot.ini", b"drivers/etc/hosts",
-        b"config/sam", b"/.aws/credentials",
+        b"etc/passwd",
+        b"etc/shadow",
+        b"etc/group",
+        b"etc/gshadow",
+        b"etc/sudoers",
+        b"etc/hosts",
+        b"etc/issue",
+        b"etc/hostname",
+        b"etc/crontab",
+        b"etc/fstab",
+        b"etc/resolv.conf",
+        b"etc/ssh/sshd_config",
+        b"etc/master.passwd",
+        b"/self/environ",
+        b"/self/cmdline",
+        b"/.bash_history",
+        b"/.htpasswd",
+        b"wp-config.php",
+        b"/id_rsa",
+        b"/authorized_keys",
+        b"win.ini",
+        b"boot.ini",
+        b"drivers/etc/hosts",
+        b"config/sam",
+        b"/.aws/credentials",
     ];
     if text.len() < 7 {
         return false;
@@ -278,7 +347,9 @@ mod tests {
         for (text, shape) in table {
             assert!(Shapes::of(text.as_bytes()).meets(shape), "{text}");
         }
-        for secret in ["/etc/passwd", "//etc//.//passwd", "C:\\Windows\\win.ini", "/etc/p?sswd", "../../etc/shadow"] {
+        for secret in
+            ["/etc/passwd", "//etc//.//passwd", "C:\\Windows\\win.ini", "/etc/p?sswd", "../../etc/shadow"]
+        {
             assert!(Shapes::of(secret.as_bytes()).meets(Shapes::SECRET), "{secret}");
         }
         for plain in ["passwd", "/etc/nginx/nginx.conf", "etc", "windows", "-", "the", "e.g."] {

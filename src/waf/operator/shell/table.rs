@@ -21,7 +21,9 @@ pub(super) struct Command {
 
 impl Command {
     pub(super) fn has_subcommand(&self, word: &[u8]) -> bool {
-        self.subcommands.split(',').any(|known| known.as_bytes().eq_ignore_ascii_case(word) && !word.is_empty())
+        self.subcommands
+            .split(',')
+            .any(|known| known.as_bytes().eq_ignore_ascii_case(word) && !word.is_empty())
     }
 }
 
@@ -86,9 +88,9 @@ fn read(line: &'static str) -> impl Iterator<Item = Command> {
 /// Words that stand before the command they run.
 pub(super) fn is_prefix(name: &[u8]) -> bool {
     const PREFIXES: [&[u8]; 25] = [
-        b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid", b"xargs",
-        b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call", b"!", b"elif",
-        b"stdbuf", b"timeout",
+        b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid",
+        b"xargs", b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call",
+        b"!", b"elif", b"stdbuf", b"timeout",
     ];
     PREFIXES.contains(&name)
 }
@@ -96,20 +98,85 @@ pub(super) fn is_prefix(name: &[u8]) -> bool {
 /// The shape of a PowerShell cmdlet: a verb that is one of its verbs, a noun that is one of its nouns.
 pub(super) fn is_cmdlet(name: &[u8]) -> bool {
     const VERBS: [&str; 22] = [
-        "get", "set", "invoke", "start", "stop", "new", "remove", "add", "copy", "move", "out", "write", "select",
-        "test", "convertto", "convertfrom", "import", "export", "enable", "disable", "resolve", "register",
+        "get",
+        "set",
+        "invoke",
+        "start",
+        "stop",
+        "new",
+        "remove",
+        "add",
+        "copy",
+        "move",
+        "out",
+        "write",
+        "select",
+        "test",
+        "convertto",
+        "convertfrom",
+        "import",
+        "export",
+        "enable",
+        "disable",
+        "resolve",
+        "register",
     ];
     const NOUNS: [&str; 51] = [
-        "process", "service", "item", "itemproperty", "content", "childitem", "webrequest", "restmethod",
-        "expression", "command", "object", "sleep", "host", "location", "wmiobject", "ciminstance", "wmimethod",
-        "computerinfo", "localuser", "localgroup", "localgroupmember", "aduser", "adcomputer", "addomain",
-        "netipaddress", "netipconfiguration", "nettcpconnection", "netadapter", "hotfix", "eventlog", "winevent",
-        "executionpolicy", "variable", "alias", "history", "date", "psdrive", "acl", "clipboard", "connection",
-        "netconnection", "dnsname", "job", "scheduledtask", "bitstransfer", "mppreference", "module", "file",
-        "output", "string", "credential",
+        "process",
+        "service",
+        "item",
+        "itemproperty",
+        "content",
+        "childitem",
+        "webrequest",
+        "restmethod",
+        "expression",
+        "command",
+        "object",
+        "sleep",
+        "host",
+        "location",
+        "wmiobject",
+        "ciminstance",
+        "wmimethod",
+        "computerinfo",
+        "localuser",
+        "localgroup",
+        "localgroupmember",
+        "aduser",
+        "adcomputer",
+        "addomain",
+        "netipaddress",
+        "netipconfiguration",
+        "nettcpconnection",
+        "netadapter",
+        "hotfix",
+        "eventlog",
+        "winevent",
+        "executionpolicy",
+        "variable",
+        "alias",
+        "history",
+        "date",
+        "psdrive",
+        "acl",
+        "clipboard",
+        "connection",
+        "netconnection",
+        "dnsname",
+        "job",
+        "scheduledtask",
+        "bitstransfer",
+        "mppreference",
+        "module",
+        "file",
+        "output",
+        "string",
+        "credential",
     ];
     let Some(dash) = memchr::memchr(b'-', name) else { return false };
-    let has = |list: &[&str], word: &[u8]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word));
+    let has =
+        |list: &[&str], word: &[u8]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word));
     has(&VERBS, &name[..dash]) && has(&NOUNS, &name[dash + 1..])
 }
 
@@ -119,12 +186,16 @@ mod tests {
 
     #[test]
     fn every_line_of_the_list_is_read() {
-        let lines = include_str!("commands.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let lines =
+            include_str!("commands.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
             let (facts, names) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
             let facts: Vec<&str> = facts.splitn(4, ' ').collect();
             assert!(["unix", "windows", "any"].contains(&facts[0]), "{line}");
-            assert!(["0", "1", "2", "3"].contains(&facts[1]) && ["odd", "word"].contains(&facts[2]), "{line}");
+            assert!(
+                ["0", "1", "2", "3"].contains(&facts[1]) && ["odd", "word"].contains(&facts[2]),
+                "{line}"
+            );
             let shapes = facts[3].split("sub(").next().unwrap_or_default();
             for shape in shapes.split(',').filter(|shape| !shape.is_empty()) {
                 assert!(Shapes::named(shape).is_some(), "{shape} in {line}");

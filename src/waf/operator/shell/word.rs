@@ -129,9 +129,17 @@ impl Reader<'_> {
     fn run(&mut self) {
         while let Some(&byte) = self.value.get(self.word.end) {
             let stop = match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'/' | b':' | b'+' | b'~' | b'@' => {
-                    self.push(byte)
-                }
+                b'a'..=b'z'
+                | b'A'..=b'Z'
+                | b'0'..=b'9'
+                | b'_'
+                | b'-'
+                | b'.'
+                | b'/'
+                | b':'
+                | b'+'
+                | b'~'
+                | b'@' => self.push(byte),
                 b' ' | b'\t' | 0x0b | 0x0c => Some(Stop::Blank),
                 b'\n' | b'\r' | b';' | b'|' | b'&' | b')' => Some(Stop::End),
                 b'}' if self.inside.braces || self.place == Place::Name => Some(Stop::End),
@@ -188,7 +196,9 @@ impl Reader<'_> {
         let open = self.word.end;
         let Some(close) = self.find(quote, open + 1) else {
             // An odd quote in a word that has others.
-            if self.word.tricks.has(Tricks::QUOTES) && self.at(1).is_some_and(|next| next.is_ascii_alphabetic()) {
+            if self.word.tricks.has(Tricks::QUOTES)
+                && self.at(1).is_some_and(|next| next.is_ascii_alphabetic())
+            {
                 self.word.end += 1;
                 return None;
             }
@@ -199,7 +209,10 @@ impl Reader<'_> {
         if self.place == Place::Name && !part.iter().all(plain) {
             return Some(Stop::Quote);
         }
-        let ends = self.value.get(close + 1).is_none_or(|next| !next.is_ascii_alphanumeric() && !b"'\"\\/$_-".contains(next));
+        let ends = self
+            .value
+            .get(close + 1)
+            .is_none_or(|next| !next.is_ascii_alphanumeric() && !b"'\"\\/$_-".contains(next));
         let whole = open == self.began && ends && !part.is_empty();
         self.word.tricks.add(if whole { Tricks::WHOLE } else { Tricks::QUOTES });
         let (start, end) = (open + 1, close.min(open + 1 + LONGEST));
@@ -243,11 +256,14 @@ impl Reader<'_> {
     }
 
     fn ends_behind(&self, ahead: usize) -> bool {
-        self.at(ahead).is_none_or(|byte| matches!(byte, b' ' | b';' | b'|' | b'&' | b'\\' | b'\'' | b'"' | b'\n' | b'`'))
+        self.at(ahead).is_none_or(|byte| {
+            matches!(byte, b' ' | b';' | b'|' | b'&' | b'\\' | b'\'' | b'"' | b'\n' | b'`')
+        })
     }
 
     fn caret(&mut self) -> Option<Stop> {
-        if self.at(1).is_some_and(|next| next.is_ascii_alphanumeric() || matches!(next, b'"' | b'^' | b'\'')) {
+        if self.at(1).is_some_and(|next| next.is_ascii_alphanumeric() || matches!(next, b'"' | b'^' | b'\''))
+        {
             self.word.tricks.add(Tricks::CARET);
             self.word.end += 1;
             return None;
@@ -289,7 +305,9 @@ impl Reader<'_> {
                 self.word.end = close + 1;
                 None
             }
-            None if self.at(1).is_some_and(|next| next.is_ascii_alphabetic()) && !self.word.text.is_empty() => {
+            None if self.at(1).is_some_and(|next| next.is_ascii_alphabetic())
+                && !self.word.text.is_empty() =>
+            {
                 self.word.tricks.add(Tricks::CARET);
                 self.word.end += 1;
                 None
@@ -307,7 +325,9 @@ impl Reader<'_> {
             Some(at) => (&name[..at], true),
             None => (name, false),
         };
-        let Some(close) = close.filter(|_| plain.len() > 1 && plain[0].is_ascii_alphabetic() && plain.iter().all(usual)) else {
+        let Some(close) =
+            close.filter(|_| plain.len() > 1 && plain[0].is_ascii_alphabetic() && plain.iter().all(usual))
+        else {
             return if self.place == Place::Argument { self.push(b'%') } else { Some(Stop::Other) };
         };
         if slice {
@@ -344,7 +364,11 @@ impl Reader<'_> {
             }
             Some(next) if next.is_ascii_alphabetic() || next == b'_' => {
                 let name = &self.value[at + 1..];
-                let len = name.iter().take(40).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+                let len = name
+                    .iter()
+                    .take(40)
+                    .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                    .count();
                 self.word.end = at + 1 + len;
                 self.variable(at + 1, len)
             }
@@ -391,8 +415,9 @@ impl Reader<'_> {
             None if !name.is_empty() => return self.variable(start, len),
             Some(b':' | b'%' | b'#' | b'/' | b'^' | b',' | b'!' | b'?' | b'~') => {
                 self.word.tricks.add(Tricks::SLICE);
-                let slash = matches!(name, b"PATH" | b"HOME" | b"PWD" | b"SHELL" | b"OLDPWD" | b"BASH" | b"HISTFILE")
-                    && (rest.starts_with(b":0:1") || rest.starts_with(b"%%"));
+                let slash =
+                    matches!(name, b"PATH" | b"HOME" | b"PWD" | b"SHELL" | b"OLDPWD" | b"BASH" | b"HISTFILE")
+                        && (rest.starts_with(b":0:1") || rest.starts_with(b"%%"));
                 self.keep(if slash { b'/' } else { b'?' });
             }
             _ => self.word.tricks.add(Tricks::EMPTY),
@@ -449,7 +474,8 @@ impl Reader<'_> {
 /// The byte that an escape of `$'...'` stands for, and the length of what follows the backslash.
 fn escape(text: &[u8]) -> (u8, usize) {
     let number = |digits: &[u8], base: u32| {
-        digits.iter().fold(0_u32, |sum, digit| sum * base + char::from(*digit).to_digit(base).unwrap_or(0)) as u8
+        digits.iter().fold(0_u32, |sum, digit| sum * base + char::from(*digit).to_digit(base).unwrap_or(0))
+            as u8
     };
     match text {
         [b'x', rest @ ..] => {

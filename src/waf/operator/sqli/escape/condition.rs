@@ -22,8 +22,36 @@ pub(super) enum Operand {
 
 /// What may follow a column of SELECT without a comma.
 const AFTER_COLUMN: &[&str] = &[
-    "from", "as", "where", "union", "limit", "order", "group", "having", "into", "and", "or", "like", "is", "in", "between", "for", "procedure",
-    "intersect", "except", "minus", "div", "mod", "else", "end", "collate", "waitfor", "rlike", "regexp", "window", "offset",
+    "from",
+    "as",
+    "where",
+    "union",
+    "limit",
+    "order",
+    "group",
+    "having",
+    "into",
+    "and",
+    "or",
+    "like",
+    "is",
+    "in",
+    "between",
+    "for",
+    "procedure",
+    "intersect",
+    "except",
+    "minus",
+    "div",
+    "mod",
+    "else",
+    "end",
+    "collate",
+    "waitfor",
+    "rlike",
+    "regexp",
+    "window",
+    "offset",
 ];
 
 /// What a condition comes to.
