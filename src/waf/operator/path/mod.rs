@@ -219,7 +219,7 @@ fn is_enough(place: &Place, path: &Path, alone: bool) -> bool {
         Kind::Account if alone => true,
         // In a text the name of a file alone could be anything.
         Kind::Account => path.ups > if path.depth() == 1 { 2 } else { 1 },
-        Kind::System => alone && (path.ups > 1 || path.root != Root::Relative),
+        Kind::System => alone,
         Kind::Secret => alone && path.ups > 1,
     }
 }

@@ -25,13 +25,16 @@ pub(super) struct Place {
     pub name: &'static str,
 }
 
-/// The best of the places that the path is or is in, wherever it begins.
+/// The best of the places that the path is or is in, wherever it begins. What an application puts behind a path does not
+/// hide it: `etc/passwd/view`.
 pub(super) fn below(path: &[u8]) -> Option<Place> {
     let mut best: Option<Place> = None;
     let mut from = 0;
     loop {
-        best = better(best, at(&path[from..]));
-        match memchr::memchr(b'/', &path[from..]) {
+        let rest = &path[from..];
+        let within = file(segment(rest)).filter(|place| place.kind == Account);
+        best = better(best, better(within, search(rest, Ending::Open)));
+        match memchr::memchr(b'/', rest) {
             Some(next) => from += next + 1,
             None => break,
         }
@@ -48,13 +51,25 @@ fn better(one: Option<Place>, other: Option<Place>) -> Option<Place> {
 
 /// The place that the path is or is in, from its first segment on.
 pub(super) fn at(path: &[u8]) -> Option<Place> {
+    search(path, Ending::Exact)
+}
+
+/// Whether more may follow behind a file of accounts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Exact,
+    Open,
+}
+
+fn search(path: &[u8], ending: Ending) -> Option<Place> {
     let first = match segment(path) {
         only if only.len() == path.len() => clean(only),
         first => first,
     };
     let from = PLACES.partition_point(|(pattern, _)| head(pattern) < first);
     let own = PLACES[from..].iter().take_while(|(pattern, _)| head(pattern) == first);
-    let fitting = own.chain(ANY_FIRST).filter(|(pattern, _)| fits(pattern, path));
+    let open = |kind: Kind| if kind == Account { ending } else { Ending::Exact };
+    let fitting = own.chain(ANY_FIRST).filter(|(pattern, kind)| fits(pattern, path, open(*kind)));
     let best = fitting.fold(None, |best, &(name, kind)| better(best, Some(Place { kind, name })));
     best.filter(|place| place.kind == Account || !is_of_a_site(path))
 }
@@ -81,7 +96,8 @@ pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
         return None;
     }
     let system = |name| Some(Place { kind: System, name });
-    let of_server = || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, SERVERS));
+    let of_server =
+        || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, SERVERS));
     if let Some(place) = file(path) {
         let is_own = place.kind == Account || place.name == ".env" || (place.kind == System && of_server());
         return if is_own { system(place.name) } else { None };
@@ -152,7 +168,7 @@ fn head(pattern: &str) -> &[u8] {
     segment(pattern.as_bytes())
 }
 
-fn fits(pattern: &str, path: &[u8]) -> bool {
+fn fits(pattern: &str, path: &[u8], ending: Ending) -> bool {
     let mut path = Some(path.strip_suffix(b"/").unwrap_or(path));
     let mut pattern = pattern.as_bytes();
     loop {
@@ -167,7 +183,7 @@ fn fits(pattern: &str, path: &[u8]) -> bool {
         };
         match (same, later) {
             (false, _) => return false,
-            (true, None) => return next.is_none(),
+            (true, None) => return next.is_none() || ending == Ending::Open,
             (true, Some(later)) => (pattern, path) = (later, next),
         }
     }
@@ -450,7 +466,11 @@ const PLACES: &[(&str, Kind)] = &[
     ("proc/slabinfo", System),
     ("proc/stat", System),
     ("proc/swaps", System),
-    ("proc/sys/kernel/?", System),
+    ("proc/sys/kernel/core_pattern", System),
+    ("proc/sys/kernel/hostname", System),
+    ("proc/sys/kernel/osrelease", System),
+    ("proc/sys/kernel/ostype", System),
+    ("proc/sys/kernel/version", System),
     ("proc/sys/kernel/random/*", System),
     ("proc/sysvipc/*", System),
     ("proc/thread-self/*", Account),
@@ -907,7 +927,7 @@ mod tests {
             ("tmp/sess_*", "tmp/sess_abc", true),
             ("boot/grub*/*", "boot/grub2/grub.cfg", true),
         ] {
-            assert_eq!(fits(pattern, path.as_bytes()), expect, "{pattern} {path}");
+            assert_eq!(fits(pattern, path.as_bytes(), Ending::Exact), expect, "{pattern} {path}");
         }
     }
 
@@ -915,10 +935,12 @@ mod tests {
     fn the_strongest_place_counts() {
         let kind = |path: &str| below(path.as_bytes()).map(|place| place.kind);
         assert_eq!(kind("a/etc/passwd"), Some(Account));
-        assert_eq!(kind("etc/alternatives/x"), Some(System));
+        assert_eq!(kind("etc/crontab"), Some(System));
+        assert_eq!(kind("etc/alternatives/x"), Some(Secret));
         assert_eq!(kind("app/.env.local"), Some(Secret));
         assert_eq!(kind("src/main.rs"), None);
-        assert_eq!(kept_by_server(b"usr/local/x/y.conf").map(|place| place.kind), Some(System));
-        assert_eq!(kept_by_server(b"docs/y.conf"), None);
+        assert_eq!(kept_by_server(b"usr/local/apache2/y.conf").map(|place| place.kind), Some(System));
+        assert_eq!(kept_by_server(b"usr/local/x/y.conf"), None);
+        assert_eq!(kept_by_server(b"docs/nginx.conf"), None);
     }
 }
