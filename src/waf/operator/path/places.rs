@@ -107,17 +107,25 @@ pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
     ending.and_then(|name| system(name))
 }
 
-/// True when a path that begins so can be a place; saves reading all others.
-pub(super) fn may_begin(first: &[u8]) -> bool {
+/// True when a path that begins so can be a place; saves reading all others. Without a root only the places themselves
+/// are recognised.
+pub(super) fn may_begin(first: &[u8], is_rooted: bool) -> bool {
     let first = clean(first);
+    if first.is_empty() || first.len() > LONGEST_FIRST || memchr::memchr(b':', first).is_some() {
+        return false;
+    }
     let fold = |byte: u8| byte.to_ascii_lowercase();
     let order = |name: &[u8]| name.iter().copied().cmp(first.iter().copied().map(fold));
-    PLACES.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok()
-        || FILES.binary_search_by(|(name, _)| order(name.as_bytes())).is_ok()
-        || starts_any(first, ANY_BEGINNING)
-        || starts_any(first, SYSTEM_FOLDERS)
-        || starts_any(first, SERVERS)
+    let is_place = PLACES.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok();
+    let is_rooted_place = || {
+        FILES.binary_search_by(|(name, _)| order(name.as_bytes())).is_ok()
+            || [ANY_BEGINNING, SYSTEM_FOLDERS, SERVERS].iter().any(|names| starts_any(first, names))
+    };
+    is_place || first.first() == Some(&b'~') || (is_rooted && is_rooted_place())
 }
+
+/// `apachegroup 2.4.1 (unix)` is longer than any folder above it.
+const LONGEST_FIRST: usize = 40;
 
 fn starts_any(first: &[u8], beginnings: &[&str]) -> bool {
     beginnings
@@ -674,7 +682,7 @@ const ANY_FIRST: &[(&str, Kind)] = &[
     ("~*/.ssh/*", Account),
 ];
 
-const ANY_BEGINNING: &[&str] = &["home", "users", "~"];
+const ANY_BEGINNING: &[&str] = &["home", "users"];
 
 /// Folders that systems and installers put servers in; of each the beginning.
 const SYSTEM_FOLDERS: &[&str] = &[
