@@ -211,9 +211,15 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
             memchr::memchr(b'(', &name[member..])?;
             "a .NET type"
         }
+        [b'.' | b'&', b'(', quote @ (b'\'' | b'"'), name @ ..] => {
+            let close = memchr::memchr(*quote, name)?;
+            let known = table::find(&name[..close]).is_some() || table::is_cmdlet(&name[..close]);
+            known.then_some("a name in quotes")?
+        }
         [b'(', quote @ (b'\'' | b'"'), name @ ..] => {
             let close = memchr::memchr(*quote, name)?;
-            let joined = name[close + 1..].trim_ascii_start().first() == Some(&b'+');
+            // After URL decoding a plus sign is a space.
+            let joined = matches!(name[close + 1..].trim_ascii_start(), [b'+' | b'\'' | b'"', ..]);
             joined.then_some("a joined name")?
         }
         _ => return None,
@@ -547,7 +553,7 @@ impl Arguments {
             b')' => Err(By::Close),
             b'}' if inside.braces => Err(By::Close),
             b'`' if inside.ticks => Err(By::Close),
-            b'#' => Err(By::Comment),
+            b'#' | 0 => Err(By::Comment),
             // `2>&1`
             b'0'..=b'9' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
             b'>' if value.get(at + 1) == Some(&b'&') && value.get(at + 2).is_some_and(u8::is_ascii_digit) => {
@@ -623,7 +629,10 @@ fn weigh(command: &Command, by_path: bool, arguments: &Arguments) -> u8 {
     if shapes.meets(Shapes::SECRET) && command.takes.meets(Shapes::GLOB) && arguments.count <= 6 {
         return 4;
     }
-    if shapes.meets(Shapes::REDIRECT) && shapes.meets(Shapes::SYSTEM_PATH) && (command.alone > 0 || by_path) {
+    if shapes.meets(Shapes::REDIRECT)
+        && shapes.meets(Shapes::SYSTEM_PATH.and(Shapes::PATH))
+        && (command.alone > 0 || by_path || command.takes.meets(Shapes::REDIRECT))
+    {
         return 3;
     }
     let strong = shapes.meets(command.takes);

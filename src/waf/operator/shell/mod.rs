@@ -92,9 +92,16 @@ impl Separator {
 /// The first command that the value starts.
 pub(super) fn detect(value: &[u8]) -> Option<Found> {
     let value = &value[..value.len().min(MOST_BYTES)];
-    if let Some(found) = whole(value) {
-        return Some(found);
-    }
+    whole(value).or_else(|| within(value)).or_else(|| {
+        // A piece of a path: what follows it is not the command's.
+        let piece = value.first() == Some(&b'/');
+        let end = memchr::memrchr(b'/', value).filter(|end| piece && *end > 0)?;
+        within(&value[..end])
+    })
+}
+
+/// The first command that starts somewhere in the value.
+fn within(value: &[u8]) -> Option<Found> {
     let mut head = Head::default();
     let mut at = 0;
     while let Some(next) = memchr_separator(&value[at..]) {
@@ -155,7 +162,11 @@ fn ends_entity(value: &[u8], at: usize) -> bool {
 fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &Parsed) -> bool {
     use Separator::{Ampersand, And, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
     let kind = head.kind(value, at);
-    let rest = Rest::of(value, parsed.end, separator);
+    let rest = match parsed.name {
+        // Its output is an object, and members are asked of it.
+        "a cmdlet" if parsed.end.by == By::Close => Rest::Quiet,
+        _ => Rest::of(value, parsed.end, separator),
+    };
     let solid = parsed.shapes.meets(Shapes::SOLID) || parsed.disguised || parsed.by_path;
     let escaped = value[at] == b'\\';
     let need = match (kind, separator) {
@@ -257,6 +268,9 @@ impl Rest {
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
             return Rest::Quiet;
         }
+        if rest.len() <= 2 && rest.iter().all(u8::is_ascii_alphanumeric) {
+            return Rest::Quiet;
+        }
         if rest[0] == b'.' && rest.len() <= 5 && rest[1..].iter().all(u8::is_ascii_alphanumeric) {
             return Rest::Quiet;
         }
@@ -290,15 +304,19 @@ fn whole(value: &[u8]) -> Option<Found> {
     let address = shapes.meets(Shapes::URL) || shapes.meets(Shapes::IP);
     let probes =
         parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
+    // `{sleep 5;}`: a group, and nothing else.
+    let group =
+        value[start] == b'{' && matches!(value.trim_ascii_end(), [.., b';', b'}'] | [.., b';', b' ', b'}']);
     let function = parsed.name.ends_with(')');
     let runs = matches!(parsed.name, "cmd" | "powershell" | "pwsh") && runs_argument(&value[begin..]);
     let cmdlet = parsed.name == "a cmdlet"
-        && (shapes.meets(Shapes::SOLID) || shapes.meets(Shapes::FILE.and(Shapes::URL)));
+        && shapes.meets(Shapes::SOLID.and(Shapes::FILE).and(Shapes::URL).and(Shapes::PATH));
     let found = match parsed.strength {
         4.. if function => rest != Rest::Text,
         4.. if parsed.disguised => long_name && rest != Rest::Text,
         4.. => parsed.arguments <= 3 && rest != Rest::Text,
         3 if parsed.by_path => rest == Rest::Quiet && parsed.arguments <= 3 && tells(&parsed),
+        1.. if group => parsed.strength > 2 || parsed.arguments == 0,
         _ if runs => parsed.strength > 0,
         3 if cmdlet => rest != Rest::Text,
         3 => probes && parsed.arguments <= 4 && rest == Rest::Quiet,

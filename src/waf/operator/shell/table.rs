@@ -67,7 +67,7 @@ pub(super) fn all() -> &'static [Command] {
 
 /// The commands of one line; the list is ours and a test reads all of it.
 fn read(line: &'static str) -> impl Iterator<Item = Command> {
-    let (facts, names) = line.split_once(':').unwrap_or_default();
+    let (facts, names) = line.split_once(": ").unwrap_or_default();
     let mut facts = facts.splitn(4, ' ');
     let system = match facts.next() {
         Some("unix") => System::Unix,
@@ -194,7 +194,7 @@ mod tests {
         let lines =
             include_str!("commands.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
-            let (facts, names) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+            let (facts, names) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
             let facts: Vec<&str> = facts.splitn(4, ' ').collect();
             assert!(["unix", "windows", "any"].contains(&facts[0]), "{line}");
             assert!(

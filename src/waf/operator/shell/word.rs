@@ -141,7 +141,8 @@ impl Reader<'_> {
                 | b'~'
                 | b'@' => self.push(byte),
                 b' ' | b'\t' | 0x0b | 0x0c => Some(Stop::Blank),
-                b'\n' | b'\r' | b';' | b'|' | b'&' | b')' => Some(Stop::End),
+                b'\n' | b'\r' | b';' | b'|' | b'&' | b')' | 0 => Some(Stop::End),
+                b'#' if self.place == Place::Name && !self.word.text.is_empty() => Some(Stop::End),
                 b'}' if self.inside.braces || self.place == Place::Name => Some(Stop::End),
                 b',' if self.inside.braces => Some(Stop::Blank),
                 b'<' | b'>' => Some(Stop::Redirect),
