@@ -104,11 +104,14 @@ pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parse
 /// The command behind `sudo`, `time` and the like.
 fn after_prefix(value: &[u8], at: usize, inside: Inside) -> Option<Parsed> {
     let mut at = skip_openers(value, at);
+    let mut option = false;
     for _ in 0..MOST_PREFIXES {
         let word = read(value, at, Place::Name, inside);
+        // `sudo -u root id`
+        let taken = option && table::find(&word.text).is_none();
+        option = word.text.starts_with(b"-");
         let number = word.text.iter().all(|byte| byte.is_ascii_digit() || b"smh.".contains(byte));
-        let again =
-            table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
+        let again = table::is_prefix(&word.text) || option || taken || number && !word.text.is_empty();
         if matches!(word.stop, Stop::Blank) && again {
             at = skip_openers(value, word.end);
             continue;
