@@ -295,8 +295,8 @@ fn call(value: &[u8], word: &Word) -> Option<Parsed> {
     let inner = simple(value, at + 1)?;
     let strength = match inner.strength {
         0 => return None,
-        1 => 2,
-        _ => 4,
+        2.. if matches!(inner.end.by, By::Quote | By::Separator) => 4,
+        _ => 2,
     };
     Some(Parsed { name, strength, ..inner })
 }

@@ -177,6 +177,12 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         (_, Tick) if !is_closed(value, parsed.end.at) => 5,
         (Kind::Script, Tick | Dollar | Process) => 5,
         (Kind::Words(_), Dollar | Process) if head.lines > 0 => 5,
+        // The version of the running kernel, in a path or the name of a package.
+        (Kind::Data | Kind::Token, Tick | Dollar)
+            if parsed.name == "uname" && matches!(value[..at].last(), Some(b'/' | b'-' | b'\\')) =>
+        {
+            4
+        }
         (Kind::Data, Tick | Dollar | Process) if value[..at].ends_with(b"=") && at > 1 => 4,
         (Kind::Data, Tick | Dollar | Process) => match rest {
             Rest::Quiet => 1,
@@ -203,6 +209,7 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
             Rest::Quiet => 2,
             _ => 3,
         },
+        (Kind::Token, Tick) if command::is_blank(value[at - 1]) => 4,
         (Kind::Token, Tick | Dollar | Process) => match rest {
             Rest::Text => 4,
             _ => 2,

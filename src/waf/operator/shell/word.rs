@@ -290,6 +290,10 @@ impl Reader<'_> {
             return Some(Stop::End);
         }
         let open = self.word.end;
+        // Two of them before a word are markup.
+        if self.word.text.is_empty() && self.at(1) == Some(b'`') {
+            return Some(Stop::Other);
+        }
         match self.find(b'`', open + 1) {
             Some(close) => {
                 let part = &self.value[open + 1..close];
