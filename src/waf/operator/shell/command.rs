@@ -57,6 +57,14 @@ pub(super) fn skip_blanks(value: &[u8], at: usize) -> usize {
 pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parsed> {
     let mut at = at;
     let mut assigned = false;
+    let start = skip_openers(value, at);
+    for blank in [&b"${IFS}"[..], b"$IFS"] {
+        // A command behind blanks that no filter sees.
+        if value[start.min(value.len())..].starts_with(blank) {
+            let parsed = simple(value, start + blank.len()).filter(|parsed| parsed.strength > 0)?;
+            return Some(Parsed { strength: 4, disguised: true, ..parsed });
+        }
+    }
     if let Some(parsed) = powershell_call(value, skip_blanks(value, at)).or_else(|| reads_file(value, at)) {
         return Some(parsed);
     }
@@ -107,6 +115,9 @@ fn after_prefix(value: &[u8], at: usize, inside: Inside) -> Option<Parsed> {
     let mut option = false;
     for _ in 0..MOST_PREFIXES {
         let word = read(value, at, Place::Name, inside);
+        if let Some(parsed) = compound(value, &word) {
+            return Some(parsed);
+        }
         // `sudo -u root id`
         let taken = option && table::find(&word.text).is_none();
         option = word.text.starts_with(b"-");
@@ -187,7 +198,7 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
 
 /// `[System.Diagnostics.Process]::Start(...)`, `&('i'+'ex')`, `&'whoami'`: what only PowerShell calls.
 fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
-    const TYPES: [&[u8]; 12] = [
+    const TYPES: [&[u8]; 13] = [
         b"system.",
         b"net.",
         b"diagnostics.",
@@ -198,12 +209,16 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
         b"activator",
         b"appdomain",
         b"ref]",
+        b"environment]",
         b"runtime.",
         b"scriptblock",
     ];
     let rest = &value[at.min(value.len())..];
     let rest = &rest[..rest.len().min(120)];
     let name = match rest {
+        [b'$', b'e' | b'E', b'n' | b'N', b'v' | b'V', b':', letter, ..] if letter.is_ascii_alphabetic() => {
+            "$env"
+        }
         [b'[', name @ ..] => {
             let known = TYPES
                 .iter()
@@ -211,7 +226,9 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
             let member = memchr::memmem::find(name, b"]::")
                 .or_else(|| memchr::memmem::find(name, b"]."))
                 .filter(|_| known)?;
-            memchr::memchr(b'(', &name[member..])?;
+            if !name[..10].eq_ignore_ascii_case(b"environmen") {
+                memchr::memchr(b'(', &name[member..])?;
+            }
             "a .NET type"
         }
         [b'.' | b'&', b'(', quote @ (b'\'' | b'"'), name @ ..] => {
@@ -587,7 +604,11 @@ impl Arguments {
         if tricks.has(Tricks::SUBSTITUTION) {
             shapes = shapes.and(Shapes::SUBSTITUTION);
         }
-        if tricks.has(Tricks::ANSI) || tricks.has(Tricks::IFS) || tricks.has(Tricks::CARET) {
+        if tricks.has(Tricks::SLICE)
+            || tricks.has(Tricks::ANSI)
+            || tricks.has(Tricks::IFS)
+            || tricks.has(Tricks::CARET)
+        {
             shapes = shapes.and(Shapes::DISGUISE);
         }
         self.shapes = self.shapes.and(shapes);

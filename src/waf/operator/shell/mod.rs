@@ -187,12 +187,13 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         (Kind::Data, Tick | Dollar | Process) => match rest {
             Rest::Quiet => 1,
             Rest::Word => 2,
+            Rest::Text if parsed.arguments > 0 && separator == Dollar => 3,
             Rest::Text => 4,
         },
         (_, Line) if is_layout(value, at) => 5,
         (Kind::Data, Line) if rest != Rest::Quiet => 4,
         (Kind::Data, Ampersand)
-            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) =>
+            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphabetic()) =>
         {
             2
         }
@@ -265,7 +266,7 @@ impl Rest {
             By::Long => return Rest::Text,
             By::Separator | By::Close | By::Quote => {}
         }
-        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}`'\"\\".contains(byte);
+        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}(]{[`'\"\\".contains(byte);
         let skipped = value[end.at..].iter().take(16).take_while(|byte| marks(byte)).count();
         let rest = &value[end.at + skipped..];
         let rest = rest.trim_ascii();
@@ -273,6 +274,11 @@ impl Rest {
             return Rest::Quiet;
         }
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
+            return Rest::Quiet;
+        }
+        // `||a #'`: a command that there is none of, then a comment.
+        let dummy = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        if dummy <= 2 && rest[dummy..].starts_with(b" #") {
             return Rest::Quiet;
         }
         if rest.len() <= 2 && rest.iter().all(u8::is_ascii_alphanumeric) {
@@ -304,7 +310,8 @@ fn whole(value: &[u8]) -> Option<Found> {
         return None;
     }
     let begin = start + usize::from(value[start] == b'$' && value.get(start + 1) == Some(&b' ')) * 2;
-    let parsed = command::parse(value, begin, word::Inside::default())?;
+    let inside = word::Inside { assigns: true, ..word::Inside::default() };
+    let parsed = command::parse(value, begin, inside)?;
     let rest = Rest::of(value, parsed.end, Separator::None);
     let shapes = parsed.shapes;
     let long_name = parsed.arguments > 0 || parsed.name.len() >= 4;
@@ -314,7 +321,10 @@ fn whole(value: &[u8]) -> Option<Found> {
     // `{sleep 5;}`: a group, and nothing else.
     let group =
         value[start] == b'{' && matches!(value.trim_ascii_end(), [.., b';', b'}'] | [.., b';', b' ', b'}']);
+    let hides = shapes.meets(Shapes::DISGUISE.and(Shapes::SUBSTITUTION))
+        && !shapes.meets(Shapes::PATH.and(Shapes::SYSTEM_PATH));
     let function = parsed.name.ends_with(')');
+    let reads = matches!(parsed.name, "cat" | "head" | "tail" | "tac" | "nl" | "more" | "less");
     let runs = matches!(parsed.name, "cmd" | "powershell" | "pwsh") && runs_argument(&value[begin..]);
     let cmdlet = parsed.name == "a cmdlet"
         && shapes.meets(Shapes::SOLID.and(Shapes::FILE).and(Shapes::URL).and(Shapes::PATH));
@@ -325,6 +335,11 @@ fn whole(value: &[u8]) -> Option<Found> {
         3 if parsed.by_path => rest == Rest::Quiet && parsed.arguments <= 3 && tells(&parsed),
         1.. if group => parsed.strength > 2 || parsed.arguments == 0,
         _ if runs => parsed.strength > 0,
+        3 if matches!(parsed.name, "if" | "for") => begin == start && shell_statement(value),
+        3 if parsed.name == "dir" => rest != Rest::Text,
+        3 if parsed.name == "a variable" || reads && hides => {
+            parsed.arguments <= 6 && rest != Rest::Text && !many_lines(value)
+        }
         3 if cmdlet => rest != Rest::Text,
         3 => probes && parsed.arguments <= 4 && rest == Rest::Quiet,
         _ => false,
@@ -362,6 +377,14 @@ fn runs_argument(text: &[u8]) -> bool {
         plain += usize::from(word.iter().all(u8::is_ascii_alphabetic));
     }
     told && plain <= 2
+}
+
+/// A loop or a test of sh on one line.
+fn shell_statement(value: &[u8]) -> bool {
+    let has = |mark: &[u8]| memchr::memmem::find(&value[..value.len().min(300)], mark).is_some();
+    let runs = has(b"$(") || has(b"`") || has(b"[ ");
+    let closed = has(b"; done") || has(b";done") || has(b"; fi") || has(b";fi");
+    runs && closed && memchr::memchr(b'\n', value.trim_ascii()).is_none()
 }
 
 /// Programs that only tell about the system.

@@ -229,7 +229,7 @@ impl Reader<'_> {
     fn backslash(&mut self) -> Option<Stop> {
         let text = &self.word.text;
         let in_windows_path = text.contains(&b'\\')
-            || matches!(text[..], [_, b':', ..] | [b'.', b'.', ..])
+            || matches!(text[..], [_, b':', ..] | [b'.', b'.', ..] | [b'.'])
             || self.word.tricks.has(Tricks::VARIABLE);
         match self.at(1) {
             _ if in_windows_path => self.push(b'\\'),
