@@ -92,12 +92,44 @@ impl Separator {
 /// The first command that the value starts.
 pub(super) fn detect(value: &[u8]) -> Option<Found> {
     let value = &value[..value.len().min(MOST_BYTES)];
-    whole(value).or_else(|| within(value)).or_else(|| {
-        // A piece of a path: what follows it is not the command's.
-        let piece = value.first() == Some(&b'/');
-        let end = memchr::memrchr(b'/', value).filter(|end| piece && *end > 0)?;
-        within(&value[..end])
+    whole(value).or_else(|| within(value)).or_else(|| match value.trim_ascii_start().first()? {
+        b'/' => in_path(value),
+        b'{' | b'q' | b'm' | b's' => in_strings(value),
+        _ => None,
     })
+}
+
+/// A command that is a piece of a path, or starts in one: what follows the piece is not the command's.
+fn in_path(value: &[u8]) -> Option<Found> {
+    /// Pieces that are looked at. Applications have what a user gave them in the first few.
+    const MOST_PIECES: usize = 6;
+    let last = memchr::memrchr(b'/', value).filter(|last| *last > 0)?;
+    let blank = value.iter().any(|byte| command::is_blank(*byte));
+    let pieces = memchr::memchr_iter(b'/', value).take(if blank { MOST_PIECES } else { 0 });
+    let piece = |at: usize| {
+        let found = whole(&value[at + 1..]).or_else(|| whole(&value[(at + 1).min(last)..last]));
+        found.map(|found| Found { start: found.start + at + 1, end: found.end + at + 1, ..found })
+    };
+    pieces.map(piece).find(Option::is_some).flatten().or_else(|| within(&value[..last]))
+}
+
+/// A command that starts in a string of a GraphQL document: each is a value of its own.
+fn in_strings(value: &[u8]) -> Option<Found> {
+    let text = value.trim_ascii_start();
+    let words = [&b"query"[..], b"mutation", b"subscription"];
+    let named = words.iter().any(|word| text.starts_with(word) && memchr::memchr(b'{', text).is_some());
+    let anonymous = matches!(text, [b'{', rest @ ..] if rest.trim_ascii_start().first().is_some_and(u8::is_ascii_alphabetic));
+    if !named && !anonymous {
+        return None;
+    }
+    let mut quotes = memchr::memchr_iter(b'"', value).filter(|at| *at == 0 || value[at - 1] != b'\\');
+    while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
+        let part = &value[open + 1..close];
+        if let Some(found) = whole(part).or_else(|| within(part)) {
+            return Some(Found { start: found.start + open + 1, end: found.end + open + 1, ..found });
+        }
+    }
+    None
 }
 
 /// The first command that starts somewhere in the value.
@@ -266,7 +298,7 @@ impl Rest {
             By::Long => return Rest::Text,
             By::Separator | By::Close | By::Quote => {}
         }
-        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}(]{[`'\"\\".contains(byte);
+        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}(]{[`'\"\\\0".contains(byte);
         let skipped = value[end.at..].iter().take(16).take_while(|byte| marks(byte)).count();
         let rest = &value[end.at + skipped..];
         let rest = rest.trim_ascii();
@@ -274,6 +306,11 @@ impl Rest {
             return Rest::Quiet;
         }
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
+            return Rest::Quiet;
+        }
+        let comment =
+            rest.len() >= 3 && rest[..3].eq_ignore_ascii_case(b"rem") && !rest[3..].starts_with(b"o");
+        if comment || matches!(rest, [b'>' | b'<', ..] | [b'0'..=b'9', b'>', ..]) {
             return Rest::Quiet;
         }
         // `||a #'`: a command that there is none of, then a comment.
@@ -305,7 +342,7 @@ impl Rest {
 /// A value that is a command line as a whole. Only what nobody writes into a field: people look for commands.
 fn whole(value: &[u8]) -> Option<Found> {
     let start = value.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\')
+    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\' | b'.' | b'&')
     {
         return None;
     }
@@ -336,6 +373,7 @@ fn whole(value: &[u8]) -> Option<Found> {
         1.. if group => parsed.strength > 2 || parsed.arguments == 0,
         _ if runs => parsed.strength > 0,
         3 if matches!(parsed.name, "if" | "for") => begin == start && shell_statement(value),
+        3 if matches!(parsed.name, "a name in quotes" | "a joined name") => true,
         3 if parsed.name == "dir" => rest != Rest::Text,
         3 if parsed.name == "a variable" || reads && hides => {
             parsed.arguments <= 6 && rest != Rest::Text && !many_lines(value)
