@@ -113,7 +113,10 @@ impl Tokens<'_> {
             let is = self.is(next, "is");
             next += 1;
             if is {
-                return Some(if self.is(next, "not") { next + 1 } else { next });
+                let negated = usize::from(self.is(next, "not"));
+                let asked = self
+                    .is_any(next + negated, &["null", "true", "false", "unknown", "distinct", "\\", "\\N"]);
+                return (asked || negated > 0).then_some(next + negated);
             }
         }
         if self.is_any(next, vocabulary::COMPARING_WORDS) {
@@ -239,7 +242,8 @@ impl Tokens<'_> {
         });
         let worth = match vocabulary::function(text) {
             _ if asks => Operand::Query,
-            Some(Function::Database) => Operand::Query,
+            Some(Function::Database) if self.is_called(at) || !self.is_word(at + 2) => Operand::Query,
+            Some(Function::Database) => Operand::Name,
             Some(Function::Common) if self.is_called(at) => Operand::Call,
             Some(Function::Common) => Operand::Name,
             None if self.is_called(at)

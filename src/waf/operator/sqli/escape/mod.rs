@@ -78,23 +78,26 @@ fn find_inside(value: &[u8]) -> Option<Escape> {
         let from = value[..end].iter().rposition(|byte| *byte == b'/')? + 1;
         return inner(from, value.len());
     }
-    let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
-    if ![&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins) {
+    if !is_document(value) {
         return None;
     }
     let mut rest = 0;
     for _ in 0..MOST_STRINGS {
         let from = rest + memchr(b'"', &value[rest..])? + 1;
-        let len = value[from..]
-            .iter()
-            .enumerate()
-            .position(|(at, byte)| *byte == b'"' && value[from + at - 1] != b'\\')?;
+        let ends = |at: &usize| value[*at] == b'"' && value[*at - 1] != b'\\';
+        let len = (from..value.len()).find(ends).unwrap_or(value.len()) - from;
         if let Some(found) = inner(from, from + len) {
             return Some(found);
         }
-        rest = from + len + 1;
+        rest = (from + len + 1).min(value.len());
     }
     None
+}
+
+/// A query in GraphQL or a JSON text.
+fn is_document(value: &[u8]) -> bool {
+    let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
+    [&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins)
 }
 
 /// So many strings of a document are looked at by themselves.
@@ -135,12 +138,18 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
     let found = tokens.operand_exit().or_else(|| tokens.word_exit()).or_else(|| {
         tokens
             .united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-"))
+            .or_else(|| tokens.settled_anywhere())
+            .or_else(|| tokens.waits_anywhere())
             .map(|form| tokens.escape(form, 0))
     });
     if found.is_some() {
         return found;
     }
     for quote in [b'\'', b'"', b'`'] {
+        // The quotes of a document are its own; what stands between them is looked at by itself.
+        if quote == b'"' && is_document(value) {
+            continue;
+        }
         if let Some(first) = memchr(quote, value)
             && let Some(found) = quote_exits(value, quote, first)
         {
@@ -207,7 +216,8 @@ impl Tokens<'_> {
         let start = self.span(0).start;
         let spaced = |at: &usize| self.value[start..self.span(*at).start].iter().any(u8::is_ascii_whitespace);
         let at = (1..self.len().min(24)).find(spaced)?;
-        if self.is_on_new_line(at) {
+        let word = self.value[start..self.span(at).start].iter().any(u8::is_ascii_alphanumeric);
+        if self.is_on_new_line(at) || !word {
             return None;
         }
         self.continuation(at, Exit::Name, 0)
