@@ -21,6 +21,7 @@ use super::{MOST_BYTES, is_quiet};
 mod balanced;
 mod condition;
 mod forms;
+mod hints;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -136,6 +137,9 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
         return None;
     }
     let found = tokens.operand_exit().or_else(|| tokens.word_exit()).or_else(|| {
+        if !hints::has_later_form(value) && !hints::has_settled_numbers(value) {
+            return None;
+        }
         tokens
             .united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-"))
             .or_else(|| tokens.settled_anywhere())
@@ -163,7 +167,16 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
 /// are short and close together.
 fn quote_exits(value: &[u8], quote: u8, first: usize) -> Option<Escape> {
     let mut at = first;
+    let later = hints::has_later_form(value);
     for nth in 0..MOST_QUOTES {
+        if !hints::may_go_on(&value[at + 1..]) && !(later && nth == 0) {
+            let next = at + 1 + memchr(quote, &value[at + 1..])?;
+            if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
+                return None;
+            }
+            at = next;
+            continue;
+        }
         let mut tokens = Tokens::read(value, at + 1);
         tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
         let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };

@@ -16,6 +16,14 @@ pub(super) const COMPARING_WORDS: &[&str] = &[
     "startswith",
 ];
 
+/// Words that may stand directly behind a quote that ends a string.
+pub(super) const GOING_ON: &str = "
+    or and xor having where union intersect except minus order group own3d partition limit offset fetch procedure into
+    like ilike rlike regexp glob match in between similar contains startswith is not div mod sounds as collate allow
+    waitfor exec execute declare if while begin select drop insert delete update create alter truncate when
+    sleep pg_sleep pg_sleep_for benchmark randomblob dbms_lock dbms_session
+";
+
 /// Operators that are words and compare nothing by themselves.
 pub(super) const OPERATOR_WORDS: &[&str] = &["!", "~", "is", "not", "div", "mod", "sounds", "binary"];
 
