@@ -20,40 +20,6 @@ pub(super) enum Operand {
     Query,
 }
 
-/// What may follow a column of SELECT without a comma.
-const AFTER_COLUMN: &[&str] = &[
-    "from",
-    "as",
-    "where",
-    "union",
-    "limit",
-    "order",
-    "group",
-    "having",
-    "into",
-    "and",
-    "or",
-    "like",
-    "is",
-    "in",
-    "between",
-    "for",
-    "procedure",
-    "intersect",
-    "except",
-    "minus",
-    "div",
-    "mod",
-    "else",
-    "end",
-    "collate",
-    "waitfor",
-    "rlike",
-    "regexp",
-    "window",
-    "offset",
-];
-
 /// What a condition comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
@@ -119,7 +85,7 @@ impl Tokens<'_> {
                 return (asked || negated > 0).then_some(next + negated);
             }
         }
-        if self.is_any(next, vocabulary::COMPARING_WORDS) {
+        if vocabulary::COMPARING_WORDS.has(self.text(next)) {
             next += 1;
             return Some(if self.is_any(next, &["to", "binary"]) { next + 1 } else { next });
         }
@@ -229,8 +195,8 @@ impl Tokens<'_> {
             if self.is(at, "exists") && self.is_end(self.behind_closers(at + 1)) {
                 return Some((Operand::Constant, at + 1));
             }
-            let constant = self.is_any(at, vocabulary::CONSTANT_WORDS);
-            return (!self.is_any(at, vocabulary::NO_NAMES))
+            let constant = vocabulary::CONSTANT_WORDS.has(self.text(at));
+            return (!vocabulary::NO_NAMES.has(self.text(at)))
                 .then_some((if constant { Operand::Constant } else { Operand::Name }, at + 1));
         }
         let next = self.behind_brackets(at + 1);
@@ -262,7 +228,7 @@ impl Tokens<'_> {
         while self.is_any(at, &["all", "distinct", "top", "("]) || self.is(at - 1, "top") {
             at += 1;
         }
-        let constant = self.is_any(at, vocabulary::CONSTANT_WORDS) || self.is_kind(at, Kind::Variable);
+        let constant = vocabulary::CONSTANT_WORDS.has(self.text(at)) || self.is_kind(at, Kind::Variable);
         let column = self.is_word(at) && self.is_any(at + 1, &[",", "from", ")", "(", "||", "as"]);
         constant
             || column
@@ -306,7 +272,7 @@ impl Tokens<'_> {
         // `select null objects` is no SQL, `select 1 a from` is.
         let sentence = worth == Operand::Constant
             && self.is_word(next)
-            && !self.is_any(next, AFTER_COLUMN)
+            && !vocabulary::AFTER_COLUMN.has(self.text(next))
             && !self.is_any(next + 1, &["from", ","])
             && !self.is_cut(next + 1);
         (worth > Operand::Name && !sentence && modest || listed()).then_some(next)

@@ -4,7 +4,7 @@
 use super::super::token::Kind;
 use super::condition::{Condition, Operand};
 use super::tokens::Tokens;
-use super::{Exit, JOINING};
+use super::{Exit, JOINING, vocabulary};
 
 impl Tokens<'_> {
     pub(super) fn goes_on(&self, at: usize, exit: Exit) -> Option<&'static str> {
@@ -104,7 +104,7 @@ impl Tokens<'_> {
     fn judged(&self, condition: Condition, next: usize, exit: Exit, marked: bool) -> Option<&'static str> {
         let ends = self.is_end(next)
             || self.is_joint(next)
-            || self.is_any(next, ENDS)
+            || vocabulary::ENDS.has(self.text(next))
             || self.comparison(next).is_some();
         let cut = self.is_cut(next);
         let last_open = next == self.len() && self.is_open_string(next.wrapping_sub(1));
@@ -279,24 +279,3 @@ impl Tokens<'_> {
         found.then_some(FORM)
     }
 }
-
-/// What a condition may be followed by in a statement.
-const ENDS: &[&str] = &[
-    "union",
-    "order",
-    "limit",
-    "group",
-    ";",
-    ",",
-    "having",
-    "into",
-    "for",
-    "procedure",
-    "rlike",
-    "regexp",
-    "waitfor",
-    "else",
-    "end",
-    "as",
-    "then",
-];

@@ -4,7 +4,9 @@
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
+
+use crate::waf::bytes::ByteSet;
 
 use super::vocabulary;
 
@@ -19,6 +21,14 @@ static LATER: LazyLock<AhoCorasick> = LazyLock::new(|| {
 
 pub(super) fn has_later_form(value: &[u8]) -> bool {
     LATER.is_match(value)
+}
+
+/// Without spaces, quotes, brackets, comments and double bars nothing goes on.
+pub(super) fn is_one_word(value: &[u8]) -> bool {
+    const BREAKS: ByteSet = ByteSet::range(0, b' ').union(ByteSet::of(b"'\"`(\x7f\xa0"));
+    BREAKS.find(value).is_none()
+        && memmem::find(value, b"/*").is_none()
+        && memmem::find(value, b"||").is_none()
 }
 
 /// `1=1` without spaces.
@@ -39,7 +49,7 @@ pub(super) fn may_go_on(behind: &[u8]) -> bool {
     }
     let word = rest.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'_').count();
     match rest[0] {
-        _ if word > 0 => vocabulary::holds(vocabulary::GOING_ON, &rest[..word]),
+        _ if word > 0 => vocabulary::GOING_ON.has(&rest[..word]),
         b'-' | b'#' | b';' | b'|' | b'&' | b'=' | b'<' | b'>' | b'!' | b'^' | b'~' | b'(' | b'@' | b'\\'
         | b'?' => true,
         b',' => has_later_form(rest),

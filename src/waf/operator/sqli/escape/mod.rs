@@ -59,6 +59,9 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
         return None;
     }
     let value = &value[..value.len().min(MOST_BYTES)];
+    if value.len() > LONGEST_WORD && hints::is_one_word(value) {
+        return None;
+    }
     find_as_written(value)
         .or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
         .or_else(|| find_inside(value))
@@ -128,24 +131,29 @@ fn respelled(value: &[u8]) -> Option<Vec<u8>> {
     Some(spelling)
 }
 
+/// An address, a token, an encoded picture: values of this length without spaces are common.
+const LONGEST_WORD: usize = 64;
+
+/// So many tokens are read of a value that may be a sentence.
+const FIRST_TOKENS: usize = 16;
+
 /// A longer value is read as it is written only.
 const MOST_RESPELLED: usize = 1024;
 
 fn find_as_written(value: &[u8]) -> Option<Escape> {
-    let tokens = Tokens::read(value, 0);
+    let mut tokens = Tokens::read_some(value, 0, FIRST_TOKENS);
     if tokens.is_sum(0) {
         return None;
     }
-    let found = tokens.operand_exit().or_else(|| tokens.word_exit()).or_else(|| {
-        if !hints::has_later_form(value) && !hints::has_settled_numbers(value) {
-            return None;
-        }
-        tokens
-            .united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-"))
-            .or_else(|| tokens.settled_anywhere())
-            .or_else(|| tokens.waits_anywhere())
-            .map(|form| tokens.escape(form, 0))
-    });
+    let mut found = tokens.operand_exit().or_else(|| tokens.word_exit());
+    let later = hints::has_later_form(value);
+    if found.is_none() && tokens.more && (later || !tokens.is_sentence()) {
+        tokens = Tokens::read(value, 0);
+        found = tokens.operand_exit().or_else(|| tokens.word_exit());
+    }
+    if found.is_none() && (later || hints::has_settled_numbers(value)) {
+        found = tokens.anywhere();
+    }
     if found.is_some() {
         return found;
     }
@@ -267,7 +275,7 @@ impl Tokens<'_> {
                 .or_else(|| self.united_anywhere(true))
                 .or_else(|| self.batch_anywhere())
                 .or_else(|| {
-                    (self.is_any(0, vocabulary::WAITING) && self.is_called(0))
+                    (vocabulary::WAITING.has(self.text(0)) && self.is_called(0))
                         .then_some("expression around the value")
                 })
                 .or_else(|| {
@@ -288,6 +296,14 @@ impl Tokens<'_> {
         let at = self.behind_closers(0);
         let form = self.joined(at, Exit::Name).or_else(|| self.united(at, Exit::Name))?;
         Some(self.escape(form, left))
+    }
+
+    /// What is looked for behind whatever stands before it.
+    fn anywhere(&self) -> Option<Escape> {
+        let number = self.is_kind(0, Kind::Number) || self.is(0, "-");
+        let form = self.united_anywhere(number);
+        let form = form.or_else(|| self.settled_anywhere()).or_else(|| self.waits_anywhere())?;
+        Some(self.escape(form, 0))
     }
 
     fn escape(&self, form: &'static str, left: usize) -> Escape {

@@ -243,8 +243,7 @@ impl Tokens<'_> {
                 || (at..self.len()).any(|index| {
                     self.is_called(index)
                         && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
-                        || self.is(index, "from")
-                            && vocabulary::holds(vocabulary::TABLES, self.text(index + 1))
+                        || self.is(index, "from") && vocabulary::TABLES.has(self.text(index + 1))
                 });
             return (bracketed && asks || self.is_cut_short(at)).then_some(FORM);
         }
@@ -268,7 +267,7 @@ impl Tokens<'_> {
             return None;
         }
         let next = self.behind_brackets(at + 1);
-        if self.is_any(at, vocabulary::WAITING) {
+        if vocabulary::WAITING.has(self.text(at)) {
             let ends = self.is_end(next)
                 || self.is_any(next, &["or", "and", "||", "&&", "=", "<", ">", ",", "-", "+", "*", ";"]);
             return (ends && self.is_kind(at + 2, Kind::Number) && self.text(at + 2) != b"1").then_some(FORM);
@@ -282,7 +281,7 @@ impl Tokens<'_> {
             || (at + 2..next).any(|index| self.is(index, "select") && self.selects(index + 1).is_some());
         let waits = || {
             (at + 2..next).any(|index| {
-                self.is_any(index, vocabulary::WAITING)
+                vocabulary::WAITING.has(self.text(index))
                     && self.is_kind(index + 1, Kind::LeftParen)
                     && self.is_kind(index + 2, Kind::Number)
             })
@@ -296,7 +295,7 @@ impl Tokens<'_> {
         let Some(from) = (at..at + 40).find(|index| self.is(*index, "from")) else { return false };
         let name = self.text(from + 1);
         name.iter().any(|byte| b"_.[`".contains(byte))
-            || vocabulary::holds(vocabulary::TABLES, self.text(from + 1))
+            || vocabulary::TABLES.has(self.text(from + 1))
             || self.is_kind(from + 1, Kind::LeftParen)
     }
 
