@@ -168,7 +168,7 @@ impl Tokens<'_> {
             Kind::Number if !self.is_word(at) => return Some((Operand::Constant, at + 1)),
             Kind::Text => return Some((Operand::Constant, at + 1)),
             Kind::Variable if self.text(at).starts_with(b"@") => {
-                let server = self.text(at).starts_with(b"@@") && self.text(at).len() > 2;
+                let server = vocabulary::is_server_variable(self.text(at));
                 return Some((if server { Operand::Query } else { Operand::Name }, at + 1));
             }
             _ if !self.is_word(at) => return None,
@@ -204,15 +204,16 @@ impl Tokens<'_> {
             self.is(index, "select") && self.lists_columns(index + 1)
                 || self.is_kind(index + 1, Kind::LeftParen)
                     && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
-                || self.text(index).starts_with(b"@@")
+                || vocabulary::is_server_variable(self.text(index))
         });
         let worth = match vocabulary::function(text) {
-            _ if asks => Operand::Query,
+            known if asks && (known.is_some() || self.is_called(at)) => Operand::Query,
             Some(Function::Database) if self.is_called(at) || !self.is_word(at + 2) => Operand::Query,
             Some(Function::Database) => Operand::Name,
             Some(Function::Common) if self.is_called(at) => Operand::Call,
             Some(Function::Common) => Operand::Name,
             None if self.is_called(at)
+                && !text.eq_ignore_ascii_case(b"currentuser")
                 && words::find(text).is_some_and(|word| word.kind == Some(Kind::Function)) =>
             {
                 Operand::Call

@@ -102,6 +102,23 @@ pub(super) static TABLES: Words = Words::new(
 ",
 );
 
+/// Variables of the server, behind `@@`.
+static SERVER_VARIABLES: Words = Words::new(
+    "
+    version version_comment version_compile_os version_compile_machine hostname datadir basedir tmpdir plugin_dir
+    servername servicename language spid textsize identity rowcount error trancount microsoftversion max_connections
+    max_allowed_packet secure_file_priv sql_mode log_error general_log_file innodb_data_file_path innodb_version
+    have_ssl port socket pid_file slow_query_log_file character_set_client time_zone license variable new dbts langid
+",
+);
+
+/// `@@version`, `@@global.version`; others write `@@name` for symbols of their own.
+pub(super) fn is_server_variable(text: &[u8]) -> bool {
+    let Some(name) = text.strip_prefix(b"@@") else { return false };
+    let name = name.strip_prefix(b"`").map_or(name, |name| name.strip_suffix(b"`").unwrap_or(name));
+    SERVER_VARIABLES.has(name.rsplit(|byte| *byte == b'.').next().unwrap_or(name))
+}
+
 /// Functions that wait.
 pub(super) static WAITING: Words = Words::new(
     "
