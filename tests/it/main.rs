@@ -17,6 +17,7 @@ mod origin;
 mod peers;
 mod policy;
 mod reload;
+mod sets;
 mod tunnel;
 mod waf;
 mod websocket;

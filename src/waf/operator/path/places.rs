@@ -1,0 +1,623 @@
+//! Places that attackers read and that pages do not name: files which every system of a kind has, and the folders they
+//! are in. From the documentation of the systems and servers themselves.
+//!
+//! A pattern is a path in lower case without its root. A segment `?` is any one, `x*` begins so, and `*` as the last is
+//! whatever follows. The files of a folder that a site may have as well stand one by one.
+
+/// How much the mere name of a place says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// An application's own secrets. Editors and file managers of applications name them, too: steps up are asked for.
+    Secret,
+    /// Configuration and logs of a system: hostile as a whole value.
+    System,
+    /// Accounts, keys, the process itself: what traversal is tried with. Hostile behind steps up anywhere in a value.
+    Account,
+}
+
+use Kind::{Account, Secret, System};
+
+/// What was recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub kind: Kind,
+    /// The pattern or name, for the hit's note.
+    pub name: &'static str,
+}
+
+/// The best of the places that the path is or is in, wherever it begins.
+pub(super) fn below(path: &[u8]) -> Option<Place> {
+    let mut best: Option<Place> = None;
+    let mut from = 0;
+    loop {
+        best = better(best, at(&path[from..]));
+        match memchr::memchr(b'/', &path[from..]) {
+            Some(next) => from += next + 1,
+            None => break,
+        }
+    }
+    better(best, file(path))
+}
+
+fn better(one: Option<Place>, other: Option<Place>) -> Option<Place> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(if b.kind > a.kind { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The place that the path is or is in, from its first segment on.
+pub(super) fn at(path: &[u8]) -> Option<Place> {
+    let first = segment(path);
+    let from = PLACES.partition_point(|(pattern, _)| head(pattern) < first);
+    let own = PLACES[from..].iter().take_while(|(pattern, _)| head(pattern) == first);
+    let fitting = own.chain(ANY_FIRST).filter(|(pattern, _)| fits(pattern, path));
+    fitting.fold(None, |best, &(name, kind)| better(best, Some(Place { kind, name })))
+}
+
+/// By the name of the file alone.
+pub(super) fn file(path: &[u8]) -> Option<Place> {
+    let leaf = leaf(path);
+    let known = FILES.binary_search_by(|(name, _)| name.as_bytes().cmp(leaf)).ok();
+    if let Some(&(name, kind)) = known.map(|at| &FILES[at]) {
+        return Some(Place { kind, name });
+    }
+    leaf.starts_with(b".env.").then_some(Place { kind: Secret, name: ".env" })
+}
+
+/// A configuration file or log by its ending, where servers keep theirs.
+pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
+    if !is_server_folder(segment(path)) {
+        return None;
+    }
+    if let Some(place) = file(path).filter(|place| place.kind > Secret || place.name == ".env") {
+        return Some(Place { kind: System, ..place });
+    }
+    let leaf = leaf(path);
+    ENDINGS.iter().find(|ending| leaf.ends_with(ending.as_bytes())).map(|name| Place { kind: System, name })
+}
+
+/// True when a path that begins so can be a place; saves reading all others.
+pub(super) fn may_begin(first: &[u8]) -> bool {
+    let fold = |byte: u8| byte.to_ascii_lowercase();
+    let order = |name: &[u8]| name.iter().copied().cmp(first.iter().copied().map(fold));
+    PLACES.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok()
+        || FILES.binary_search_by(|(name, _)| order(name.as_bytes())).is_ok()
+        || starts_any(first, ANY_BEGINNING)
+        || starts_any(first, SERVER_FOLDERS)
+}
+
+fn starts_any(first: &[u8], beginnings: &[&str]) -> bool {
+    beginnings
+        .iter()
+        .any(|name| first.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// `apache2`, `php-5.4`: a number or another mark may follow, letters make another word of it.
+fn is_server_folder(first: &[u8]) -> bool {
+    SERVER_FOLDERS.iter().any(|name| {
+        let rest = first.strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_alphabetic))
+    })
+}
+
+/// The segments that a developer's tree begins with, seen from a file in it.
+pub(super) fn is_source_folder(first: &[u8]) -> bool {
+    SOURCE_FOLDERS.binary_search_by(|name| name.as_bytes().cmp(first)).is_ok()
+}
+
+/// An ending that pages, modules and the files they load have.
+pub(super) fn is_page_file(path: &[u8]) -> bool {
+    let leaf = leaf(path);
+    let Some(dot) = memchr::memrchr(b'.', leaf) else { return false };
+    PAGE_ENDINGS.binary_search_by(|ending| ending.as_bytes().cmp(&leaf[dot + 1..])).is_ok()
+}
+
+fn segment(path: &[u8]) -> &[u8] {
+    &path[..memchr::memchr(b'/', path).unwrap_or(path.len())]
+}
+
+/// The last segment, without what systems or filters cut from it: behind a NUL or semicolon, dots and spaces at its end.
+pub(super) fn leaf(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    clean(&path[memchr::memrchr(b'/', path).map_or(0, |at| at + 1)..])
+}
+
+fn clean(segment: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(0, b';', segment).unwrap_or(segment.len());
+    let mut name = &segment[..end];
+    while let [rest @ .., b'.' | b' ' | b'$' | b'\r' | b'\n' | b'\t'] = name {
+        name = rest;
+    }
+    name
+}
+
+fn head(pattern: &str) -> &[u8] {
+    segment(pattern.as_bytes())
+}
+
+fn fits(pattern: &str, path: &[u8]) -> bool {
+    let mut path = Some(path.strip_suffix(b"/").unwrap_or(path));
+    let mut pattern = pattern.as_bytes();
+    loop {
+        let (wanted, later) = cut(pattern);
+        let Some((found, next)) = path.map(cut) else { return false };
+        let found = if next.is_none() { clean(found) } else { found };
+        let same = match wanted {
+            b"*" if later.is_none() => return !found.is_empty(),
+            b"?" => !found.is_empty(),
+            [start @ .., b'*'] => found.starts_with(start),
+            exact => found == exact,
+        };
+        match (same, later) {
+            (false, _) => return false,
+            (true, None) => return next.is_none(),
+            (true, Some(later)) => (pattern, path) = (later, next),
+        }
+    }
+}
+
+fn cut(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'/', path) {
+        Some(at) => (&path[..at], Some(&path[at + 1..])),
+        None => (path, None),
+    }
+}
+
+/// Sorted by their first segments.
+const PLACES: &[(&str, Kind)] = &[
+    (".aws/credentials", Account),
+    (".aws/config", Account),
+    (".azure/*", Account),
+    (".config/gcloud/*", Account),
+    (".docker/config.json", Account),
+    (".git/config", Account),
+    (".git/head", Account),
+    (".git/index", Account),
+    (".git/logs/*", Account),
+    (".kube/config", Account),
+    (".ssh/*", Account),
+    (".svn/entries", Account),
+    (".svn/wc.db", Account),
+    ("boot.ini", Account),
+    ("boot/grub*", System),
+    ("boot/grub*/*", System),
+    ("dev/fd/*", Account),
+    ("dev/kmem", Account),
+    ("dev/mem", Account),
+    ("dev/random", System),
+    ("dev/sda*", Account),
+    ("dev/tcp/*", Account),
+    ("dev/udp/*", Account),
+    ("dev/urandom", System),
+    ("dev/zero", System),
+    ("documents and settings/administrator/*", System),
+    ("documents and settings/*", Secret),
+    ("etc/group", Account),
+    ("etc/group-", Account),
+    ("etc/gshadow", Account),
+    ("etc/host.conf", Account),
+    ("etc/hostname", Account),
+    ("etc/hosts", Account),
+    ("etc/issue", Account),
+    ("etc/kubernetes/*", Account),
+    ("etc/master.passwd", Account),
+    ("etc/motd", Account),
+    ("etc/passwd", Account),
+    ("etc/passwd-", Account),
+    ("etc/passwd.bak", Account),
+    ("etc/passwd~", Account),
+    ("etc/resolv.conf", Account),
+    ("etc/security/passwd", Account),
+    ("etc/shadow", Account),
+    ("etc/shadow-", Account),
+    ("etc/shadow~", Account),
+    ("etc/spwd.db", Account),
+    ("etc/ssh/*", Account),
+    ("etc/sudoers", Account),
+    ("etc/sudoers.d/*", Account),
+    ("etc/*", System),
+    ("inetpub/logs/*", System),
+    ("library/webserver/*", System),
+    ("meta-inf/context.xml", Account),
+    ("meta-inf/manifest.mf", Secret),
+    ("mysql/data/*", System),
+    ("private/etc/*", Account),
+    ("private/var/log/*", System),
+    ("proc/self", Account),
+    ("proc/self/*", Account),
+    ("proc/thread-self/*", Account),
+    ("proc/?/cmdline", Account),
+    ("proc/?/cwd", Account),
+    ("proc/?/cwd/*", Account),
+    ("proc/?/environ", Account),
+    ("proc/?/exe", Account),
+    ("proc/?/fd/*", Account),
+    ("proc/?/maps", Account),
+    ("proc/?/mem", Account),
+    ("proc/?/mounts", Account),
+    ("proc/?/root/*", Account),
+    ("proc/?/stat", Account),
+    ("proc/?/status", Account),
+    ("proc/bus/*", System),
+    ("proc/cmdline", Account),
+    ("proc/config.gz", Account),
+    ("proc/cpuinfo", Account),
+    ("proc/devices", System),
+    ("proc/diskstats", System),
+    ("proc/filesystems", System),
+    ("proc/interrupts", System),
+    ("proc/iomem", System),
+    ("proc/ioports", System),
+    ("proc/kallsyms", System),
+    ("proc/kcore", System),
+    ("proc/key-users", System),
+    ("proc/keys", System),
+    ("proc/kmsg", System),
+    ("proc/loadavg", System),
+    ("proc/locks", System),
+    ("proc/meminfo", Account),
+    ("proc/misc", System),
+    ("proc/modules", System),
+    ("proc/mounts", Account),
+    ("proc/net/arp", Account),
+    ("proc/net/dev", Account),
+    ("proc/net/fib_trie", Account),
+    ("proc/net/if_inet6", Account),
+    ("proc/net/route", Account),
+    ("proc/net/tcp*", Account),
+    ("proc/net/udp*", Account),
+    ("proc/net/unix", Account),
+    ("proc/partitions", System),
+    ("proc/sched_debug", Account),
+    ("proc/scsi/*", System),
+    ("proc/slabinfo", System),
+    ("proc/stat", System),
+    ("proc/swaps", System),
+    ("proc/sys/kernel/?", System),
+    ("proc/sys/kernel/random/*", System),
+    ("proc/sysvipc/*", System),
+    ("proc/tty/*", System),
+    ("proc/uptime", System),
+    ("proc/version", Account),
+    ("proc/version_signature", Account),
+    ("proc/vmstat", System),
+    ("proc/zoneinfo", System),
+    ("root/.*", Account),
+    ("root/.*/*", Account),
+    ("root/anaconda-ks.cfg", Account),
+    ("run/secrets/*", Account),
+    ("sys/class/net/*", System),
+    ("sys/devices/virtual/dmi/*", System),
+    ("sysprep.inf", System),
+    ("sysprep/*", System),
+    ("system volume information/*", System),
+    ("tmp/sess_*", Account),
+    ("users/administrator/*", Secret),
+    ("var/adm/*", System),
+    ("var/apache*/*", System),
+    ("var/backups/*", System),
+    ("var/cpanel/*", System),
+    ("var/lib/dhcp*/*", System),
+    ("var/lib/dpkg/*", System),
+    ("var/lib/kubelet/*", Account),
+    ("var/lib/mlocate/*", Account),
+    ("var/lib/mysql/*", System),
+    ("var/lib/pgsql/*", System),
+    ("var/lib/php*/*", System),
+    ("var/lib/postgresql/*", System),
+    ("var/local/www/conf/*", System),
+    ("var/log/*", System),
+    ("var/mail/*", System),
+    ("var/mysql/*", System),
+    ("var/nm2/*", System),
+    ("var/run/secrets/*", Account),
+    ("var/run/utmp", System),
+    ("var/saf/*", System),
+    ("var/spool/cron/*", System),
+    ("var/spool/mail/*", System),
+    ("var/webmin/*", System),
+    ("web-inf/applicationcontext.xml", Account),
+    ("web-inf/classes/*", Account),
+    ("web-inf/config/*", Account),
+    ("web-inf/lib/*", Account),
+    ("web-inf/spring*", Account),
+    ("web-inf/struts-config.xml", Account),
+    ("web-inf/web.xml", Account),
+    ("windows/debug/*", System),
+    ("windows/my.ini", System),
+    ("windows/panther/*", Account),
+    ("windows/php.ini", System),
+    ("windows/repair/*", Account),
+    ("windows/system.ini", Account),
+    ("windows/system32/cmd.exe", Secret),
+    ("windows/system32/config/*", Account),
+    ("windows/system32/drivers/etc/*", Account),
+    ("windows/system32/eula.txt", System),
+    ("windows/system32/inetsrv/*", System),
+    ("windows/system32/license.rtf", System),
+    ("windows/system32/logfiles/*", System),
+    ("windows/win.ini", Account),
+    ("windows/windowsupdate.log", System),
+    ("winnt/debug/*", System),
+    ("winnt/my.ini", System),
+    ("winnt/php.ini", System),
+    ("winnt/repair/*", Account),
+    ("winnt/system.ini", Account),
+    ("winnt/system32/cmd.exe", Account),
+    ("winnt/system32/config/*", Account),
+    ("winnt/system32/drivers/etc/*", Account),
+    ("winnt/system32/inetsrv/*", System),
+    ("winnt/system32/logfiles/*", System),
+    ("winnt/win.ini", Account),
+    ("wwwroot/web.config", System),
+    ("~/.aws/*", Account),
+    ("~/.bash*", Account),
+    ("~/.ssh/*", Account),
+    ("~/.kube/config", Account),
+    ("~/.mysql_history", Account),
+    ("~/.zsh_history", Account),
+];
+
+/// Places whose first segment varies.
+const ANY_FIRST: &[(&str, Kind)] = &[
+    ("home/?/.bash*", Account),
+    ("home/?/.ssh/*", Account),
+    ("home/?/.aws/*", Account),
+    ("home/?/.my.cnf", Account),
+    ("home/?/.rhosts", Account),
+    ("home/?/.zsh_history", Account),
+    ("home/?/.mysql_history", Account),
+    ("home/?/.profile", Account),
+    ("users/?/.ssh/*", Account),
+    ("users/?/.aws/*", Account),
+    ("users/?/.bash*", Account),
+    ("users/?/ntuser.dat", Account),
+    ("~?/.ssh/*", Account),
+];
+
+const ANY_BEGINNING: &[&str] = &["home", "users", "~"];
+
+/// Folders, by their beginnings, under which servers keep configuration and logs.
+const SERVER_FOLDERS: &[&str] = &[
+    "apache",
+    "appserv",
+    "bin",
+    "etc",
+    "httpd",
+    "inetpub",
+    "jboss",
+    "lampp",
+    "log",
+    "logs",
+    "minint",
+    "mysql",
+    "netserver",
+    "nginx",
+    "opt",
+    "oracle",
+    "php",
+    "private",
+    "program files",
+    "progra~",
+    "programfiles",
+    "root",
+    "sysprep",
+    "tomcat",
+    "unattend",
+    "usr",
+    "var",
+    "volumes",
+    "wamp",
+    "windows",
+    "winnt",
+    "www",
+    "xampp",
+];
+
+/// How the names of configuration files and logs end.
+const ENDINGS: &[&str] =
+    &[".conf", ".cnf", ".ini", ".log", ".cfg", ".err", "_log", "-log", ".pid", ".htaccess", ".htpasswd"];
+
+/// Files by name alone, sorted.
+const FILES: &[(&str, Kind)] = &[
+    (".bash_history", Account),
+    (".bash_logout", Account),
+    (".bash_profile", Account),
+    (".bashrc", Account),
+    (".dockercfg", Account),
+    (".env", Secret),
+    (".ftpconfig", Account),
+    (".git-credentials", Account),
+    (".htaccess", Account),
+    (".htpasswd", Account),
+    (".my.cnf", Account),
+    (".mysql_history", Account),
+    (".netrc", Account),
+    (".npmrc", Secret),
+    (".pgpass", Account),
+    (".profile", Account),
+    (".psql_history", Account),
+    (".pypirc", Account),
+    (".rediscli_history", Account),
+    (".rhosts", Account),
+    (".s3cfg", Account),
+    (".wgetrc", Secret),
+    (".zsh_history", Account),
+    ("access.log", Account),
+    ("access_log", Account),
+    ("apache.conf", Account),
+    ("apache2.conf", Account),
+    ("appsettings.json", Secret),
+    ("application.properties", Secret),
+    ("application.yaml", Secret),
+    ("application.yml", Secret),
+    ("applicationhost.config", Account),
+    ("authorized_keys", Account),
+    ("autoexec.bat", Account),
+    ("boot.ini", Account),
+    ("bootstrap.yml", Secret),
+    ("config.inc.php", Secret),
+    ("config.php", Secret),
+    ("config.sys", Account),
+    ("configuration.php", Secret),
+    ("credentials.json", Secret),
+    ("database.yml", Secret),
+    ("db.php", Secret),
+    ("docker-compose.yml", Secret),
+    ("error.log", Account),
+    ("error_log", Account),
+    ("global.asa", Account),
+    ("global.asax", Account),
+    ("httpd.conf", Account),
+    ("httpd.pid", System),
+    ("id_dsa", Account),
+    ("id_ecdsa", Account),
+    ("id_ed25519", Account),
+    ("id_rsa", Account),
+    ("id_rsa.pub", Account),
+    ("known_hosts", Account),
+    ("lighttpd.conf", Account),
+    ("localsettings.php", Secret),
+    ("machine.config", Account),
+    ("master.passwd", Account),
+    ("my.cnf", Account),
+    ("my.ini", Account),
+    ("mysqld.log", System),
+    ("nginx.conf", Account),
+    ("ntuser.dat", Account),
+    ("pagefile.sys", Account),
+    ("parameters.yml", Secret),
+    ("passwd", Account),
+    ("pg_hba.conf", Account),
+    ("php.ini", Account),
+    ("postgresql.conf", Account),
+    ("proftpd.conf", Account),
+    ("pure-ftpd.conf", Account),
+    ("secrets.json", Secret),
+    ("secrets.yml", Secret),
+    ("serverinfo.xml", Secret),
+    ("settings.php", Secret),
+    ("settings.py", Secret),
+    ("shadow", Account),
+    ("smb.conf", Account),
+    ("sshd_config", Account),
+    ("sysprep.inf", Account),
+    ("sysprep.xml", Account),
+    ("system.ini", Account),
+    ("tomcat-users.xml", Account),
+    ("unattend.xml", Account),
+    ("unattended.xml", Account),
+    ("vsftpd.conf", Account),
+    ("web.config", Account),
+    ("win.ini", Account),
+    ("wp-config.php", Account),
+    ("wp-config.php.bak", Account),
+];
+
+/// Sorted.
+const SOURCE_FOLDERS: &[&str] = &[
+    "_next",
+    "app",
+    "apps",
+    "assets",
+    "build",
+    "client",
+    "common",
+    "components",
+    "config",
+    "core",
+    "css",
+    "dist",
+    "docs",
+    "examples",
+    "fonts",
+    "helpers",
+    "hooks",
+    "images",
+    "img",
+    "js",
+    "lib",
+    "libs",
+    "media",
+    "modules",
+    "node_modules",
+    "packages",
+    "pages",
+    "public",
+    "scripts",
+    "server",
+    "services",
+    "shared",
+    "src",
+    "static",
+    "store",
+    "styles",
+    "test",
+    "tests",
+    "theme",
+    "themes",
+    "types",
+    "ui",
+    "util",
+    "utils",
+    "vendor",
+    "views",
+    "webpack",
+];
+
+/// Sorted.
+const PAGE_ENDINGS: &[&str] = &[
+    "aspx", "avif", "c", "cc", "cjs", "cpp", "cs", "css", "csv", "dart", "doc", "docx", "eot", "gif", "go",
+    "h", "hpp", "htm", "html", "ico", "ipynb", "java", "jpeg", "jpg", "js", "json", "jsx", "kt", "less",
+    "map", "md", "mdx", "mjs", "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "proto", "py",
+    "rb", "rs", "rst", "sass", "scala", "scss", "shtml", "svelte", "svg", "swift", "tex", "tif", "tiff",
+    "ts", "tsx", "ttf", "vue", "wasm", "wav", "webm", "webp", "woff", "woff2", "xhtml", "xls", "xlsx", "zip",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted_as_their_searches_need() {
+        assert!(PLACES.is_sorted_by_key(|(pattern, _)| head(pattern)));
+        assert!(FILES.is_sorted_by_key(|(name, _)| *name));
+        assert!(SOURCE_FOLDERS.is_sorted() && PAGE_ENDINGS.is_sorted());
+        for (_, byte) in PLACES.iter().flat_map(|(p, _)| p.bytes().map(move |byte| (p, byte))) {
+            assert!(!byte.is_ascii_uppercase());
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_the_whole_path() {
+        for (pattern, path, expect) in [
+            ("etc/passwd", "etc/passwd", true),
+            ("etc/passwd", "etc/passwd/", true),
+            ("etc/passwd", "etc/passwd\0.png", true),
+            ("etc/passwd", "etc/passwd...", true),
+            ("etc/passwd", "etc/passwd/x", false),
+            ("etc/passwd", "etc/passwdx", false),
+            ("etc/*", "etc/a/b", true),
+            ("etc/*", "etc/", false),
+            ("etc/*", "etc", false),
+            ("proc/?/environ", "proc/1/environ", true),
+            ("proc/?/environ", "proc/environ", false),
+            ("tmp/sess_*", "tmp/sess_abc", true),
+            ("boot/grub*/*", "boot/grub2/grub.cfg", true),
+        ] {
+            assert_eq!(fits(pattern, path.as_bytes()), expect, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_strongest_place_counts() {
+        let kind = |path: &str| below(path.as_bytes()).map(|place| place.kind);
+        assert_eq!(kind("a/etc/passwd"), Some(Account));
+        assert_eq!(kind("etc/alternatives/x"), Some(System));
+        assert_eq!(kind("app/.env.local"), Some(Secret));
+        assert_eq!(kind("src/main.rs"), None);
+        assert_eq!(kept_by_server(b"usr/local/x/y.conf").map(|place| place.kind), Some(System));
+        assert_eq!(kept_by_server(b"docs/y.conf"), None);
+    }
+}
