@@ -7,11 +7,7 @@ use crate::waf::input::Extent;
 mod json;
 mod multipart;
 mod urlencoded;
-<<<<<<< HEAD
 mod wide;
-=======
-mod utf16;
->>>>>>> main
 mod xml;
 
 pub use urlencoded::{cookies, has_invalid_percent, query};
@@ -285,11 +281,6 @@ pub fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let narrowed = match processor {
-        Processor::Json | Processor::Xml => utf16::narrowed(bytes),
-        Processor::Urlencoded | Processor::Multipart => None,
-    };
-    let bytes = narrowed.as_deref().unwrap_or(bytes);
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
