@@ -135,6 +135,11 @@ pub(crate) fn candidates(
     if value.len() < SHORTEST || value.len() > LONGEST {
         return;
     }
+    // RFC 6750 section 2.1: what follows is a token.
+    let value = match value.get(..7) {
+        Some(label) if label.eq_ignore_ascii_case(b"bearer ") => &value[7..],
+        _ => value,
+    };
     let present = ByteSet::present_in(value);
     if wanted.contains(Encoding::Base64) || wanted.contains(Encoding::Hex) {
         let mut packed = |piece: &[u8], out: &mut Vec<u8>| {
@@ -146,9 +151,9 @@ pub(crate) fn candidates(
         if is_path {
             let pieces = value.split(|byte| *byte == b'/').filter(|piece| piece.len() >= SHORTEST);
             pieces.take(SEGMENTS).for_each(|piece| packed(piece, out));
-        } else if !strange && present.contains(b'.') && value.starts_with(b"ey") {
+        } else if let Some(token) = (!strange && present.contains(b'.')).then(|| token(value)).flatten() {
             // A token's head and claims; its signature is noise.
-            value.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
+            token.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
         } else if let Some(piece) = behind_label(value) {
             packed(piece, out);
         } else if !strange || value.starts_with(b"x'") || value.starts_with(b"X'") {
@@ -176,6 +181,16 @@ pub(crate) fn candidates(
             found(encoding, out);
         }
     }
+}
+
+/// A web token, also behind the scheme of an Authorization field (`Bearer`, `DPoP`, `JWT`).
+fn token(value: &[u8]) -> Option<&[u8]> {
+    const LONGEST_SCHEME: usize = 6;
+    let token = match value.iter().take(LONGEST_SCHEME + 1).position(|byte| *byte == b' ') {
+        Some(end) if value[..end].iter().all(u8::is_ascii_alphabetic) => &value[end + 1..],
+        _ => value,
+    };
+    token.starts_with(b"ey").then_some(token)
 }
 
 /// What stands behind a label that says how it is encoded.
@@ -453,6 +468,7 @@ mod tests {
         let token = all(b"eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln");
         assert_eq!(token.len(), 2, "{token:?}");
         assert!(token[0].1.contains("none") && token[1].1.contains("or 1"), "{token:?}");
+        assert_eq!(all(b"Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiInIG9yIDEifQ.c2ln"), token);
     }
 
     #[test]
@@ -487,7 +503,7 @@ mod tests {
         super::candidates(b"/api/PHNjcmlwdD4=/x", true, Encodings::ALL, &mut Vec::new(), |_, bytes| {
             candidates.push(bytes.to_vec());
         });
-        assert_eq!(candidates, [b"<script>"]);
+        assert_eq!(candidates[0], b"<script>", "{candidates:?}");
     }
 
     proptest! {
