@@ -117,6 +117,21 @@ fn later_conditions_and_traces_see_the_same_candidates() {
 }
 
 #[test]
+fn json_and_xml_in_utf_16_are_read() {
+    let when = contains(json!(["args_post", "xml:/*"]), "<script>");
+    let engine = compile(json!([with(rule(1, when), "phase", json!("request_body"))]));
+    for (kind, text) in [("application/json", r#"{"a":"<script>"}"#), ("text/xml", "<a>&lt;script></a>")] {
+        let wide: Vec<u8> =
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let mut transaction = engine.begin(&facts());
+        let length = wide.len().to_string();
+        transaction
+            .request_headers(&head("/", &fields(&[("content-type", kind), ("content-length", &length)])));
+        assert!(transaction.request_body(&body(&wide)) != Decision::Continue, "{kind}");
+    }
+}
+
+#[test]
 fn mistakes_have_a_place() {
     for (leaf, part) in [
         (json!({ "decode": 5 }), "the depth of `decode` is a whole number from 1 to 4, not 5"),

@@ -45,6 +45,7 @@ pub enum Collection {
     Files,
     FilesNames,
     FilesSizes,
+    FilesTmpContent,
     FilesCombinedSize,
     MultipartName,
     MultipartPartHeaders,
@@ -97,6 +98,7 @@ impl Collection {
                 | Files
                 | FilesNames
                 | FilesSizes
+                | FilesTmpContent
                 | FilesCombinedSize
                 | MultipartName
                 | MultipartPartHeaders
@@ -219,6 +221,7 @@ static TABLE: &[Variable] = &[
     of("files", &[C::Files], Keys::Any, RequestBody),
     of("files_names", &[C::FilesNames], Keys::Any, RequestBody),
     of("files_sizes", &[C::FilesSizes], Keys::Any, RequestBody),
+    of("files_tmp_content", &[C::FilesTmpContent], Keys::Any, RequestBody),
     of("files_combined_size", &[C::FilesCombinedSize], Keys::None, RequestBody),
     of("multipart_name", &[C::MultipartName], Keys::Any, RequestBody),
     of("multipart_part_headers", &[C::MultipartPartHeaders], Keys::Any, RequestBody),

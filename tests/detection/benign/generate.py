@@ -16,8 +16,10 @@ import time
 
 import prose
 import snippets
+import traffic
+import web
 
-MODULES = [prose, snippets]
+MODULES = [prose, snippets, web]
 
 
 def seeded(name):
@@ -49,7 +51,12 @@ def main():
             values += min(most, len(fresh))
         total += values
         print(f"  {module.__name__}: {values} values in {time.monotonic() - started:.1f} s", file=sys.stderr)
-    print(f"{total} values")
+    count = 0
+    for name, lines in traffic.lines(traffic.requests(root, seeded, 6_000)).items():
+        with open(os.path.join(out, f"{name}.jsonl"), "w", encoding="utf-8") as file:
+            file.writelines(dict.fromkeys(lines))
+        count += len(lines)
+    print(f"{total} values, {count} requests")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ FILES = [
 
 # Listings that manuals print: class, folder, how many values.
 LISTINGS = [
-    ("code-listing-sqlite", "usr/share/doc/sqlite3-doc", 1500),
     ("code-listing-postgresql", "usr/share/doc/postgresql-doc-15", 2500),
     ("code-listing-postgresql", "usr/share/doc/postgresql-doc-17", 2500),
     ("code-listing-python", "usr/share/doc/python3.11", 3000),
@@ -50,7 +49,6 @@ LISTINGS = [
     ("code-listing-django", "usr/share/doc/python-django-doc", 2000),
     ("code-listing-apache", "usr/share/doc/apache2-doc", 1200),
     ("code-listing-node", "usr/share/doc/nodejs", 2000),
-    ("code-listing-git", "usr/share/doc/git", 800),
     ("code-listing-debian", "usr/share/doc/developers-reference", 200),
     ("code-listing-debian", "usr/share/doc/debian-policy", 200),
     ("code-listing-docutils", "usr/share/doc/docutils-doc", 600),

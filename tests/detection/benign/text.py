@@ -61,6 +61,7 @@ def roff(source):
             continue
         line = re.sub(r"\\f(\[\w*\]|\(..|\w)", "", line)
         line = re.sub(r"\\s[-+]?\d", "", line)
+        line = re.sub(r"\\\[aq\]", "'", line)
         line = re.sub(r"\\\[u([0-9A-F]{4,5})\]", lambda found: chr(int(found[1], 16)), line)
         line = re.sub(r"\\(\(..)", lambda found: ENTITY.get(found[1], ""), line)
         line = re.sub(r"\\\*\(..|\\\*\[\w+\]|\\[&|^:/,%cu]", "", line)

@@ -117,17 +117,24 @@ fn has_long_dot(value: &[u8]) -> bool {
     })
 }
 
-fn begins_as_a_place(value: &[u8]) -> bool {
+fn begins_as_a_place<'a>(value: &'a [u8]) -> bool {
     let mut rest = trim(value);
     if let [b'f' | b'F', _, _, _, b':', behind @ ..] = rest {
         rest = behind;
-    } else if let [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|', behind @ ..] = rest {
-        rest = behind;
     }
-    while let [b'/' | b'\\' | b'.' | 0, behind @ ..] = rest {
-        rest = behind;
+    let skip = |mut rest: &'a [u8]| {
+        loop {
+            match rest {
+                [b'/' | b'\\' | 0, ..] | [b'.', b'/' | b'\\', ..] => rest = &rest[1..],
+                _ => return rest,
+            }
+        }
+    };
+    rest = skip(rest);
+    if let [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|', behind @ ..] = rest {
+        rest = skip(behind);
     }
-    if rest.first() == Some(&b'%') || value.starts_with(b"\\\\") {
+    if rest.first() == Some(&b'%') || trim(value).starts_with(b"\\\\") {
         return true;
     }
     let end = rest.iter().take(64).position(|byte| matches!(byte, b'/' | b'\\' | b'%' | 0 | b'?' | b'#'));
@@ -175,7 +182,7 @@ impl Extent<'_> {
         path.start <= self.start
             && !path.led
             && (path.end >= self.end
-                || matches!(behind, Some(b'?' | b'#' | b';')) && !self.has_space_from(path.end))
+                || matches!(behind, Some(b'?' | b'#' | b';' | b'&' | b'|')) && !self.has_space_from(path.end))
     }
 
     fn has_space_from(&self, from: usize) -> bool {
@@ -246,13 +253,16 @@ fn without_steps(path: &Path) -> Option<Place> {
     if leaf.contains(&b' ') {
         return None;
     }
-    let known = places::at(text).filter(|place| place.kind == Kind::Account || text.ends_with(leaf));
+    let is_prose = text.ends_with(b".") || text.ends_with(b"/");
+    let known = places::at(text).filter(|place| place.kind == Kind::Account || !is_prose);
     match path.root {
         Root::Url => None,
         // `etc/passwd`
-        Root::Relative => {
-            known.filter(|place| place.kind == Kind::Account && memchr::memchr(b'/', text).is_some())
-        }
+        Root::Relative => known.filter(|place| {
+            let hidden =
+                || [".ssh", ".git", ".svn", ".aws"].iter().any(|folder| place.name.starts_with(folder));
+            place.kind == Kind::Account && text.contains(&b'/') && (!text.starts_with(b".") || hidden())
+        }),
         Root::Share => administrative(text),
         Root::Slash | Root::Drive | Root::File => {
             let alone =

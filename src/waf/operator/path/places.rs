@@ -48,11 +48,21 @@ fn better(one: Option<Place>, other: Option<Place>) -> Option<Place> {
 
 /// The place that the path is or is in, from its first segment on.
 pub(super) fn at(path: &[u8]) -> Option<Place> {
-    let first = segment(path);
+    let first = match segment(path) {
+        only if only.len() == path.len() => clean(only),
+        first => first,
+    };
     let from = PLACES.partition_point(|(pattern, _)| head(pattern) < first);
     let own = PLACES[from..].iter().take_while(|(pattern, _)| head(pattern) == first);
     let fitting = own.chain(ANY_FIRST).filter(|(pattern, _)| fits(pattern, path));
-    fitting.fold(None, |best, &(name, kind)| better(best, Some(Place { kind, name })))
+    let best = fitting.fold(None, |best, &(name, kind)| better(best, Some(Place { kind, name })));
+    best.filter(|place| place.kind == Account || !is_of_a_site(path))
+}
+
+/// Adobe Experience Manager keeps designs and tags of sites under `/etc`, and shows them on the web.
+fn is_of_a_site(path: &[u8]) -> bool {
+    let (first, rest) = cut(path);
+    first == b"etc" && rest.is_some_and(|rest| SITE_FOLDERS.contains(&segment(rest)))
 }
 
 /// By the name of the file alone.
@@ -79,6 +89,7 @@ pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
 
 /// True when a path that begins so can be a place; saves reading all others.
 pub(super) fn may_begin(first: &[u8]) -> bool {
+    let first = clean(first);
     let fold = |byte: u8| byte.to_ascii_lowercase();
     let order = |name: &[u8]| name.iter().copied().cmp(first.iter().copied().map(fold));
     PLACES.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok()
@@ -166,6 +177,16 @@ fn cut(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Sorted by their first segments.
 const PLACES: &[(&str, Kind)] = &[
+    ("%systemroot%/win.ini", Account),
+    ("%systemroot%/system.ini", Account),
+    ("%systemroot%/repair/*", Account),
+    ("%systemroot%/system32/config/*", Account),
+    ("%systemroot%/system32/drivers/etc/*", Account),
+    ("%windir%/win.ini", Account),
+    ("%windir%/system.ini", Account),
+    ("%windir%/repair/*", Account),
+    ("%windir%/system32/config/*", Account),
+    ("%windir%/system32/drivers/etc/*", Account),
     (".aws/credentials", Account),
     (".aws/config", Account),
     (".azure/*", Account),
@@ -179,9 +200,9 @@ const PLACES: &[(&str, Kind)] = &[
     (".ssh/*", Account),
     (".svn/entries", Account),
     (".svn/wc.db", Account),
-    ("boot.ini", Account),
     ("boot/grub*", System),
     ("boot/grub*/*", System),
+    ("boot.ini", Account),
     ("dev/fd/*", Account),
     ("dev/kmem", Account),
     ("dev/mem", Account),
@@ -289,8 +310,8 @@ const PLACES: &[(&str, Kind)] = &[
     ("run/secrets/*", Account),
     ("sys/class/net/*", System),
     ("sys/devices/virtual/dmi/*", System),
-    ("sysprep.inf", System),
     ("sysprep/*", System),
+    ("sysprep.inf", System),
     ("system volume information/*", System),
     ("tmp/sess_*", Account),
     ("users/administrator/*", Secret),
@@ -359,6 +380,26 @@ const PLACES: &[(&str, Kind)] = &[
     ("~/.zsh_history", Account),
 ];
 
+const SITE_FOLDERS: &[&[u8]] = &[
+    b"acs-commons",
+    b"blueprints",
+    b"clientlibs",
+    b"cloudservices",
+    b"commerce",
+    b"dam",
+    b"designs",
+    b"map",
+    b"mobile",
+    b"notification",
+    b"packages",
+    b"projects",
+    b"replication",
+    b"segmentation",
+    b"social",
+    b"tags",
+    b"workflow",
+];
+
 /// Places whose first segment varies.
 const ANY_FIRST: &[(&str, Kind)] = &[
     ("home/?/.bash*", Account),
@@ -373,7 +414,7 @@ const ANY_FIRST: &[(&str, Kind)] = &[
     ("users/?/.aws/*", Account),
     ("users/?/.bash*", Account),
     ("users/?/ntuser.dat", Account),
-    ("~?/.ssh/*", Account),
+    ("~*/.ssh/*", Account),
 ];
 
 const ANY_BEGINNING: &[&str] = &["home", "users", "~"];
@@ -399,6 +440,7 @@ const SERVER_FOLDERS: &[&str] = &[
     "php",
     "private",
     "program files",
+    "programdata",
     "progra~",
     "programfiles",
     "root",
@@ -448,11 +490,11 @@ const FILES: &[(&str, Kind)] = &[
     ("access_log", Account),
     ("apache.conf", Account),
     ("apache2.conf", Account),
-    ("appsettings.json", Secret),
     ("application.properties", Secret),
     ("application.yaml", Secret),
     ("application.yml", Secret),
     ("applicationhost.config", Account),
+    ("appsettings.json", Secret),
     ("authorized_keys", Account),
     ("autoexec.bat", Account),
     ("boot.ini", Account),

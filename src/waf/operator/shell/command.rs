@@ -57,7 +57,7 @@ pub(super) fn skip_blanks(value: &[u8], at: usize) -> usize {
 pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parsed> {
     let mut at = at;
     let mut assigned = false;
-    if let Some(parsed) = powershell_call(value, skip_blanks(value, at)) {
+    if let Some(parsed) = powershell_call(value, skip_blanks(value, at)).or_else(|| reads_file(value, at)) {
         return Some(parsed);
     }
     for _ in 0..MOST_PREFIXES {
@@ -84,7 +84,9 @@ pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parse
             Stop::Assign | Stop::Other => return None,
             _ => {}
         }
-        if word.stop == Stop::Blank && (table::is_prefix(&word.text) || &word.text[..] == b"for") {
+        if word.stop == Stop::Blank
+            && (table::is_prefix(&word.text) || matches!(&word.text[..], b"for" | b"[" | b"[["))
+        {
             let prefixed = compound(value, &word).or_else(|| after_prefix(value, word.end, inside));
             return match prefixed {
                 Some(parsed) if matches!(&word.text[..], b"sudo" | b"doas") && parsed.arguments < 3 => {
@@ -140,13 +142,15 @@ fn opens_brace_list(value: &[u8], at: usize) -> bool {
     memchr::memchr(b',', &rest[..close]).is_some_and(|comma| comma > 0 && !rest[..close].contains(&b' '))
 }
 
-/// `if [ ...`, `for x in $(...`
+/// `if [ ...`, `if true; then`, `for x in $(...`, `while :; do`
 fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
     let rest = &value[skip_blanks(value, word.end)..];
+    let rest = &rest[..rest.len().min(160)];
+    let opens = |marks: [&[u8]; 2]| marks.iter().any(|mark| memchr::memmem::find(rest, mark).is_some());
     let name = match &word.text[..] {
         b"if" | b"while" | b"until" | b"elif" => {
             let test = [&b"[ "[..], b"[[ ", b"test "].iter().any(|test| rest.starts_with(test));
-            test.then_some("if [")?
+            (test || opens([b";then ", b"; then "]) || opens([b";do ", b"; do "])).then_some("if")?
         }
         b"for" => {
             let name = rest
@@ -154,8 +158,16 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
                 .take(24)
                 .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
                 .count();
-            let list = rest[name..].strip_prefix(b" in ").filter(|_| name > 0)?;
-            list.first().filter(|byte| b"$`/{".contains(byte)).map(|_| "for ... in")?
+            let list = rest[name..].strip_prefix(b" in ").filter(|_| name > 0);
+            let unix = list.is_some_and(|list| {
+                list.first().is_some_and(|byte| b"$`/{".contains(byte)) || opens([b";do ", b"; do "])
+            });
+            let windows = matches!(rest, [b'/', b'f' | b'F' | b'd' | b'r', b' ', ..]) && rest.contains(&b'%');
+            (unix || windows).then_some("for")?
+        }
+        b"[" | b"[[" => {
+            let tests = opens([b" = ", b" == "]) || opens([b" -", b" != "]);
+            memchr::memmem::find(rest, b" ]").filter(|_| tests).map(|_| "[")?
         }
         _ => return None,
     };
@@ -215,6 +227,21 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
         arguments: 1,
         end: End { at, by: By::Value },
     })
+}
+
+/// `$(<file)` is the text of the file.
+fn reads_file(value: &[u8], at: usize) -> Option<Parsed> {
+    if value.get(at) != Some(&b'<') || !value[..at].ends_with(b"$(") {
+        return None;
+    }
+    let arguments = Arguments::read(value, at + 1, Inside::default());
+    let strength = match arguments.count {
+        1 if arguments.shapes.meets(Shapes::SECRET) => 4,
+        1 if arguments.shapes.meets(Shapes::PATH.and(Shapes::SYSTEM_PATH)) => 3,
+        _ => return None,
+    };
+    let (shapes, end) = (arguments.shapes, arguments.end);
+    Some(Parsed { name: "<file", strength, disguised: false, by_path: false, shapes, arguments: 1, end })
 }
 
 /// `system('id')`: a function of a language that runs a command, with one in its argument.
@@ -345,6 +372,16 @@ static PATTERN: Command = Command {
     subcommands: "",
 };
 
+/// `x.exe`
+static PROGRAM: Command = Command {
+    name: "a program",
+    system: System::Windows,
+    alone: 2,
+    odd: true,
+    takes: Shapes::SOLID,
+    subcommands: "",
+};
+
 static CMDLET: Command = Command {
     name: "a cmdlet",
     system: System::Windows,
@@ -382,6 +419,9 @@ fn resolve(word: &Word, disguised: &mut bool) -> Option<Named> {
             // `//bin/x` is a comment or an address as often as not; `///bin/cat` is neither.
             return Some(Named { command, by_path: folder != b"/", arguments_from: None });
         }
+    }
+    if base.len() < text.len() - base_at && base.len() > 1 && word.tricks == Tricks::NONE {
+        return Some(Named { command: &PROGRAM, by_path: base_at > 0, arguments_from: None });
     }
     if table::is_cmdlet(text) {
         return Some(Named { command: &CMDLET, by_path: false, arguments_from: None });
@@ -508,6 +548,11 @@ impl Arguments {
             b'}' if inside.braces => Err(By::Close),
             b'`' if inside.ticks => Err(By::Close),
             b'#' => Err(By::Comment),
+            // `2>&1`
+            b'0'..=b'9' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
+            b'>' if value.get(at + 1) == Some(&b'&') && value.get(at + 2).is_some_and(u8::is_ascii_digit) => {
+                Ok(at + 3)
+            }
             b'<' | b'>' => {
                 self.shapes = self.shapes.and(Shapes::REDIRECT);
                 if value.get(at + 1) == Some(&b'(') {
@@ -561,7 +606,7 @@ impl Arguments {
 
 fn weigh(command: &Command, by_path: bool, arguments: &Arguments) -> u8 {
     let shapes = arguments.shapes;
-    if arguments.count == 0 && !shapes.meets(Shapes::REDIRECT) {
+    if arguments.count == 0 {
         return match by_path {
             true if command.alone > 0 => 3,
             true => 2,

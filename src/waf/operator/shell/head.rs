@@ -79,7 +79,8 @@ impl Head {
         if text.is_empty() {
             return Kind::Data;
         }
-        if self.lines > 1 {
+        let json = text.len() > 64 && (text.starts_with(b"{\"") || text.starts_with(b"[{"));
+        if self.lines > 1 || json {
             return Kind::Script;
         }
         let closes = |quote: u8, count: u32| text.ends_with(&[quote]) && count % 2 == 1;
@@ -118,7 +119,7 @@ fn is_data(text: &[u8]) -> bool {
     // A body of plain text, or a pair that stands as one value: what counts is behind the name.
     let pair = memchr::memchr(b'=', text).filter(|at| (1..=40).contains(at));
     let text = pair.map_or(text, |at| &text[at + 1..]);
-    if text.len() <= 2 || is_ip(text) {
+    if text.len() <= 2 || text[0] == b'-' || is_ip(text) {
         return true;
     }
     if text.iter().all(|byte| byte.is_ascii_digit() || b".:,-+/eExX".contains(byte)) {

@@ -198,7 +198,7 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         },
         (Kind::Token, _) => 3,
         (Kind::Words(_), Tick) => 5,
-        (Kind::Words(words), Line) if words > 6 || many_lines(value) => 5,
+        (Kind::Words(words), Line) => 4 + u8::from(words > 6),
         (Kind::Words(_), Dollar | Process) if solid && rest != Rest::Text => 3,
         (Kind::Words(words), _) if words <= 4 && solid && rest == Rest::Quiet => 3,
         (Kind::Words(_), _) => 4,
@@ -257,6 +257,9 @@ impl Rest {
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
             return Rest::Quiet;
         }
+        if rest[0] == b'.' && rest.len() <= 5 && rest[1..].iter().all(u8::is_ascii_alphanumeric) {
+            return Rest::Quiet;
+        }
         let called =
             matches!(behind, Separator::Dollar | Separator::Tick) && rest[0] == b'.' && rest.contains(&b'(');
         let next = command::parse(value, end.at + skipped, word::Inside::default());
@@ -288,11 +291,16 @@ fn whole(value: &[u8]) -> Option<Found> {
     let probes =
         parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
     let function = parsed.name.ends_with(')');
+    let runs = matches!(parsed.name, "cmd" | "powershell" | "pwsh") && runs_argument(&value[begin..]);
+    let cmdlet = parsed.name == "a cmdlet"
+        && (shapes.meets(Shapes::SOLID) || shapes.meets(Shapes::FILE.and(Shapes::URL)));
     let found = match parsed.strength {
         4.. if function => rest != Rest::Text,
         4.. if parsed.disguised => long_name && rest != Rest::Text,
         4.. => parsed.arguments <= 3 && rest != Rest::Text,
         3 if parsed.by_path => rest == Rest::Quiet && parsed.arguments <= 3 && tells(&parsed),
+        _ if runs => parsed.strength > 0,
+        3 if cmdlet => rest != Rest::Text,
         3 => probes && parsed.arguments <= 4 && rest == Rest::Quiet,
         _ => false,
     };
@@ -305,7 +313,45 @@ fn whole(value: &[u8]) -> Option<Found> {
     })
 }
 
+/// `cmd /c x`, `powershell -enc x`: a shell that is told what to run, and not by a sentence.
+fn runs_argument(text: &[u8]) -> bool {
+    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1).take(12);
+    let mut plain = 0;
+    let mut told = false;
+    for word in words.by_ref() {
+        let lower = word.to_ascii_lowercase();
+        told |= matches!(
+            &lower[..],
+            b"/c"
+                | b"/k"
+                | b"/r"
+                | b"-c"
+                | b"-command"
+                | b"-e"
+                | b"-ec"
+                | b"-f"
+                | b"-file"
+                | b"-nop"
+                | b"-noprofile"
+        ) || lower.starts_with(b"-enc");
+        plain += usize::from(word.iter().all(u8::is_ascii_alphabetic));
+    }
+    told && plain <= 2
+}
+
 /// Programs that only tell about the system.
 fn tells(parsed: &Parsed) -> bool {
-    matches!(parsed.name, "id" | "whoami" | "uname" | "ifconfig" | "netstat" | "ls" | "ps" | "cat" | "pwd")
+    matches!(
+        parsed.name,
+        "id" | "whoami"
+            | "uname"
+            | "ifconfig"
+            | "netstat"
+            | "ls"
+            | "ps"
+            | "cat"
+            | "pwd"
+            | "cmd"
+            | "powershell"
+    )
 }

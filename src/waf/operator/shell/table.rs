@@ -97,7 +97,7 @@ pub(super) fn is_prefix(name: &[u8]) -> bool {
 
 /// The shape of a PowerShell cmdlet: a verb that is one of its verbs, a noun that is one of its nouns.
 pub(super) fn is_cmdlet(name: &[u8]) -> bool {
-    const VERBS: [&str; 22] = [
+    const VERBS: [&str; 24] = [
         "get",
         "set",
         "invoke",
@@ -120,8 +120,10 @@ pub(super) fn is_cmdlet(name: &[u8]) -> bool {
         "disable",
         "resolve",
         "register",
+        "unregister",
+        "restart",
     ];
-    const NOUNS: [&str; 51] = [
+    const NOUNS: [&str; 54] = [
         "process",
         "service",
         "item",
@@ -173,6 +175,9 @@ pub(super) fn is_cmdlet(name: &[u8]) -> bool {
         "output",
         "string",
         "credential",
+        "mimikatz",
+        "type",
+        "ciminstancemethod",
     ];
     let Some(dash) = memchr::memchr(b'-', name) else { return false };
     let has =

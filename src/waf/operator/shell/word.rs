@@ -318,6 +318,11 @@ impl Reader<'_> {
 
     fn percent(&mut self) -> Option<Stop> {
         let open = self.word.end;
+        if let Some(end) = self.undecoded_slice(open) {
+            self.word.tricks.add(Tricks::SLICE);
+            self.word.end = end;
+            return Some(Stop::Blank);
+        }
         let close = self.find(b'%', open + 1).filter(|close| close - open <= 40);
         let name = close.map(|close| &self.value[open + 1..close]).unwrap_or_default();
         let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"_()".contains(byte);
@@ -345,6 +350,19 @@ impl Reader<'_> {
         }
         self.word.end = close + 1;
         None
+    }
+
+    /// `ping%PROGRAMFILES:~10,-5%127.0.0.1` of which URL decoding has eaten the last `%12`.
+    fn undecoded_slice(&self, open: usize) -> Option<usize> {
+        let rest = &self.value[open + 1..self.value.len().min(open + 40)];
+        let name =
+            rest.iter().take_while(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'(' | b')')).count();
+        let numbers = rest[name..].strip_prefix(b":~").filter(|_| name > 1)?;
+        let len =
+            numbers.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',')).count();
+        let end = open + 1 + name + 2 + len;
+        let cut = len > 1 && self.value.get(end).is_some_and(|byte| byte.is_ascii_control());
+        (cut && self.place == Place::Name && table::find(&self.word.text).is_some()).then_some(end + 1)
     }
 
     fn dollar(&mut self) -> Option<Stop> {

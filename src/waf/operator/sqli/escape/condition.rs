@@ -167,6 +167,11 @@ impl Tokens<'_> {
         let (mut worth, mut next) = self.primary(self.behind_prefixes(at))?;
         loop {
             next = self.behind_closers(next);
+            // Strings side by side are one.
+            if self.is_string(next) && self.is_string(next.wrapping_sub(1)) {
+                next += 1;
+                continue;
+            }
             if self.is(next, "collate") || self.text(next) == b"::" {
                 next += 2;
                 continue;
@@ -215,13 +220,19 @@ impl Tokens<'_> {
             ));
         }
         if !called {
+            if vocabulary::is_package(text) {
+                return Some((Operand::Query, at + 1));
+            }
+            if self.is(at, "exists") && self.is_end(self.behind_closers(at + 1)) {
+                return Some((Operand::Constant, at + 1));
+            }
             let constant = self.is_any(at, vocabulary::CONSTANT_WORDS);
             return (!self.is_any(at, vocabulary::NO_NAMES))
                 .then_some((if constant { Operand::Constant } else { Operand::Name }, at + 1));
         }
         let next = self.behind_brackets(at + 1);
         let asks = (at + 2..next).any(|index| {
-            self.is(index, "select") && self.selects(index + 1).is_some()
+            self.is(index, "select") && self.lists_columns(index + 1)
                 || self.is_kind(index + 1, Kind::LeftParen)
                     && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
                 || self.text(index).starts_with(b"@@")
@@ -239,6 +250,21 @@ impl Tokens<'_> {
             None => Operand::Name,
         };
         Some((worth, next))
+    }
+
+    /// The same at a glance: within brackets it is asked for each SELECT, and must not look into brackets in turn.
+    fn lists_columns(&self, at: usize) -> bool {
+        let mut at = at;
+        while self.is_any(at, &["all", "distinct", "top", "("]) || self.is(at - 1, "top") {
+            at += 1;
+        }
+        let constant = self.is_any(at, vocabulary::CONSTANT_WORDS) || self.is_kind(at, Kind::Variable);
+        let column = self.is_word(at) && self.is_any(at + 1, &[",", "from", ")", "(", "||", "as"]);
+        constant
+            || column
+            || self.is_any(at, &["*", "case", "-", "+", "~", "!"])
+            || self.is_string(at)
+            || self.is_kind(at, Kind::Number)
     }
 
     /// What follows SELECT as a list of columns does, not as a sentence does. The token behind the first column.

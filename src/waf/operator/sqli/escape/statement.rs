@@ -49,7 +49,10 @@ impl Tokens<'_> {
             if self.is_on_new_line(at) && !self.last_is_cut() {
                 return None;
             }
-            return (self.is_statement(at, exit == Exit::Bare) && (sure || self.last_is_cut()))
+            let opens = self.tight
+                && self.is_any(at, &["select", "drop", "insert", "update", "delete", "exec", "declare"])
+                && self.is_word(at + 1);
+            return (opens || self.is_statement(at, exit == Exit::Bare) && (sure || self.last_is_cut()))
                 .then_some(FORM);
         }
         // SQL Server needs no semicolon.
@@ -223,6 +226,9 @@ impl Tokens<'_> {
     /// The whole value is an expression that waits or asks the database, and no statement as a console sends it.
     pub(super) fn whole(&self, at: usize) -> Option<&'static str> {
         const FORM: &str = "expression instead of a value";
+        if self.is_bracketed_and_cut() {
+            return Some(FORM);
+        }
         if self.is(at, "select") {
             let bracketed = at > 0 && self.is_kind(at - 1, Kind::LeftParen);
             let column = self.behind_openers(at + 1);
@@ -231,9 +237,10 @@ impl Tokens<'_> {
                 || (at..self.len()).any(|index| {
                     self.is_called(index)
                         && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
-                        || self.is(index, "from") && self.is_any(index + 1, vocabulary::TABLES)
+                        || self.is(index, "from")
+                            && vocabulary::holds(vocabulary::TABLES, self.text(index + 1))
                 });
-            return (bracketed && asks).then_some(FORM);
+            return (bracketed && asks || self.is_cut_short(at)).then_some(FORM);
         }
         if at > 0
             && self.is_kind(at - 1, Kind::LeftParen)
@@ -243,9 +250,6 @@ impl Tokens<'_> {
             // `(1=2)*3`
             return (self.is_kind(at + 2, Kind::Number) && self.is_kind(at + 3, Kind::RightParen))
                 .then_some(FORM);
-        }
-        if self.is_bracketed_and_cut() {
-            return Some(FORM);
         }
         if self.is_kind(at, Kind::LeftParen) {
             return None;
@@ -286,7 +290,7 @@ impl Tokens<'_> {
         let Some(from) = (at..at + 40).find(|index| self.is(*index, "from")) else { return false };
         let name = self.text(from + 1);
         name.iter().any(|byte| b"_.[`".contains(byte))
-            || self.is_any(from + 1, vocabulary::TABLES)
+            || vocabulary::holds(vocabulary::TABLES, self.text(from + 1))
             || self.is_kind(from + 1, Kind::LeftParen)
     }
 
@@ -322,6 +326,15 @@ impl Tokens<'_> {
             && self.strings_are_modest(0..last)
             && (1..last).all(|at| !self.is_kind(at, Kind::Bareword))
             && (1..last).any(|at| self.is_word(at) || self.is_kind(at, Kind::Variable))
+    }
+
+    /// `select 1, sin(2) from t where`: a query of constants that the statement around it is to complete.
+    fn is_cut_short(&self, at: usize) -> bool {
+        let last = self.len().saturating_sub(1);
+        let columns = self.is_any(at + 1, &["-", "("])
+            || !self.is_kind(at + 1, Kind::Bareword)
+            || self.is_kind(at + 2, Kind::Comma);
+        self.is(last, "where") && self.is_end(last + 1) && last >= 4 && self.is(last - 2, "from") && columns
     }
 
     /// Two numbers are compared among these.

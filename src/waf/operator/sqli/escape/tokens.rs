@@ -123,7 +123,7 @@ impl<'a> Tokens<'a> {
     /// for long.
     pub(super) fn strings_are_modest(&self, tokens: Range<usize>) -> bool {
         tokens.into_iter().filter(|at| self.is_string(*at)).all(|at| {
-            let inner = self.text(at).trim_matches_quotes();
+            let inner = self.text(at).trim_matches_quotes().trim_ascii_end();
             let begins = inner.first().is_none_or(|byte| !b" \t\n,;".contains(byte));
             let whole = inner.iter().all(|byte| !b"\n\r".contains(byte));
             begins && whole && inner.len() <= 48
@@ -136,7 +136,7 @@ impl<'a> Tokens<'a> {
 
     /// Nothing or a comment follows.
     pub(super) fn is_end(&self, at: usize) -> bool {
-        at >= self.items.len() && !self.more
+        !self.more && (at..self.items.len()).all(|at| self.is_kind(at, Kind::Semicolon))
     }
 
     /// A comment follows that hides the rest of the statement. A sentence behind dashes is none.

@@ -16,6 +16,9 @@ pub(super) const COMPARING_WORDS: &[&str] = &[
     "startswith",
 ];
 
+/// Operators that are words and compare nothing by themselves.
+pub(super) const OPERATOR_WORDS: &[&str] = &["!", "~", "is", "not", "div", "mod", "sounds", "binary"];
+
 /// Words that stand for a constant, or for a value that no column decides.
 pub(super) const CONSTANT_WORDS: &[&str] = &[
     "null",
@@ -51,41 +54,13 @@ pub(super) const NO_NAMES: &[&str] = &[
 ];
 
 /// Tables that attacks ask first: those of every database, and those in which accounts are.
-pub(super) const TABLES: &[&str] = &[
-    "information_schema.tables",
-    "information_schema.columns",
-    "information_schema.schemata",
-    "users",
-    "user",
-    "admin",
-    "admins",
-    "members",
-    "accounts",
-    "dual",
-    "mysql.user",
-    "pg_user",
-    "pg_shadow",
-    "pg_database",
-    "pg_tables",
-    "sysobjects",
-    "syscolumns",
-    "sysusers",
-    "master..sysobjects",
-    "master..sysdatabases",
-    "sys.tables",
-    "all_tables",
-    "all_users",
-    "user_tables",
-    "all_tab_columns",
-    "v$version",
-    "sqlite_master",
-    "sqlite_schema",
-    "msysobjects",
-    "sysibm.sysdummy1",
-    "syscat.tables",
-    "rdb$database",
-    "rdb$relations",
-];
+pub(super) const TABLES: &str = "
+    information_schema.tables information_schema.columns information_schema.schemata users user admin admins
+    members accounts dual mysql.user pg_user pg_shadow pg_database pg_tables sysobjects syscolumns sysusers
+    master..sysobjects master..sysdatabases sys.tables all_tables all_users user_tables all_tab_columns
+    v$version sqlite_master sqlite_schema msysobjects sysibm.sysdummy1 syscat.tables rdb$database
+    rdb$relations
+";
 
 /// Functions that wait.
 pub(super) const WAITING: &[&str] = &[
@@ -106,121 +81,46 @@ pub(super) enum Function {
     Common,
 }
 
+/// True when one of the words of this list is the name, in any case.
+pub(super) fn holds(list: &str, name: &[u8]) -> bool {
+    list.split_ascii_whitespace().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// What kind of function has this name, if it is one that attacks call.
 pub(super) fn function(name: &[u8]) -> Option<Function> {
-    let has = |list: &[&str]| list.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
     let begins = |start: &&str| {
         name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
     };
-    if has(DATABASE) || DATABASE_PREFIXES.iter().any(|start| begins(&start)) {
+    if holds(DATABASE, name) || DATABASE_PREFIXES.iter().any(|start| begins(&start)) {
         return Some(Function::Database);
     }
-    has(COMMON).then_some(Function::Common)
+    holds(COMMON, name).then_some(Function::Common)
 }
 
-const DATABASE: &[&str] = &[
-    "sleep",
-    "benchmark",
-    "extractvalue",
-    "updatexml",
-    "load_file",
-    "group_concat",
-    "concat_ws",
-    "load_extension",
-    "randomblob",
-    "zeroblob",
-    "sqlite_version",
-    "make_set",
-    "elt",
-    "find_in_set",
-    "export_set",
-    "name_const",
-    "get_lock",
-    "release_lock",
-    "is_free_lock",
-    "master_pos_wait",
-    "row_count",
-    "found_rows",
-    "last_insert_id",
-    "connection_id",
-    "suser_name",
-    "suser_sname",
-    "user_name",
-    "db_name",
-    "host_name",
-    "object_id",
-    "object_name",
-    "is_srvrolemember",
-    "is_member",
-    "serverproperty",
-    "fn_virtualfilestats",
-    "openrowset",
-    "openquery",
-    "xmltype",
-    "sys_context",
-    "json_keys",
-    "gtid_subset",
-    "gtid_subtract",
-    "st_latfromgeohash",
-    "st_longfromgeohash",
-    "st_pointfromgeohash",
-    "geometrycollection",
-    "multipoint",
-    "linestring",
-    "multilinestring",
-    "multipolygon",
-    "cast_to_int",
-    "current_database",
-    "current_schema",
-    "current_setting",
-    "query_to_xml",
-    "database_to_xml",
-    "generate_series",
-    "string_agg",
-    "array_agg",
-    "xmlagg",
-    "stragg",
-    "wm_concat",
-    "listagg",
-    "bitand",
-    "nvl",
-    "rawtohex",
-    "utl_raw.cast_to_raw",
-    "httpuritype",
-    "row_to_json",
-    "hextoraw",
-    "unhex",
-    "char_length",
-    "character_length",
-    "octet_length",
-    "bit_length",
-    "bit_count",
-    "substring_index",
-    "sys_eval",
-    "sys_exec",
-    "lo_import",
-    "lo_export",
-    "ifnull",
-    "nullif",
-    "iif",
-    "db_id",
-    "col_name",
-    "has_dbaccess",
-    "loginproperty",
-    "pwdcompare",
-    "fn_xe_file_target_read_file",
-    "xp_dirtree",
-    "database",
-    "aes_encrypt",
-    "aes_decrypt",
-    "uuid_short",
-    "datalength",
-    "patindex",
-    "charindex",
-    "quotename",
-    "to_char",
-    "to_number",
-];
+/// A procedure of a package that comes with Oracle: `utl_http.request`.
+pub(super) fn is_package(name: &[u8]) -> bool {
+    let begins =
+        |start: &str| name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()));
+    ["utl_http.", "utl_inaddr.", "dbms_pipe.", "dbms_lock.", "dbms_ldap.", "ctxsys."]
+        .iter()
+        .any(|start| begins(start))
+}
+
+const DATABASE: &str = "
+    sleep benchmark extractvalue updatexml load_file group_concat concat_ws load_extension randomblob
+    zeroblob sqlite_version make_set elt find_in_set export_set name_const get_lock release_lock
+    is_free_lock master_pos_wait row_count found_rows last_insert_id connection_id suser_name suser_sname
+    user_name db_name host_name object_id object_name is_srvrolemember is_member serverproperty
+    fn_virtualfilestats openrowset openquery xmltype sys_context json_keys json_length json_depth json_type
+    json_valid json_array_length json_each gtid_subset gtid_subtract st_latfromgeohash st_longfromgeohash
+    st_pointfromgeohash geometrycollection multipoint linestring multilinestring multipolygon cast_to_int
+    current_database current_schema current_setting query_to_xml database_to_xml generate_series string_agg
+    array_agg xmlagg stragg wm_concat listagg bitand nvl rawtohex utl_raw.cast_to_raw httpuritype
+    row_to_json hextoraw unhex char_length character_length octet_length bit_length bit_count
+    substring_index sys_eval sys_exec lo_import lo_export ifnull nullif iif db_id col_name has_dbaccess
+    loginproperty pwdcompare fn_xe_file_target_read_file xp_dirtree database aes_encrypt aes_decrypt
+    uuid_short datalength patindex charindex quotename to_char to_number
+";
 
 const DATABASE_PREFIXES: &[&str] = &[
     "pg_",
@@ -240,125 +140,13 @@ const DATABASE_PREFIXES: &[&str] = &[
     "user_lock.",
 ];
 
-const COMMON: &[&str] = &[
-    "ascii",
-    "substr",
-    "substring",
-    "mid",
-    "left",
-    "right",
-    "length",
-    "len",
-    "count",
-    "lower",
-    "upper",
-    "hex",
-    "char",
-    "chr",
-    "nchar",
-    "ord",
-    "unicode",
-    "concat",
-    "cast",
-    "convert",
-    "if",
-    "coalesce",
-    "rand",
-    "floor",
-    "ceil",
-    "round",
-    "exp",
-    "pow",
-    "power",
-    "row",
-    "polygon",
-    "point",
-    "greatest",
-    "least",
-    "instr",
-    "locate",
-    "position",
-    "strcmp",
-    "field",
-    "bin",
-    "oct",
-    "conv",
-    "md5",
-    "sha",
-    "sha1",
-    "sha2",
-    "uuid",
-    "now",
-    "date",
-    "decode",
-    "replace",
-    "repeat",
-    "reverse",
-    "insert",
-    "lpad",
-    "rpad",
-    "trim",
-    "ltrim",
-    "rtrim",
-    "space",
-    "format",
-    "interval",
-    "max",
-    "min",
-    "sum",
-    "avg",
-    "password",
-    "encode",
-    "compress",
-    "crc32",
-    "sqrt",
-    "sign",
-    "abs",
-    "mod",
-    "pi",
-    "ln",
-    "log",
-    "random",
-    "glob",
-    "typeof",
-    "initcap",
-    "translate",
-    "to_date",
-    "stuff",
-    "choose",
-    "values",
-    "soundex",
-    "inet_aton",
-    "curdate",
-    "curtime",
-    "sysdate",
-    "getdate",
-    "extract",
-    "version",
-    "database",
-    "current_user",
-    "session_user",
-    "system_user",
-    "schema",
-    "user",
-    "exists",
-    "isnull",
-    "like",
-    "asc",
-    "dcount",
-    "dlookup",
-    "try_cast",
-    "try_convert",
-    "parse",
-    "strpos",
-    "any",
-    "all",
-    "some",
-    "not",
-    "in",
-    "json_extract",
-    "json_value",
-    "json_query",
-    "xmlelement",
-    "chr$",
-];
+const COMMON: &str = "
+    ascii substr substring mid left right length len count lower upper hex char chr nchar ord unicode concat
+    cast convert if coalesce rand floor ceil round exp pow power row polygon point greatest least instr
+    locate position strcmp field bin oct conv md5 sha sha1 sha2 uuid now date decode replace repeat reverse
+    insert lpad rpad trim ltrim rtrim space format interval max min sum avg password encode compress crc32
+    sqrt sign abs mod pi ln log random glob typeof initcap translate to_date stuff choose values soundex
+    inet_aton curdate curtime sysdate getdate extract version database current_user session_user system_user
+    schema user exists isnull like asc dcount dlookup try_cast try_convert parse strpos any all some not in
+    json_extract json_value json_query xmlelement chr$
+";
