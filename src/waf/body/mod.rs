@@ -7,6 +7,7 @@ use crate::waf::input::Extent;
 mod json;
 mod multipart;
 mod urlencoded;
+mod wide;
 mod xml;
 
 pub use urlencoded::{cookies, has_invalid_percent, query};
@@ -283,8 +284,8 @@ pub fn parse(
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
-        Processor::Json => json::parse(bytes, extent, bounds, sink),
-        Processor::Xml => xml::parse(bytes, extent, bounds, sink),
+        Processor::Json => json::parse(&wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
     }
 }
 

@@ -20,11 +20,15 @@ pub(crate) use number::read as number;
 
 mod data_file;
 mod detect_path;
+mod detect_shell;
+mod detect_sql_escape;
+mod detect_markup;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
 mod ip_match;
 mod literals;
+mod markup;
 mod no_match;
 mod number;
 mod path;
@@ -32,6 +36,7 @@ mod pm;
 mod rx;
 mod rx_global;
 mod rx_with;
+mod shell;
 mod sqli;
 mod text;
 mod unconditional_match;
@@ -196,6 +201,9 @@ const TABLE: &[(&str, Build)] = &[
     ("contains", text::build),
     ("contains_word", text::build),
     ("detect_path", detect_path::build),
+    ("detect_shell", detect_shell::build),
+    ("detect_sql_escape", detect_sql_escape::build),
+    ("detect_markup", detect_markup::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),
