@@ -96,8 +96,10 @@ impl Head {
             let first =
                 inner[open..].split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
             let first = first.unwrap_or_default();
+            // In a path the words of a user are a piece of it.
+            let base = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             let is_command =
-                table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
+                table::find(base).is_some() || table::is_prefix(base) || first.starts_with(b"./");
             let prompt = inner
                 .iter()
                 .position(|byte| is_blank(*byte))
@@ -109,7 +111,7 @@ impl Head {
                 false => Kind::Words(self.words),
             };
         }
-        if self.code > 0 || text.starts_with(b"#") || text.ends_with(b":") {
+        if self.code > 0 || table::is_prefix(text) || text.starts_with(b"#") || text.ends_with(b":") {
             return Kind::Script;
         }
         match is_data(text) && self.idle == 0 {

@@ -107,6 +107,10 @@ fn in_path(value: &[u8]) -> Option<Found> {
     let blank = value.iter().any(|byte| command::is_blank(*byte));
     let pieces = memchr::memchr_iter(b'/', value).take(if blank { MOST_PIECES } else { 0 });
     let piece = |at: usize| {
+        // `/usr/bin/id` is one path.
+        if value[at + 1..].starts_with(b"bin/") {
+            return None;
+        }
         let found = whole(&value[at + 1..]).or_else(|| whole(&value[(at + 1).min(last)..last]));
         found.map(|found| Found { start: found.start + at + 1, end: found.end + at + 1, ..found })
     };
