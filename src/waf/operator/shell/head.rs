@@ -111,7 +111,8 @@ impl Head {
                 false => Kind::Words(self.words),
             };
         }
-        if self.code > 0 || table::is_prefix(text) || text.starts_with(b"#") || text.ends_with(b":") {
+        let command = table::is_prefix(text) || table::find(text).is_some_and(|command| command.odd);
+        if self.code > 0 || command || text.starts_with(b"#") || text.ends_with(b":") {
             return Kind::Script;
         }
         match is_data(text) && self.idle == 0 {
@@ -119,6 +120,12 @@ impl Head {
             false => Kind::Token,
         }
     }
+}
+
+/// Whether the head is nothing, an address or a closed string: what a list of names never has before its items.
+pub(super) fn is_bare(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.is_empty() || is_ip(text) || matches!(text[text.len() - 1], b'\'' | b'"' | b')' | b';' | b'|' | b'&')
 }
 
 /// Whether one word is a value of its own: a number, an address, a file, a host, a letter.

@@ -289,7 +289,13 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         (Kind::Script, _) if rest == Rest::Quiet && !many_lines(value) => 4,
         (Kind::Script, _) => 5,
     };
-    parsed.strength >= need
+    // Names of commands that are columns and properties as often.
+    let column = parsed.strength == 1
+        && matches!(
+            parsed.name,
+            "date" | "last" | "history" | "users" | "groups" | "jobs" | "export" | "env" | "set" | "route"
+        );
+    parsed.strength >= need && !(column && !head::is_bare(&value[..at]))
 }
 
 /// Whether a back quote follows that closes the one before the command.
