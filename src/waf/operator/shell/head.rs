@@ -125,7 +125,11 @@ impl Head {
 /// Whether the head is nothing, an address or a closed string: what a list of names never has before its items.
 pub(super) fn is_bare(text: &[u8]) -> bool {
     let text = text.trim_ascii();
-    text.is_empty() || is_ip(text) || matches!(text[text.len() - 1], b'\'' | b'"' | b')' | b';' | b'|' | b'&')
+    text.is_empty()
+        || is_ip(text)
+        || text.starts_with(b"-")
+        || text.contains(&b'/')
+        || matches!(text[text.len() - 1], b'\'' | b'"' | b')' | b';' | b'|' | b'&')
 }
 
 /// Whether one word is a value of its own: a number, an address, a file, a host, a letter.

@@ -295,7 +295,8 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
             parsed.name,
             "date" | "last" | "history" | "users" | "groups" | "jobs" | "export" | "env" | "set" | "route"
         );
-    parsed.strength >= need && !(column && !head::is_bare(&value[..at]))
+    let number = separator != Pipe && value[..at].trim_ascii().iter().all(u8::is_ascii_digit);
+    parsed.strength >= need && (!column || number || head::is_bare(&value[..at]))
 }
 
 /// Whether a back quote follows that closes the one before the command.
