@@ -62,40 +62,7 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
     if value.len() > LONGEST_WORD && hints::is_one_word(value) {
         return None;
     }
-    find_as_written(value)
-        .or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
-        .or_else(|| find_inside(value))
-}
-
-/// The last piece of a path, and the strings of a query in GraphQL or of a JSON text: values inside the value.
-fn find_inside(value: &[u8]) -> Option<Escape> {
-    let inner = |from: usize, to: usize| {
-        let inner = &value[from..to];
-        if inner.len() < 2 || is_quiet(inner) {
-            return None;
-        }
-        let Escape { form, span } = find_as_written(inner)?;
-        Some(Escape { form, span: from + span.start..from + span.end })
-    };
-    if value.first() == Some(&b'/') {
-        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"/._-~".contains(byte))?;
-        let from = value[..end].iter().rposition(|byte| *byte == b'/')? + 1;
-        return inner(from, value.len());
-    }
-    if !is_document(value) {
-        return None;
-    }
-    let mut rest = 0;
-    for _ in 0..MOST_STRINGS {
-        let from = rest + memchr(b'"', &value[rest..])? + 1;
-        let ends = |at: &usize| value[*at] == b'"' && value[*at - 1] != b'\\';
-        let len = (from..value.len()).find(ends).unwrap_or(value.len()) - from;
-        if let Some(found) = inner(from, from + len) {
-            return Some(found);
-        }
-        rest = (from + len + 1).min(value.len());
-    }
-    None
+    find_as_written(value).or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
 }
 
 /// A query in GraphQL or a JSON text.
@@ -103,9 +70,6 @@ fn is_document(value: &[u8]) -> bool {
     let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
     [&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins)
 }
-
-/// So many strings of a document are looked at by themselves.
-const MOST_STRINGS: usize = 32;
 
 /// A short value as it is meant where it passes one more decoder or filter: with spaces for its plus signs, and
 /// without the empty comments that break words.
@@ -158,7 +122,7 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
         return found;
     }
     for quote in [b'\'', b'"', b'`'] {
-        // The quotes of a document are its own; what stands between them is looked at by itself.
+        // The quotes of a document are its own. What stands between them is a value of its own.
         if quote == b'"' && is_document(value) {
             continue;
         }
