@@ -141,19 +141,13 @@ fn quote_exits(value: &[u8], quote: u8, first: usize) -> Option<Escape> {
     let mut at = first;
     let later = hints::has_later_form(value);
     for nth in 0..MOST_QUOTES {
-        if !hints::may_go_on(&value[at + 1..]) && !(later && nth == 0) {
-            let next = at + 1 + memchr(quote, &value[at + 1..])?;
-            if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
-                return None;
+        if hints::may_go_on(&value[at + 1..]) || later && nth == 0 {
+            let mut tokens = Tokens::read(value, at + 1);
+            tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
+            let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };
+            if found.is_some() {
+                return found;
             }
-            at = next;
-            continue;
-        }
-        let mut tokens = Tokens::read(value, at + 1);
-        tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
-        let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };
-        if found.is_some() {
-            return found;
         }
         let next = at + 1 + memchr(quote, &value[at + 1..])?;
         if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
@@ -218,7 +212,8 @@ impl Tokens<'_> {
         };
         match (number(at), number(at + 2), number(at + 4)) {
             (Some(one), Some(other), Some(sum)) if self.is_end(at + 5) && !self.is_cut(at + 5) => {
-                let probe = other == sum && (other > 0 || one < 2) || one < 2 && other + sum < 4;
+                let probe =
+                    other == sum && (other > 0 || one < 2) || one < 2 && other.saturating_add(sum) < 4;
                 spaced() && !probe
             }
             _ => false,
@@ -234,23 +229,16 @@ impl Tokens<'_> {
             if !short {
                 return None;
             }
+            let query = self.behind_openers(0);
+            let asks = self.is(query, "select") && self.selects(query + 1).is_some();
+            let expression = vocabulary::WAITING.has(self.text(0)) && self.is_called(0)
+                || asks && (query > 0 || self.is_cut(self.len()))
+                || self.asks_and_cuts();
             let form = self
                 .balanced(left)
                 .or_else(|| self.united_anywhere(true))
                 .or_else(|| self.batch_anywhere())
-                .or_else(|| {
-                    (vocabulary::WAITING.has(self.text(0)) && self.is_called(0))
-                        .then_some("expression around the value")
-                })
-                .or_else(|| {
-                    (self.is(0, "select") && self.is_cut(self.len()) && self.selects(1).is_some())
-                        .then_some("second statement")
-                })
-                .or_else(|| self.asks_and_cuts().then_some("expression around the value"))
-                .or_else(|| {
-                    (self.is_kind(0, Kind::LeftParen) && self.is(1, "select") && self.selects(2).is_some())
-                        .then_some("expression around the value")
-                })?;
+                .or_else(|| expression.then_some("expression around the value"))?;
             Some(self.escape(form, left))
         })
     }
