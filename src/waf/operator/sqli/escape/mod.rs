@@ -62,40 +62,7 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
     if value.len() > LONGEST_WORD && hints::is_one_word(value) {
         return None;
     }
-    find_as_written(value)
-        .or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
-        .or_else(|| find_inside(value))
-}
-
-/// The last piece of a path, and the strings of a query in GraphQL or of a JSON text: values inside the value.
-fn find_inside(value: &[u8]) -> Option<Escape> {
-    let inner = |from: usize, to: usize| {
-        let inner = &value[from..to];
-        if inner.len() < 2 || is_quiet(inner) {
-            return None;
-        }
-        let Escape { form, span } = find_as_written(inner)?;
-        Some(Escape { form, span: from + span.start..from + span.end })
-    };
-    if value.first() == Some(&b'/') {
-        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"/._-~".contains(byte))?;
-        let from = value[..end].iter().rposition(|byte| *byte == b'/')? + 1;
-        return inner(from, value.len());
-    }
-    if !is_document(value) {
-        return None;
-    }
-    let mut rest = 0;
-    for _ in 0..MOST_STRINGS {
-        let from = rest + memchr(b'"', &value[rest..])? + 1;
-        let ends = |at: &usize| value[*at] == b'"' && value[*at - 1] != b'\\';
-        let len = (from..value.len()).find(ends).unwrap_or(value.len()) - from;
-        if let Some(found) = inner(from, from + len) {
-            return Some(found);
-        }
-        rest = (from + len + 1).min(value.len());
-    }
-    None
+    find_as_written(value).or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
 }
 
 /// A query in GraphQL or a JSON text.
@@ -103,9 +70,6 @@ fn is_document(value: &[u8]) -> bool {
     let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
     [&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins)
 }
-
-/// So many strings of a document are looked at by themselves.
-const MOST_STRINGS: usize = 32;
 
 /// A short value as it is meant where it passes one more decoder or filter: with spaces for its plus signs, and
 /// without the empty comments that break words.
@@ -158,7 +122,7 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
         return found;
     }
     for quote in [b'\'', b'"', b'`'] {
-        // The quotes of a document are its own; what stands between them is looked at by itself.
+        // The quotes of a document are its own. What stands between them is a value of its own.
         if quote == b'"' && is_document(value) {
             continue;
         }
@@ -177,19 +141,13 @@ fn quote_exits(value: &[u8], quote: u8, first: usize) -> Option<Escape> {
     let mut at = first;
     let later = hints::has_later_form(value);
     for nth in 0..MOST_QUOTES {
-        if !hints::may_go_on(&value[at + 1..]) && !(later && nth == 0) {
-            let next = at + 1 + memchr(quote, &value[at + 1..])?;
-            if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
-                return None;
+        if hints::may_go_on(&value[at + 1..]) || later && nth == 0 {
+            let mut tokens = Tokens::read(value, at + 1);
+            tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
+            let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };
+            if found.is_some() {
+                return found;
             }
-            at = next;
-            continue;
-        }
-        let mut tokens = Tokens::read(value, at + 1);
-        tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
-        let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };
-        if found.is_some() {
-            return found;
         }
         let next = at + 1 + memchr(quote, &value[at + 1..])?;
         if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
@@ -254,7 +212,8 @@ impl Tokens<'_> {
         };
         match (number(at), number(at + 2), number(at + 4)) {
             (Some(one), Some(other), Some(sum)) if self.is_end(at + 5) && !self.is_cut(at + 5) => {
-                let probe = other == sum && (other > 0 || one < 2) || one < 2 && other + sum < 4;
+                let probe =
+                    other == sum && (other > 0 || one < 2) || one < 2 && other.saturating_add(sum) < 4;
                 spaced() && !probe
             }
             _ => false,
@@ -270,23 +229,16 @@ impl Tokens<'_> {
             if !short {
                 return None;
             }
+            let query = self.behind_openers(0);
+            let asks = self.is(query, "select") && self.selects(query + 1).is_some();
+            let expression = vocabulary::WAITING.has(self.text(0)) && self.is_called(0)
+                || asks && (query > 0 || self.is_cut(self.len()))
+                || self.asks_and_cuts();
             let form = self
                 .balanced(left)
                 .or_else(|| self.united_anywhere(true))
                 .or_else(|| self.batch_anywhere())
-                .or_else(|| {
-                    (vocabulary::WAITING.has(self.text(0)) && self.is_called(0))
-                        .then_some("expression around the value")
-                })
-                .or_else(|| {
-                    (self.is(0, "select") && self.is_cut(self.len()) && self.selects(1).is_some())
-                        .then_some("second statement")
-                })
-                .or_else(|| self.asks_and_cuts().then_some("expression around the value"))
-                .or_else(|| {
-                    (self.is_kind(0, Kind::LeftParen) && self.is(1, "select") && self.selects(2).is_some())
-                        .then_some("expression around the value")
-                })?;
+                .or_else(|| expression.then_some("expression around the value"))?;
             Some(self.escape(form, left))
         })
     }

@@ -7,34 +7,6 @@ use super::condition::Operand;
 use super::tokens::Tokens;
 use super::vocabulary::{self, Function};
 
-const OBJECTS: &[&str] = &[
-    "table",
-    "database",
-    "schema",
-    "user",
-    "view",
-    "index",
-    "procedure",
-    "proc",
-    "function",
-    "column",
-    "login",
-    "role",
-    "trigger",
-    "sequence",
-    "tablespace",
-    "temporary",
-    "temp",
-    "extension",
-    "language",
-    "alias",
-    "assembly",
-    "or",
-    "unique",
-    "global",
-    "aggregate",
-];
-
 /// A value that begins so is a whole statement, as a console sends it.
 const STATEMENTS: &[&str] = &[
     "select", "with", "insert", "create", "explain", "update", "delete", "merge", "alter", "use", "set",
@@ -70,88 +42,42 @@ impl Tokens<'_> {
         self.is_cut(self.len())
     }
 
-    /// A statement in the form that one has, with its object.
+    /// A statement in the form that one has, with its object. `bare`: nothing stands before it.
     pub(super) fn is_statement(&self, at: usize, bare: bool) -> bool {
         let next = at + 1;
         let named = |at: usize| self.is_word(at) || self.is_string(at);
-        if self.is(at, "select") {
-            return self.selects(next).is_some();
-        }
-        if self.is_any(at, &["drop", "create", "alter"]) {
-            if self.is(at, "drop") && self.is_word(next) && self.is_cut(next + 1) {
-                return true;
+        match self.text(at).to_ascii_lowercase().as_slice() {
+            b"select" => self.selects(next).is_some(),
+            b"drop" => {
+                self.is_word(next) && self.is_cut(next + 1)
+                    || vocabulary::OBJECTS.has(self.text(next)) && named(next + 1)
             }
-            let plain = self.is(at, "drop") || !bare || self.last_is_cut();
-            return plain && self.is_any(next, OBJECTS) && named(next + 1);
-        }
-        if self.is(at, "truncate") {
-            return named(next);
-        }
-        if self.is(at, "insert") || self.is(at, "replace") || self.is(at, "merge") {
-            return self.is(next, "into") && named(next + 1)
-                || named(next) && self.is_any(next + 1, &["values", "("]);
-        }
-        if self.is(at, "update") {
-            return named(next) && (next + 1..next + 5).any(|index| self.is(index, "set"));
-        }
-        if self.is(at, "delete") {
-            return self.is(next, "from") && named(next + 1) || named(next) && self.is(next + 1, "where");
-        }
-        if self.is_any(at, &["shutdown", "reconfigure", "vacuum", "commit", "rollback", "go"]) {
-            return self.is_end(next) || self.is_kind(next, Kind::Semicolon) || self.is(next, "with");
-        }
-        if self.is(at, "begin") {
-            return self.is(next, "shutdown")
-                || self.is_any(next, &["declare", "dbms_lock.sleep", "execute"])
-                || self.is_batch(next)
-                || (next..next + 2).any(|index| {
+            b"create" | b"alter" => {
+                (!bare || self.last_is_cut()) && vocabulary::OBJECTS.has(self.text(next)) && named(next + 1)
+            }
+            b"truncate" => named(next),
+            b"insert" | b"replace" | b"merge" => {
+                self.is(next, "into") && named(next + 1)
+                    || named(next) && self.is_any(next + 1, &["values", "("])
+            }
+            b"update" => named(next) && (next + 1..next + 5).any(|index| self.is(index, "set")),
+            b"delete" => {
+                self.is(next, "from") && named(next + 1) || named(next) && self.is(next + 1, "where")
+            }
+            b"shutdown" | b"reconfigure" | b"vacuum" | b"commit" | b"rollback" | b"go" => {
+                self.is_end(next) || self.is_kind(next, Kind::Semicolon) || self.is(next, "with")
+            }
+            b"begin" => {
+                let packaged = |index: usize| {
                     self.text(index).contains(&b'.') && self.is_kind(index + 1, Kind::LeftParen)
-                });
+                };
+                self.is_any(next, &["shutdown", "declare", "dbms_lock.sleep", "execute"])
+                    || self.is_batch(next)
+                    || packaged(next)
+                    || packaged(next + 1)
+            }
+            _ => self.is_batch(at) || self.is_minor(at),
         }
-        if self.is_any(
-            at,
-            &[
-                "copy",
-                "grant",
-                "revoke",
-                "handler",
-                "prepare",
-                "rename",
-                "load",
-                "call",
-                "backup",
-                "restore",
-                "attach",
-                "kill",
-                "do",
-                "desc",
-                "describe",
-                "show",
-                "set",
-                "use",
-                "pragma",
-                "explain",
-                "exec",
-                "execute",
-                "declare",
-                "if",
-                "while",
-                "waitfor",
-                "bulk",
-                "lock",
-                "analyze",
-                "print",
-                "raiserror",
-                "dbcc",
-                "open",
-                "fetch",
-                "deallocate",
-                "with",
-            ],
-        ) {
-            return self.is_batch(at) || self.is_minor(at);
-        }
-        false
     }
 
     /// Statements whose first word is a common one: their object tells.

@@ -33,8 +33,6 @@ fn a_value_that_goes_on_as_sql_is_found_with_its_form() {
                 "'+or+true+--",
                 "1 /*!50000or*/ 1=1",
                 "Mozilla/5.0 (X11; Linux) and 1=2-- x",
-                "/items/1 or 7=7",
-                "{ item(name: \"1 or 7=7\") { id } }",
             ],
         ),
         (

@@ -74,6 +74,14 @@ pub(super) static AFTER_COLUMN: Words = Words::new(
 ",
 );
 
+/// What is created, altered and dropped.
+pub(super) static OBJECTS: Words = Words::new(
+    "
+    table database schema user view index procedure proc function column login role trigger sequence
+    tablespace temporary temp extension language alias assembly or unique global aggregate
+",
+);
+
 /// Words that stand for a constant, or for a value that no column decides.
 pub(super) static CONSTANT_WORDS: Words = Words::new(
     "
