@@ -48,6 +48,7 @@ struct Stopped {
     text: String,
     rules: BTreeSet<u64>,
     places: BTreeSet<String>,
+    exchanges: u64,
 }
 
 /// What became of some classes.
@@ -72,6 +73,16 @@ impl Outcome {
             let stopped = self.stopped.values().filter(|one| one.class == *class).count();
             println!("{class:32}{samples:>8}{stopped:>6}{:>9.3}%", stopped as f64 * 100.0 / *samples as f64);
         }
+        for (identity, one) in &self.stopped {
+            println!(
+                "stopped: {identity} {} by {:?}, {} times in {:?}: {:?}",
+                one.class,
+                one.rules,
+                one.exchanges,
+                one.places,
+                short(&one.text)
+            );
+        }
         println!("{what}: {} of {} stopped, {:.4}%", self.stopped.len(), self.samples(), self.rate());
     }
 
@@ -94,7 +105,6 @@ impl Outcome {
                         one.class,
                         short(&one.text)
                     );
-                    println!("STOPPED: {identity} in {:?}", one.places);
                 }
             }
         }
@@ -163,9 +173,15 @@ fn take(line: &Value, stopped: &mut BTreeMap<String, Stopped>) {
         }
     };
     let place = line["placement"].as_str().unwrap_or_default().to_owned();
-    let one =
-        stopped.entry(identity).or_insert_with(|| Stopped { class, text, rules, places: BTreeSet::new() });
+    let one = stopped.entry(identity).or_insert_with(|| Stopped {
+        class,
+        text,
+        rules,
+        places: BTreeSet::new(),
+        exchanges: 0,
+    });
     one.places.insert(place);
+    one.exchanges += 1;
 }
 
 fn files(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
