@@ -92,18 +92,23 @@ pub(super) fn file(path: &[u8]) -> Option<Place> {
 
 /// The configuration files and logs of servers, under the folders that they are installed in.
 pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
-    if !is_one_of(segment(path), SYSTEM_FOLDERS) && !is_one_of(segment(path), SERVERS) {
-        return None;
-    }
+    let is_installed = is_one_of(segment(path), SYSTEM_FOLDERS) || is_one_of(segment(path), SERVERS);
     let system = |name| Some(Place { kind: System, name });
     let of_server =
         || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, SERVERS));
     if let Some(place) = file(path) {
-        let is_own = place.kind == Account || (place.kind == System && of_server());
+        let is_own = match place.kind {
+            Account => is_installed || of_server(),
+            System => is_installed && of_server(),
+            Secret => false,
+        };
         return if is_own { system(place.name) } else { None };
     }
     let leaf = leaf(path);
-    let ending = ENDINGS.iter().find(|ending| leaf.ends_with(ending.as_bytes())).filter(|_| of_server());
+    let ending = ENDINGS
+        .iter()
+        .find(|ending| leaf.ends_with(ending.as_bytes()))
+        .filter(|_| is_installed && of_server());
     ending.and_then(|name| system(name))
 }
 
@@ -146,10 +151,15 @@ pub(super) fn is_source_folder(first: &[u8]) -> bool {
     SOURCE_FOLDERS.binary_search_by(|name| name.as_bytes().cmp(first)).is_ok()
 }
 
+/// Where the ending of the file's name begins.
+pub(super) fn ending(path: &[u8]) -> Option<usize> {
+    memchr::memrchr(b'.', leaf(path)).filter(|at| *at > 0)
+}
+
 /// An ending that pages, modules and the files they load have.
 pub(super) fn is_page_file(path: &[u8]) -> bool {
     let leaf = leaf(path);
-    let Some(dot) = memchr::memrchr(b'.', leaf) else { return false };
+    let Some(dot) = ending(path) else { return false };
     PAGE_ENDINGS.binary_search_by(|ending| ending.as_bytes().cmp(&leaf[dot + 1..])).is_ok()
 }
 
@@ -566,6 +576,7 @@ const PLACES: &[(&str, Kind)] = &[
     ("var/log/mysql/*", System),
     ("var/log/mysqld.log", System),
     ("var/log/mysqlderror.log", System),
+    ("var/log/news*", System),
     ("var/log/news/*", System),
     ("var/log/nginx/*", System),
     ("var/log/php*.log", System),
@@ -742,8 +753,21 @@ const SERVERS: &[&str] = &[
 ];
 
 /// How the names of configuration files and logs end.
-const ENDINGS: &[&str] =
-    &[".conf", ".cnf", ".ini", ".log", ".cfg", ".err", "_log", "-log", ".pid", ".htaccess", ".htpasswd"];
+const ENDINGS: &[&str] = &[
+    ".conf",
+    ".cnf",
+    ".ini",
+    ".log",
+    ".cfg",
+    ".err",
+    "_log",
+    "-log",
+    ".pid",
+    ".htaccess",
+    ".htpasswd",
+    ".myd",
+    ".frm",
+];
 
 /// Files by name alone, sorted.
 const FILES: &[(&str, Kind)] = &[
