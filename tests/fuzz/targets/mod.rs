@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     target("multipart", bodies::multipart, 4000),
     target("operator", values::operator, 150),
     target("operator_argument", values::operator_argument, 500),
+    target("path", values::path, 3000),
     target("pattern", rules::pattern, 100),
     target("redaction", net::redaction, 3000),
     target("seclang", rules::seclang, 40),

@@ -72,6 +72,7 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("begins_with", json!("ab")),
         ("contains", json!("SeLeCt")),
         ("contains_word", json!("or")),
+        ("detect_path", json!(true)),
         ("detect_sql_escape", json!(true)),
         ("detect_shell", json!(true)),
         ("detect_sqli", json!(true)),
@@ -148,6 +149,19 @@ fn hold(operator: &dyn Operator, value: &[u8]) -> Option<Hit> {
         assert!(operator.need().literals.iter().flatten().all(|text| !text.is_empty()), "{}", whole());
     }
     hit
+}
+
+/// Detection of hostile paths: the note tells the shape, and a path that steps up to an account file stays hostile
+/// whatever stands before it in other words.
+pub fn path(data: &[u8]) {
+    static PATH: LazyLock<Box<dyn Operator>> = LazyLock::new(|| {
+        operator::build("detect_path", &json!(true), &Data::new()).expect("it takes `true`")
+    });
+    if let Some(hit) = hold(&**PATH, data) {
+        assert!(hit.note.is_some_and(|note| !note.is_empty()), "{}", shown(data));
+    }
+    let behind = [data, b"\n../../../../etc/passwd"].concat();
+    assert!(PATH.evaluate(&behind).is_some(), "hidden by {}", shown(data));
 }
 
 /// Three lines: the operator's name, its argument (as JSON, or a text as it stands), the value.

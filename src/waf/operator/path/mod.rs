@@ -303,7 +303,8 @@ fn administrative(text: &[u8]) -> Option<Place> {
 fn steps_are_enough(path: &Path) -> bool {
     let text = path.text();
     let first = text.split(|&byte| byte == b'/').next().unwrap_or(text);
-    if places::is_page_file(text) || places::is_source_folder(first) {
+    let is_module = || places::is_source_folder(first) && places::ending(text).is_none();
+    if places::is_page_file(text) || first == b"node_modules" || is_module() {
         return false;
     }
     match path.root {

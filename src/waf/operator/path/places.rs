@@ -1,8 +1,9 @@
 //! Places that attackers read and that pages do not name: files which every system of a kind has, and the folders they
 //! are in. From the documentation of the systems and servers themselves.
 //!
-//! A pattern is a path in lower case without its root. A segment `?` is any one, `x*` begins so, and `*` as the last is
-//! whatever follows. The files of a folder that a site may have as well stand one by one.
+//! The lists are beside this file, in `places.txt`. The files of a folder that a site may have as well stand one by one.
+
+use std::sync::LazyLock;
 
 /// How much the mere name of a place says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,10 +67,10 @@ fn search(path: &[u8], ending: Ending) -> Option<Place> {
         only if only.len() == path.len() => clean(only),
         first => first,
     };
-    let from = PLACES.partition_point(|(pattern, _)| head(pattern) < first);
-    let own = PLACES[from..].iter().take_while(|(pattern, _)| head(pattern) == first);
+    let from = TABLES.places.partition_point(|(pattern, _)| head(pattern) < first);
+    let own = TABLES.places[from..].iter().take_while(|(pattern, _)| head(pattern) == first);
     let open = |kind: Kind| if kind == Account { ending } else { Ending::Exact };
-    let fitting = own.chain(ANY_FIRST).filter(|(pattern, kind)| fits(pattern, path, open(*kind)));
+    let fitting = own.chain(&TABLES.anywhere).filter(|(pattern, kind)| fits(pattern, path, open(*kind)));
     let best = fitting.fold(None, |best, &(name, kind)| better(best, Some(Place { kind, name })));
     best.filter(|place| place.kind == Account || !is_of_a_site(path))
 }
@@ -77,14 +78,15 @@ fn search(path: &[u8], ending: Ending) -> Option<Place> {
 /// Adobe Experience Manager keeps designs and tags of sites under `/etc`, and shows them on the web.
 fn is_of_a_site(path: &[u8]) -> bool {
     let (first, rest) = cut(path);
-    first == b"etc" && rest.is_some_and(|rest| SITE_FOLDERS.contains(&segment(rest)))
+    first == b"etc"
+        && rest.is_some_and(|rest| TABLES.sites.iter().any(|name| name.as_bytes() == segment(rest)))
 }
 
 /// By the name of the file alone.
 pub(super) fn file(path: &[u8]) -> Option<Place> {
     let leaf = leaf(path);
-    let known = FILES.binary_search_by(|(name, _)| name.as_bytes().cmp(leaf)).ok();
-    if let Some(&(name, kind)) = known.map(|at| &FILES[at]) {
+    let known = TABLES.files.binary_search_by(|(name, _)| name.as_bytes().cmp(leaf)).ok();
+    if let Some(&(name, kind)) = known.map(|at| &TABLES.files[at]) {
         return Some(Place { kind, name });
     }
     leaf.starts_with(b".env.").then_some(Place { kind: Secret, name: ".env" })
@@ -92,18 +94,24 @@ pub(super) fn file(path: &[u8]) -> Option<Place> {
 
 /// The configuration files and logs of servers, under the folders that they are installed in.
 pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
-    if !is_one_of(segment(path), SYSTEM_FOLDERS) && !is_one_of(segment(path), SERVERS) {
-        return None;
-    }
+    let is_installed = is_one_of(segment(path), &TABLES.systems) || is_one_of(segment(path), &TABLES.servers);
     let system = |name| Some(Place { kind: System, name });
     let of_server =
-        || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, SERVERS));
+        || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, &TABLES.servers));
     if let Some(place) = file(path) {
-        let is_own = place.kind == Account || (place.kind == System && of_server());
+        let is_own = match place.kind {
+            Account => is_installed || of_server(),
+            System => is_installed && of_server(),
+            Secret => false,
+        };
         return if is_own { system(place.name) } else { None };
     }
     let leaf = leaf(path);
-    let ending = ENDINGS.iter().find(|ending| leaf.ends_with(ending.as_bytes())).filter(|_| of_server());
+    let ending = TABLES
+        .endings
+        .iter()
+        .find(|ending| leaf.ends_with(ending.as_bytes()))
+        .filter(|_| is_installed && of_server());
     ending.and_then(|name| system(name))
 }
 
@@ -116,10 +124,11 @@ pub(super) fn may_begin(first: &[u8], is_rooted: bool) -> bool {
     }
     let fold = |byte: u8| byte.to_ascii_lowercase();
     let order = |name: &[u8]| name.iter().copied().cmp(first.iter().copied().map(fold));
-    let is_place = PLACES.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok();
+    let is_place = TABLES.places.binary_search_by(|(pattern, _)| order(head(pattern))).is_ok();
     let is_rooted_place = || {
-        FILES.binary_search_by(|(name, _)| order(name.as_bytes())).is_ok()
-            || [ANY_BEGINNING, SYSTEM_FOLDERS, SERVERS].iter().any(|names| starts_any(first, names))
+        TABLES.files.binary_search_by(|(name, _)| order(name.as_bytes())).is_ok()
+            || [&TABLES.systems, &TABLES.servers].iter().any(|names| starts_any(first, names))
+            || starts_any(first, &["home", "users"])
     };
     is_place || first.first() == Some(&b'~') || (is_rooted && is_rooted_place())
 }
@@ -143,14 +152,19 @@ fn is_one_of(folder: &[u8], names: &[&str]) -> bool {
 
 /// The segments that a developer's tree begins with, seen from a file in it.
 pub(super) fn is_source_folder(first: &[u8]) -> bool {
-    SOURCE_FOLDERS.binary_search_by(|name| name.as_bytes().cmp(first)).is_ok()
+    TABLES.sources.binary_search_by(|name| name.as_bytes().cmp(first)).is_ok()
+}
+
+/// Where the ending of the file's name begins.
+pub(super) fn ending(path: &[u8]) -> Option<usize> {
+    memchr::memrchr(b'.', leaf(path)).filter(|at| *at > 0)
 }
 
 /// An ending that pages, modules and the files they load have.
 pub(super) fn is_page_file(path: &[u8]) -> bool {
     let leaf = leaf(path);
-    let Some(dot) = memchr::memrchr(b'.', leaf) else { return false };
-    PAGE_ENDINGS.binary_search_by(|ending| ending.as_bytes().cmp(&leaf[dot + 1..])).is_ok()
+    let Some(dot) = ending(path) else { return false };
+    TABLES.pages.binary_search_by(|ending| ending.as_bytes().cmp(&leaf[dot + 1..])).is_ok()
 }
 
 fn segment(path: &[u8]) -> &[u8] {
@@ -204,717 +218,83 @@ fn cut(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Sorted by their first segments.
-const PLACES: &[(&str, Kind)] = &[
-    ("%systemroot%/repair/*", Account),
-    ("%systemroot%/system.ini", Account),
-    ("%systemroot%/system32/config/*", Account),
-    ("%systemroot%/system32/drivers/etc/*", Account),
-    ("%systemroot%/win.ini", Account),
-    ("%windir%/repair/*", Account),
-    ("%windir%/system.ini", Account),
-    ("%windir%/system32/config/*", Account),
-    ("%windir%/system32/drivers/etc/*", Account),
-    ("%windir%/win.ini", Account),
-    (".aws/config", Account),
-    (".aws/credentials", Account),
-    (".azure/*", Account),
-    (".config/gcloud/*", Account),
-    (".docker/config.json", Account),
-    (".git/config", Account),
-    (".git/head", Account),
-    (".git/index", Account),
-    (".git/logs/*", Account),
-    (".kube/config", Account),
-    (".ssh/*", Account),
-    (".svn/entries", Account),
-    (".svn/wc.db", Account),
-    ("boot/grub*", System),
-    ("boot/grub*/*", Secret),
-    ("boot/grub/grub.cfg", System),
-    ("boot/grub/menu.lst", System),
-    ("boot/grub2/grub.cfg", System),
-    ("boot.ini", Account),
-    ("dev/fd/*", Account),
-    ("dev/kmem", Account),
-    ("dev/mem", Account),
-    ("dev/random", Secret),
-    ("dev/sda*", Account),
-    ("dev/tcp/*", Account),
-    ("dev/udp/*", Account),
-    ("dev/urandom", Secret),
-    ("dev/zero", Secret),
-    ("documents and settings/*", Secret),
-    ("documents and settings/administrator/*", System),
-    ("etc/*", Secret),
-    ("etc/aliases", System),
-    ("etc/anacrontab", System),
-    ("etc/apache", System),
-    ("etc/apache2/*", System),
-    ("etc/apache22/*", System),
-    ("etc/apt/sources.list", System),
-    ("etc/at.allow", System),
-    ("etc/at.deny", System),
-    ("etc/bash.bashrc", System),
-    ("etc/bashrc", System),
-    ("etc/bootptab", System),
-    ("etc/chrootusers", System),
-    ("etc/chttp.conf", System),
-    ("etc/cron.allow", System),
-    ("etc/cron.d/*", System),
-    ("etc/cron.daily/*", System),
-    ("etc/cron.deny", System),
-    ("etc/crontab", System),
-    ("etc/cups/*", System),
-    ("etc/debian_version", System),
-    ("etc/default/passwd", System),
-    ("etc/defaultdomain", System),
-    ("etc/environment", System),
-    ("etc/exports", System),
-    ("etc/fedora-release", System),
-    ("etc/fstab", System),
-    ("etc/ftpaccess", System),
-    ("etc/ftpchroot", System),
-    ("etc/ftphosts", System),
-    ("etc/ftpusers", System),
-    ("etc/group", Account),
-    ("etc/group-", Account),
-    ("etc/groups", System),
-    ("etc/grub.conf", System),
-    ("etc/grub.d/*", System),
-    ("etc/grub/*", System),
-    ("etc/gshadow", Account),
-    ("etc/host.conf", Account),
-    ("etc/hostname", Account),
-    ("etc/hosts", Account),
-    ("etc/hosts.allow", System),
-    ("etc/hosts.deny", System),
-    ("etc/hosts.equiv", System),
-    ("etc/httpd.conf", System),
-    ("etc/httpd/*", System),
-    ("etc/inetd.conf", System),
-    ("etc/init.d/apache*", System),
-    ("etc/init.d/mysql*", System),
-    ("etc/init.d/ssh*", System),
-    ("etc/inittab", System),
-    ("etc/insserv.conf", System),
-    ("etc/iptables/*", System),
-    ("etc/issue", Account),
-    ("etc/issue.net", System),
-    ("etc/kibana/*", System),
-    ("etc/knockd.conf", System),
-    ("etc/krb5.conf", System),
-    ("etc/krb5.keytab", System),
-    ("etc/kubernetes/*", Account),
-    ("etc/ld.so.conf", System),
-    ("etc/ldap.conf", System),
-    ("etc/ldap/*", System),
-    ("etc/lighttpd/*", System),
-    ("etc/lilo.conf", System),
-    ("etc/login.defs", System),
-    ("etc/logrotate.conf", System),
-    ("etc/logrotate.d/*", System),
-    ("etc/lsb-release", System),
-    ("etc/lsws/*", System),
-    ("etc/mail/*", System),
-    ("etc/mailman/*", System),
-    ("etc/manpath.config", System),
-    ("etc/master.passwd", Account),
-    ("etc/modules", System),
-    ("etc/modules.conf", System),
-    ("etc/motd", Account),
-    ("etc/mtab", System),
-    ("etc/my.cnf", System),
-    ("etc/my.ini", System),
-    ("etc/mysql.cnf", System),
-    ("etc/mysql.conf", System),
-    ("etc/mysql/*", System),
-    ("etc/named.conf", System),
-    ("etc/netconfig", System),
-    ("etc/network/*", System),
-    ("etc/networks", System),
-    ("etc/nginx/*", System),
-    ("etc/npasswd", System),
-    ("etc/nsswitch.conf", System),
-    ("etc/openldap/*", System),
-    ("etc/openvpn/*", System),
-    ("etc/os-release", System),
-    ("etc/pam.conf", System),
-    ("etc/pam.d/*", System),
-    ("etc/passwd", Account),
-    ("etc/passwd-", Account),
-    ("etc/passwd.bak", Account),
-    ("etc/passwd~", Account),
-    ("etc/php*/*", System),
-    ("etc/php.ini", System),
-    ("etc/php/*", System),
-    ("etc/phpmyadmin/*", System),
-    ("etc/postfix/*", System),
-    ("etc/postgresql/*", System),
-    ("etc/printcap", System),
-    ("etc/profile", System),
-    ("etc/proftp.conf", System),
-    ("etc/proftpd.conf", System),
-    ("etc/proftpd/*", System),
-    ("etc/protocols", System),
-    ("etc/pure-ftpd.conf", System),
-    ("etc/pure-ftpd/*", System),
-    ("etc/pureftpd.passwd", System),
-    ("etc/pureftpd.pdb", System),
-    ("etc/rc.conf", System),
-    ("etc/rc.local", System),
-    ("etc/redhat-release", System),
-    ("etc/redis.conf", System),
-    ("etc/redis/*", System),
-    ("etc/release", System),
-    ("etc/resolv.conf", Account),
-    ("etc/rpc", System),
-    ("etc/rsyncd.conf", System),
-    ("etc/samba/*", System),
-    ("etc/screenrc", System),
-    ("etc/securetty", System),
-    ("etc/security/*", System),
-    ("etc/security/passwd", Account),
-    ("etc/sendmail.cf", System),
-    ("etc/services", System),
-    ("etc/shadow", Account),
-    ("etc/shadow-", Account),
-    ("etc/shadow~", Account),
-    ("etc/shells", System),
-    ("etc/slackware-release", System),
-    ("etc/smb.conf", System),
-    ("etc/snmp/*", System),
-    ("etc/snmpd.conf", System),
-    ("etc/spwd.db", Account),
-    ("etc/squid/*", System),
-    ("etc/squirrelmail/*", System),
-    ("etc/ssh/*", Account),
-    ("etc/ssl/*", System),
-    ("etc/sso/*", System),
-    ("etc/stunnel/*", System),
-    ("etc/subversion/*", System),
-    ("etc/sudoers", Account),
-    ("etc/sudoers.d/*", Account),
-    ("etc/suse-release", System),
-    ("etc/sysconfig/*", System),
-    ("etc/sysctl.conf", System),
-    ("etc/syslog.conf", System),
-    ("etc/system-release", System),
-    ("etc/termcap", System),
-    ("etc/timezone", System),
-    ("etc/tomcat*/*", System),
-    ("etc/ufw/*", System),
-    ("etc/updatedb.conf", System),
-    ("etc/utmp", System),
-    ("etc/uucp/*", System),
-    ("etc/vhcs2/*", System),
-    ("etc/vsftpd.chroot_list", System),
-    ("etc/vsftpd.conf", System),
-    ("etc/vsftpd/*", System),
-    ("etc/wgetrc", System),
-    ("etc/wtmp", System),
-    ("etc/wu-ftpd/*", System),
-    ("etc/x11/*", System),
-    ("etc/xinetd.conf", System),
-    ("etc/xinetd.d/*", System),
-    ("inetpub/logs/*", System),
-    ("library/webserver/*", Secret),
-    ("library/webserver/documents/*", System),
-    ("meta-inf/context.xml", Account),
-    ("meta-inf/manifest.mf", Secret),
-    ("mysql/data/*", Secret),
-    ("private/etc/*", Account),
-    ("private/var/log/*", System),
-    ("proc/?/cmdline", Account),
-    ("proc/?/cwd", Account),
-    ("proc/?/cwd/*", Account),
-    ("proc/?/environ", Account),
-    ("proc/?/exe", Account),
-    ("proc/?/fd/*", Account),
-    ("proc/?/maps", Account),
-    ("proc/?/mem", Account),
-    ("proc/?/mounts", Account),
-    ("proc/?/root/*", Account),
-    ("proc/?/stat", Account),
-    ("proc/?/status", Account),
-    ("proc/bus/*", System),
-    ("proc/cmdline", Account),
-    ("proc/config.gz", Account),
-    ("proc/cpuinfo", Account),
-    ("proc/devices", System),
-    ("proc/diskstats", System),
-    ("proc/filesystems", System),
-    ("proc/interrupts", System),
-    ("proc/iomem", System),
-    ("proc/ioports", System),
-    ("proc/kallsyms", System),
-    ("proc/kcore", System),
-    ("proc/key-users", System),
-    ("proc/keys", System),
-    ("proc/kmsg", System),
-    ("proc/loadavg", System),
-    ("proc/locks", System),
-    ("proc/meminfo", Account),
-    ("proc/misc", System),
-    ("proc/modules", System),
-    ("proc/mounts", Account),
-    ("proc/net/arp", Account),
-    ("proc/net/dev", Account),
-    ("proc/net/fib_trie", Account),
-    ("proc/net/if_inet6", Account),
-    ("proc/net/route", Account),
-    ("proc/net/tcp*", Account),
-    ("proc/net/udp*", Account),
-    ("proc/net/unix", Account),
-    ("proc/partitions", System),
-    ("proc/sched_debug", Account),
-    ("proc/scsi/*", System),
-    ("proc/self", Account),
-    ("proc/self/*", Account),
-    ("proc/slabinfo", System),
-    ("proc/stat", System),
-    ("proc/swaps", System),
-    ("proc/sys/kernel/core_pattern", System),
-    ("proc/sys/kernel/hostname", System),
-    ("proc/sys/kernel/osrelease", System),
-    ("proc/sys/kernel/ostype", System),
-    ("proc/sys/kernel/version", System),
-    ("proc/sys/kernel/random/*", System),
-    ("proc/sysvipc/*", System),
-    ("proc/thread-self/*", Account),
-    ("proc/tty/*", System),
-    ("proc/uptime", System),
-    ("proc/version", Account),
-    ("proc/version_signature", Account),
-    ("proc/vmstat", System),
-    ("proc/zoneinfo", System),
-    ("root/.*", Account),
-    ("root/.*/*", Account),
-    ("root/anaconda-ks.cfg", Account),
-    ("run/secrets/*", Account),
-    ("sys/class/net/*", System),
-    ("sys/devices/virtual/dmi/*", System),
-    ("sysprep/*", Secret),
-    ("sysprep.inf", System),
-    ("system volume information/*", System),
-    ("tmp/sess_*", Account),
-    ("users/administrator/*", Secret),
-    ("var/adm/*", Secret),
-    ("var/adm/log/*", System),
-    ("var/apache*/*", System),
-    ("var/backups/*", Secret),
-    ("var/backups/passwd*", Account),
-    ("var/backups/shadow*", Account),
-    ("var/cpanel/*", Secret),
-    ("var/cpanel/cpanel.config", System),
-    ("var/lib/dhcp*/*", Secret),
-    ("var/lib/dpkg/*", Secret),
-    ("var/lib/dpkg/status", System),
-    ("var/lib/kubelet/*", Account),
-    ("var/lib/mlocate/*", Account),
-    ("var/lib/mysql/*", System),
-    ("var/lib/pgsql/*", System),
-    ("var/lib/php*/*", System),
-    ("var/lib/postgresql/*", System),
-    ("var/local/www/conf/*", Secret),
-    ("var/log/*", Secret),
-    ("var/log/access.log", System),
-    ("var/log/access_log", System),
-    ("var/log/apache-ssl/*", System),
-    ("var/log/apache/*", System),
-    ("var/log/apache2/*", System),
-    ("var/log/audit/*", System),
-    ("var/log/auth.log", System),
-    ("var/log/authlog", System),
-    ("var/log/boot", System),
-    ("var/log/boot.log", System),
-    ("var/log/btmp", System),
-    ("var/log/chttp.log", System),
-    ("var/log/cloud-init.log", System),
-    ("var/log/cron", System),
-    ("var/log/cron.log", System),
-    ("var/log/cups/*", System),
-    ("var/log/daemon.log", System),
-    ("var/log/debug", System),
-    ("var/log/dmesg", System),
-    ("var/log/dpkg.log", System),
-    ("var/log/ejabberd/*", System),
-    ("var/log/error.log", System),
-    ("var/log/error_log", System),
-    ("var/log/exim/*", System),
-    ("var/log/exim4/*", System),
-    ("var/log/exim_mainlog", System),
-    ("var/log/faillog", System),
-    ("var/log/ftp-proxy/*", System),
-    ("var/log/ftplog", System),
-    ("var/log/gitlab/*", System),
-    ("var/log/httpd/*", System),
-    ("var/log/httpsd/*", System),
-    ("var/log/installer/*", System),
-    ("var/log/kern.log", System),
-    ("var/log/lastlog", System),
-    ("var/log/ldapfw.log", System),
-    ("var/log/lighttpd/*", System),
-    ("var/log/mail", System),
-    ("var/log/mail.err", System),
-    ("var/log/mail.info", System),
-    ("var/log/mail.log", System),
-    ("var/log/mail.warn", System),
-    ("var/log/maillog", System),
-    ("var/log/messages", System),
-    ("var/log/mysql.log", System),
-    ("var/log/mysql/*", System),
-    ("var/log/mysqld.log", System),
-    ("var/log/mysqlderror.log", System),
-    ("var/log/news/*", System),
-    ("var/log/nginx/*", System),
-    ("var/log/php*.log", System),
-    ("var/log/postgresql/*", System),
-    ("var/log/proftpd", System),
-    ("var/log/proftpd.log", System),
-    ("var/log/proftpd/*", System),
-    ("var/log/pure-ftpd/*", System),
-    ("var/log/pureftpd.log", System),
-    ("var/log/redis/*", System),
-    ("var/log/samba/*", System),
-    ("var/log/secure", System),
-    ("var/log/spooler", System),
-    ("var/log/squid/*", System),
-    ("var/log/sshd.log", System),
-    ("var/log/sudo.log", System),
-    ("var/log/syslog", System),
-    ("var/log/tallylog", System),
-    ("var/log/thttpd_log", System),
-    ("var/log/tomcat*/*", System),
-    ("var/log/ufw.log", System),
-    ("var/log/user.log", System),
-    ("var/log/vmware/*", System),
-    ("var/log/vsftpd.log", System),
-    ("var/log/wtmp", System),
-    ("var/log/xferlog", System),
-    ("var/log/xorg.0.log", System),
-    ("var/log/yum.log", System),
-    ("var/mail/*", System),
-    ("var/mysql/*", System),
-    ("var/nm2/*", Secret),
-    ("var/run/secrets/*", Account),
-    ("var/run/utmp", System),
-    ("var/saf/*", Secret),
-    ("var/spool/cron/*", System),
-    ("var/spool/mail/*", System),
-    ("var/webmin/*", Secret),
-    ("web-inf/applicationcontext.xml", Account),
-    ("web-inf/classes/*", Account),
-    ("web-inf/config/*", Account),
-    ("web-inf/lib/*", Account),
-    ("web-inf/spring*", Account),
-    ("web-inf/struts-config.xml", Account),
-    ("web-inf/web.xml", Account),
-    ("windows/debug/*", System),
-    ("windows/my.ini", System),
-    ("windows/panther/*", Account),
-    ("windows/php.ini", System),
-    ("windows/repair/*", Account),
-    ("windows/system.ini", Account),
-    ("windows/system32/cmd.exe", Secret),
-    ("windows/system32/config/*", Account),
-    ("windows/system32/drivers/etc/*", Account),
-    ("windows/system32/eula.txt", System),
-    ("windows/system32/inetsrv/*", System),
-    ("windows/system32/license.rtf", System),
-    ("windows/system32/logfiles/*", System),
-    ("windows/win.ini", Account),
-    ("windows/windowsupdate.log", System),
-    ("winnt/debug/*", System),
-    ("winnt/my.ini", System),
-    ("winnt/php.ini", System),
-    ("winnt/repair/*", Account),
-    ("winnt/system.ini", Account),
-    ("winnt/system32/cmd.exe", Account),
-    ("winnt/system32/config/*", Account),
-    ("winnt/system32/drivers/etc/*", Account),
-    ("winnt/system32/inetsrv/*", System),
-    ("winnt/system32/logfiles/*", System),
-    ("winnt/win.ini", Account),
-    ("wwwroot/web.config", System),
-    ("~/.aws/*", Account),
-    ("~/.bash*", Account),
-    ("~/.kube/config", Account),
-    ("~/.mysql_history", Account),
-    ("~/.ssh/*", Account),
-    ("~/.zsh_history", Account),
-];
+/// The lists of `places.txt`.
+struct Tables {
+    /// Sorted by their first segments.
+    places: Vec<(&'static str, Kind)>,
+    anywhere: Vec<(&'static str, Kind)>,
+    /// Sorted, as the lists below that are searched for a whole word.
+    files: Vec<(&'static str, Kind)>,
+    sites: Vec<&'static str>,
+    systems: Vec<&'static str>,
+    servers: Vec<&'static str>,
+    endings: Vec<&'static str>,
+    sources: Vec<&'static str>,
+    pages: Vec<&'static str>,
+}
 
-const SITE_FOLDERS: &[&[u8]] = &[
-    b"acs-commons",
-    b"blueprints",
-    b"clientlibs",
-    b"cloudservices",
-    b"commerce",
-    b"dam",
-    b"designs",
-    b"map",
-    b"mobile",
-    b"notification",
-    b"packages",
-    b"projects",
-    b"replication",
-    b"segmentation",
-    b"social",
-    b"tags",
-    b"workflow",
-];
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables::read(include_str!("places.txt")));
 
-/// Places whose first segment varies.
-const ANY_FIRST: &[(&str, Kind)] = &[
-    ("home/?/.bash*", Account),
-    ("home/?/.ssh/*", Account),
-    ("home/?/.aws/*", Account),
-    ("home/?/.my.cnf", Account),
-    ("home/?/.rhosts", Account),
-    ("home/?/.zsh_history", Account),
-    ("home/?/.mysql_history", Account),
-    ("home/?/.profile", Account),
-    ("users/?/.ssh/*", Account),
-    ("users/?/.aws/*", Account),
-    ("users/?/.bash*", Account),
-    ("users/?/ntuser.dat", Account),
-    ("~*/.ssh/*", Account),
-];
+impl Tables {
+    fn read(text: &'static str) -> Tables {
+        let kinds = [("account", Account), ("system", System), ("secret", Secret)];
+        let of_kind = |list: &str| {
+            let all = kinds.iter().flat_map(|(name, kind)| {
+                let title = format!("[{list}, {name}]");
+                entries(text, &title).map(|entry| (entry, *kind)).collect::<Vec<_>>()
+            });
+            all.collect::<Vec<_>>()
+        };
+        let plain = |list: &str| {
+            let mut all: Vec<_> = entries(text, &format!("[{list}]")).collect();
+            all.sort_unstable();
+            all
+        };
+        let mut places = of_kind("places");
+        places.sort_by_key(|(pattern, _)| head(pattern));
+        let mut files = of_kind("files");
+        files.sort_unstable_by_key(|(name, _)| *name);
+        Tables {
+            places,
+            anywhere: of_kind("anywhere"),
+            files,
+            sites: plain("sites"),
+            systems: plain("systems"),
+            servers: plain("servers"),
+            endings: plain("endings"),
+            sources: plain("sources"),
+            pages: plain("pages"),
+        }
+    }
+}
 
-const ANY_BEGINNING: &[&str] = &["home", "users"];
-
-/// Folders that systems and installers put servers in; of each the beginning.
-const SYSTEM_FOLDERS: &[&str] = &[
-    "bin",
-    "etc",
-    "inetpub",
-    "minint",
-    "netserver",
-    "opt",
-    "private",
-    "program files",
-    "program data",
-    "progra~",
-    "programfiles",
-    "programdata",
-    "root",
-    "srv",
-    "sysprep",
-    "unattend",
-    "usr",
-    "var",
-    "volumes",
-    "windows",
-    "winnt",
-];
-
-/// Servers, as their folders are named; of each the beginning.
-const SERVERS: &[&str] = &[
-    "apache",
-    "appserv",
-    "cpanel",
-    "exim",
-    "httpd",
-    "jakarta",
-    "jboss",
-    "lampp",
-    "lighttpd",
-    "logs",
-    "lsws",
-    "mysql",
-    "nginx",
-    "oracle",
-    "php",
-    "postgres",
-    "proftpd",
-    "pure-ftpd",
-    "pureftpd",
-    "samba",
-    "squid",
-    "tomcat",
-    "vsftpd",
-    "wamp",
-    "www",
-    "xampp",
-    "zend",
-    "zeus",
-];
-
-/// How the names of configuration files and logs end.
-const ENDINGS: &[&str] =
-    &[".conf", ".cnf", ".ini", ".log", ".cfg", ".err", "_log", "-log", ".pid", ".htaccess", ".htpasswd"];
-
-/// Files by name alone, sorted.
-const FILES: &[(&str, Kind)] = &[
-    (".bash_history", Account),
-    (".bash_logout", Account),
-    (".bash_profile", Account),
-    (".bashrc", Account),
-    (".dockercfg", Account),
-    (".env", Account),
-    (".ftpconfig", Account),
-    (".git-credentials", Account),
-    (".htaccess", Account),
-    (".htpasswd", Account),
-    (".my.cnf", Account),
-    (".mysql_history", Account),
-    (".netrc", Account),
-    (".npmrc", Secret),
-    (".pgpass", Account),
-    (".profile", Account),
-    (".psql_history", Account),
-    (".pypirc", Account),
-    (".rediscli_history", Account),
-    (".rhosts", Account),
-    (".s3cfg", Account),
-    (".wgetrc", Secret),
-    (".zsh_history", Account),
-    ("access.log", System),
-    ("access_log", System),
-    ("apache.conf", Account),
-    ("apache2.conf", Account),
-    ("application.properties", Secret),
-    ("application.yaml", Secret),
-    ("application.yml", Secret),
-    ("applicationhost.config", Account),
-    ("appsettings.json", Secret),
-    ("authorized_keys", Account),
-    ("autoexec.bat", Account),
-    ("boot.ini", Account),
-    ("bootstrap.yml", Secret),
-    ("catalina.out", System),
-    ("config.inc.php", Secret),
-    ("config.php", Secret),
-    ("config.sys", Account),
-    ("configuration.php", Secret),
-    ("credentials.json", Secret),
-    ("database.yml", Secret),
-    ("db.php", Secret),
-    ("debian.cnf", Account),
-    ("docker-compose.yml", Secret),
-    ("error.log", System),
-    ("error_log", System),
-    ("global.asa", Account),
-    ("global.asax", Account),
-    ("httpd.conf", Account),
-    ("httpd.pid", System),
-    ("id_dsa", Account),
-    ("id_ecdsa", Account),
-    ("id_ed25519", Account),
-    ("id_rsa", Account),
-    ("id_rsa.pub", Account),
-    ("known_hosts", Account),
-    ("lighttpd.conf", Account),
-    ("localsettings.php", Secret),
-    ("machine.config", Account),
-    ("master.passwd", Account),
-    ("my.cnf", Account),
-    ("my.ini", Account),
-    ("mysqld.log", System),
-    ("nginx.conf", Account),
-    ("ntuser.dat", Account),
-    ("pagefile.sys", Account),
-    ("parameters.yml", Secret),
-    ("passwd", Account),
-    ("pg_hba.conf", Account),
-    ("php.ini", Account),
-    ("postgresql.conf", Account),
-    ("proftpd.conf", Account),
-    ("pure-ftpd.conf", Account),
-    ("pureftpd.pdb", Account),
-    ("secrets.json", Secret),
-    ("secrets.yml", Secret),
-    ("serverinfo.xml", Secret),
-    ("settings.php", Secret),
-    ("settings.py", Secret),
-    ("shadow", Account),
-    ("smb.conf", Account),
-    ("sshd_config", Account),
-    ("sysprep.inf", Account),
-    ("sysprep.xml", Account),
-    ("system.ini", Account),
-    ("tomcat-users.xml", Account),
-    ("unattend.xml", Account),
-    ("unattended.xml", Account),
-    ("vsftpd.conf", Account),
-    ("web.config", Account),
-    ("win.ini", Account),
-    ("wp-config.php", Account),
-    ("wp-config.php.bak", Account),
-];
-
-/// Sorted.
-const SOURCE_FOLDERS: &[&str] = &[
-    "_next",
-    "app",
-    "apps",
-    "assets",
-    "build",
-    "client",
-    "common",
-    "components",
-    "config",
-    "core",
-    "css",
-    "dist",
-    "docs",
-    "examples",
-    "fonts",
-    "helpers",
-    "hooks",
-    "images",
-    "img",
-    "js",
-    "lib",
-    "libs",
-    "media",
-    "modules",
-    "node_modules",
-    "packages",
-    "pages",
-    "public",
-    "scripts",
-    "server",
-    "services",
-    "shared",
-    "src",
-    "static",
-    "store",
-    "styles",
-    "test",
-    "tests",
-    "theme",
-    "themes",
-    "types",
-    "ui",
-    "util",
-    "utils",
-    "vendor",
-    "views",
-    "webpack",
-];
-
-/// Sorted.
-const PAGE_ENDINGS: &[&str] = &[
-    "aspx", "avif", "c", "cc", "cjs", "cpp", "cs", "css", "csv", "dart", "doc", "docx", "eot", "gif", "go",
-    "h", "hpp", "htm", "html", "ico", "ipynb", "java", "jpeg", "jpg", "js", "json", "jsx", "kt", "less",
-    "map", "md", "mdx", "mjs", "mov", "mp3", "mp4", "ogg", "otf", "pdf", "png", "ppt", "pptx", "proto", "py",
-    "rb", "rs", "rst", "sass", "scala", "scss", "shtml", "svelte", "svg", "swift", "tex", "tif", "tiff",
-    "ts", "tsx", "ttf", "vue", "wasm", "wav", "webm", "webp", "woff", "woff2", "xhtml", "xls", "xlsx", "zip",
-];
+/// What stands under that title, up to the next.
+fn entries(text: &'static str, title: &str) -> impl Iterator<Item = &'static str> {
+    let lines = text.lines().skip_while(move |line| *line != title).skip(1);
+    let own = lines.take_while(|line| !line.starts_with('['));
+    let words = own.filter(|line| !line.starts_with('#')).flat_map(|line| line.split(','));
+    words.map(str::trim).filter(|word| !word.is_empty())
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_sorted_as_their_searches_need() {
-        assert!(PLACES.is_sorted_by_key(|(pattern, _)| head(pattern)));
-        assert!(FILES.is_sorted_by_key(|(name, _)| *name));
-        assert!(SOURCE_FOLDERS.is_sorted() && PAGE_ENDINGS.is_sorted());
-        for (_, byte) in PLACES.iter().flat_map(|(p, _)| p.bytes().map(move |byte| (p, byte))) {
-            assert!(!byte.is_ascii_uppercase());
+    fn every_list_is_read_whole_and_names_nothing_twice() {
+        let tables = &*TABLES;
+        assert!(tables.places.len() > 300 && tables.anywhere.len() > 5 && tables.files.len() > 80);
+        let mut lists = vec![&tables.sites, &tables.systems, &tables.servers];
+        lists.extend([&tables.endings, &tables.sources, &tables.pages]);
+        let mut words: Vec<&str> = lists.iter().flat_map(|list| list.iter().copied()).collect();
+        assert!(lists.iter().all(|list| list.len() > 5));
+        let named = [&tables.places, &tables.anywhere, &tables.files];
+        words.extend(named.iter().flat_map(|list| list.iter().map(|(name, _)| *name)));
+        assert!(words.iter().all(|word| !word.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'[')));
+        for list in named {
+            let mut names: Vec<_> = list.iter().map(|(name, _)| *name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
         }
     }
 

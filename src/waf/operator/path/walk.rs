@@ -52,6 +52,8 @@ pub(super) struct Path {
     pub still: u32,
     spaces: u8,
     depth: u32,
+    /// Behind `..;`, up to the next separator.
+    parameters: bool,
     /// How the dots of the segment that is being read are written.
     now: Writing,
 }
@@ -76,6 +78,7 @@ impl Path {
             still: 0,
             spaces: 0,
             depth: 0,
+            parameters: false,
             now: Writing::PLAIN,
         }
     }
@@ -118,6 +121,7 @@ impl Path {
         // `..;x` alone is the end of a sentence.
         let is_odd = by.is_some() && segment.iter().any(|&byte| byte != b'.');
         let written = std::mem::take(&mut self.now);
+        self.parameters = false;
         match step {
             Step::Nothing => self.len = self.segment,
             Step::Still => {
@@ -218,6 +222,7 @@ pub(super) fn walk<T>(value: &[u8], first: usize, mut judge: impl FnMut(&Path) -
                 continue;
             }
         } else if is_in_step(&path, byte, &value[at..]) {
+            path.parameters |= byte == b';';
             path.push(byte);
             continue;
         } else if byte == b'?' && path.root == Root::Share && path.len == 0 && value.get(at) == Some(&b'\\') {
@@ -255,6 +260,10 @@ pub(super) fn walk<T>(value: &[u8], first: usize, mut judge: impl FnMut(&Path) -
 
 /// `..;x/`, and a line end between the dots and their separator.
 fn is_in_step(path: &Path, byte: u8, rest: &[u8]) -> bool {
+    if path.parameters {
+        return !is_blank(byte);
+    }
+    let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     let line_end = || matches!(byte, b'\r' | b'\n' | b'\t') && matches!(rest, [b'/' | b'\\', ..]);
     (byte == b';' || line_end()) && Step::of(&path.text[path.segment..path.len]) == Step::Up
 }
