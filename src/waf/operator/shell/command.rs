@@ -70,6 +70,9 @@ pub(super) fn skip_blanks(value: &[u8], at: usize) -> usize {
 
 /// The command that begins at `at`; none when what stands there is no name of one.
 pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parsed> {
+    if is_plain_word(value, at) {
+        return None;
+    }
     let mut at = at;
     let mut assigned = false;
     let start = skip_openers(value, at);
@@ -122,6 +125,31 @@ pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parse
         return known(value, &word, at, inside, assigned);
     }
     None
+}
+
+/// True for a word as it stands in any text, which names no command; false says nothing. Nearly all that stands behind
+/// separators is such a word, and this costs a few nanoseconds.
+fn is_plain_word(value: &[u8], at: usize) -> bool {
+    /// Longer than any name in the list.
+    const LONGEST: usize = 24;
+    let text = &value[skip_blanks(value, at)..];
+    let is_in_word = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let len = text.iter().take(LONGEST).take_while(is_in_word).count();
+    let word = &text[..len];
+    let ends = match text.get(len) {
+        _ if len == 0 => false,
+        None | Some(b' ' | b'\t' | b';' | b'|' | b'&' | b')' | b'\n' | b'\r' | b',' | b'}') => true,
+        // A drive, a folder of programs, a switch: those are read.
+        Some(b':') => len > 1,
+        Some(b'/') => len > 1 && !matches!(word, b"usr" | b"bin" | b"sbin" | b"opt" | b"local"),
+        Some(b'.') => {
+            !text[len..].starts_with(b".exe")
+                && !text[len..].starts_with(b".com")
+                && text[len + 1..].first().is_some_and(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    ends && !table::may_be_known(word)
 }
 
 /// The command behind `sudo`, `time` and the like.
