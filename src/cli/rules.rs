@@ -1,4 +1,4 @@
-//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their schema.
+//! `portward rules`: check, test, list, explain, cost, measure and import rule sets, and print their schema.
 //! Plain functions over sources and a writer; main decides what they are and what an outcome's
 //! exit code is.
 

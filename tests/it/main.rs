@@ -8,6 +8,7 @@ mod auth;
 mod cli;
 mod connect;
 mod drain;
+mod eval;
 mod http1;
 mod http2;
 mod import;

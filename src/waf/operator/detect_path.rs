@@ -25,6 +25,7 @@ const MARKS: ByteSet = ByteSet::of(b"/\\%:.").union(ByteSet::range(0xc0, 0xff));
 
 impl Operator for DetectPath {
     fn evaluate(&self, value: &[u8]) -> Option<Hit> {
+        MARKS.find(value)?;
         let finding = path::detect(value)?;
         Some(Hit { note: Some(finding.note()), ..Hit::at(finding.span) })
     }

@@ -22,11 +22,13 @@ mod data_file;
 mod detect_path;
 mod detect_shell;
 mod detect_sql_escape;
+mod detect_markup;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
 mod ip_match;
 mod literals;
+mod markup;
 mod no_match;
 mod number;
 mod path;
@@ -201,6 +203,7 @@ const TABLE: &[(&str, Build)] = &[
     ("detect_path", detect_path::build),
     ("detect_shell", detect_shell::build),
     ("detect_sql_escape", detect_sql_escape::build),
+    ("detect_markup", detect_markup::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),
     ("ends_with", text::build),

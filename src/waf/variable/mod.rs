@@ -45,6 +45,7 @@ pub enum Collection {
     Files,
     FilesNames,
     FilesSizes,
+    FilesTmpContent,
     FilesCombinedSize,
     MultipartName,
     MultipartPartHeaders,
@@ -97,6 +98,7 @@ impl Collection {
                 | Files
                 | FilesNames
                 | FilesSizes
+                | FilesTmpContent
                 | FilesCombinedSize
                 | MultipartName
                 | MultipartPartHeaders
@@ -219,6 +221,7 @@ static TABLE: &[Variable] = &[
     of("files", &[C::Files], Keys::Any, RequestBody),
     of("files_names", &[C::FilesNames], Keys::Any, RequestBody),
     of("files_sizes", &[C::FilesSizes], Keys::Any, RequestBody),
+    of("files_tmp_content", &[C::FilesTmpContent], Keys::Any, RequestBody),
     of("files_combined_size", &[C::FilesCombinedSize], Keys::None, RequestBody),
     of("multipart_name", &[C::MultipartName], Keys::Any, RequestBody),
     of("multipart_part_headers", &[C::MultipartPartHeaders], Keys::Any, RequestBody),
@@ -303,7 +306,7 @@ pub fn unsupported(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     Some(match name.as_str() {
         "ENV" => "the engine reads no environment of a process",
-        "FILES_TMPNAMES" | "FILES_TMP_CONTENT" => "uploads are not written to temporary files",
+        "FILES_TMPNAMES" => "uploads are not written to temporary files",
         "GEO" => "no database of places is part of the engine",
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => "bodies are not rewritten by rules",
         "WEBSERVER_ERROR_LOG" => "there is no error log of a web server here",

@@ -16,8 +16,11 @@ import time
 
 import prose
 import snippets
+import traffic
+import web
+from text import by_digest
 
-MODULES = [prose, snippets]
+MODULES = [prose, snippets, web]
 
 
 def seeded(name):
@@ -38,7 +41,8 @@ def main():
                 if value.strip() and len(value) <= 20_000 and value not in seen:
                     seen.add(value)
                     fresh.append(value)
-            seeded(name).shuffle(fresh)
+            # Which are taken depends on each value alone: a package's next version changes little.
+            fresh.sort(key=by_digest)
             # What is not taken may come again in another class.
             seen.difference_update(fresh[most:])
             with open(os.path.join(out, f"{name}.jsonl"), "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -49,7 +53,12 @@ def main():
             values += min(most, len(fresh))
         total += values
         print(f"  {module.__name__}: {values} values in {time.monotonic() - started:.1f} s", file=sys.stderr)
-    print(f"{total} values")
+    count = 0
+    for name, lines in traffic.lines(traffic.requests(root, seeded, 6_000)).items():
+        with open(os.path.join(out, f"{name}.jsonl"), "w", encoding="utf-8") as file:
+            file.writelines(dict.fromkeys(lines))
+        count += len(lines)
+    print(f"{total} values, {count} requests")
 
 
 if __name__ == "__main__":

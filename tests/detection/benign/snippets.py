@@ -42,7 +42,6 @@ FILES = [
 
 # Listings that manuals print: class, folder, how many values.
 LISTINGS = [
-    ("code-listing-sqlite", "usr/share/doc/sqlite3-doc", 1500),
     ("code-listing-postgresql", "usr/share/doc/postgresql-doc-15", 2500),
     ("code-listing-postgresql", "usr/share/doc/postgresql-doc-17", 2500),
     ("code-listing-python", "usr/share/doc/python3.11", 3000),
@@ -50,7 +49,6 @@ LISTINGS = [
     ("code-listing-django", "usr/share/doc/python-django-doc", 2000),
     ("code-listing-apache", "usr/share/doc/apache2-doc", 1200),
     ("code-listing-node", "usr/share/doc/nodejs", 2000),
-    ("code-listing-git", "usr/share/doc/git", 800),
     ("code-listing-debian", "usr/share/doc/developers-reference", 200),
     ("code-listing-debian", "usr/share/doc/debian-policy", 200),
     ("code-listing-docutils", "usr/share/doc/docutils-doc", 600),
@@ -68,9 +66,9 @@ def cut(random, source):
     return piece if 4 < len(piece.strip()) and len(piece) < 6000 else ""
 
 
-def from_files(root, random, folder, ending, wanted):
+def from_files(root, seeded, folder, ending, wanted):
     paths = text.files(root, folder, ending)
-    random.shuffle(paths)
+    paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
     made = 0
     paths = paths[: max(400, wanted // 4)]
     each = max(2, -(-wanted * 2 // max(1, len(paths))))
@@ -78,6 +76,7 @@ def from_files(root, random, folder, ending, wanted):
         source = text.read(path)
         if not source:
             continue
+        random = seeded(path[len(root) :])
         for _ in range(min(each, 60)):
             piece = cut(random, source)
             if piece:
@@ -87,11 +86,12 @@ def from_files(root, random, folder, ending, wanted):
             return
 
 
-def from_listings(root, random, folder, wanted):
+def from_listings(root, seeded, folder, wanted):
     paths = text.files(root, folder, ".html")
-    random.shuffle(paths)
+    paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
     made = 0
     for path in paths[:1200]:
+        random = seeded(path[len(root) :])
         for listing in text.unhtml(text.read(path))[1]:
             made += 1
             yield listing.strip("\n") if len(listing) < 3000 else cut(random, listing)
@@ -126,16 +126,16 @@ def numbered(random, codes):
 def classes(root, seeded):
     by_class = {}
     for name, folder, ending, wanted in FILES:
-        pieces = list(from_files(root, seeded(folder + ending), folder, ending, wanted))
+        pieces = list(from_files(root, seeded, folder, ending, wanted))
         by_class.setdefault(name, []).append((pieces, wanted))
     for name, folder, wanted in LISTINGS:
-        by_class.setdefault(name, []).append((list(from_listings(root, seeded(folder), folder, wanted)), wanted))
+        by_class.setdefault(name, []).append((list(from_listings(root, seeded, folder, wanted)), wanted))
     everything = []
     for name, parts in sorted(by_class.items()):
         yield name, [piece for pieces, _ in parts for piece in pieces], sum(wanted for _, wanted in parts)
         everything += [piece for pieces, wanted in parts for piece in pieces[:wanted]]
     random = seeded("code-fenced")
-    random.shuffle(everything)
+    everything.sort(key=text.by_digest)
     comments = [found for piece in everything for found in re.findall(r"(?m)(?:#|//) ([A-Z][\w ,.'()-]{25,120})$", piece)]
     yield "code-fenced", list(fenced(random, comments[:2500], everything[:2500])), 2000
     yield "code-diff", list(numbered(random, everything[2500:5000])), 2000

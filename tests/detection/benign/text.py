@@ -4,16 +4,23 @@ Nothing here renders well; it only gets the words out in the order in which a pe
 """
 
 import gzip
+import hashlib
 import html
 import os
 import re
 import struct
+from random import Random
 
 ENTITY = {
     "(aq": "'", "(dq": '"', "(co": "©", "(bu": "•", "(em": "—", "(en": "–", "(lq": "“", "(rq": "”", "(oq": "‘",
     "(cq": "’", "(ti": "~", "(ha": "^", "(rs": "\\", "(ga": "`", "(bv": "|", "(->": "→", "(<-": "←", "(>=": "≥",
     "(<=": "≤", "(mu": "×", "(+-": "±", "(de": "°", "(ss": "ß", "(Po": "£", "(Eu": "€", "(sc": "§", "(rg": "®",
 }
+
+
+def by_digest(value):
+    """An order that looks random and depends on each value alone."""
+    return hashlib.sha1(value.encode("utf-8", "surrogateescape")).digest()
 
 
 def files(root, folder, ending="", limit=None):
@@ -61,6 +68,7 @@ def roff(source):
             continue
         line = re.sub(r"\\f(\[\w*\]|\(..|\w)", "", line)
         line = re.sub(r"\\s[-+]?\d", "", line)
+        line = re.sub(r"\\\[aq\]", "'", line)
         line = re.sub(r"\\\[u([0-9A-F]{4,5})\]", lambda found: chr(int(found[1], 16)), line)
         line = re.sub(r"\\(\(..)", lambda found: ENTITY.get(found[1], ""), line)
         line = re.sub(r"\\\*\(..|\\\*\[\w+\]|\\[&|^:/,%cu]", "", line)
@@ -91,9 +99,10 @@ def sentences(parts):
                 yield one.strip()
 
 
-def word_groups(random, parts, most=7):
+def word_groups(parts, most=7):
     """Some words in a row, as people type into search boxes and titles."""
     for part in parts:
+        random = Random(part)
         words = part.split()
         if len(words) >= 2:
             count = random.randint(1, min(most, len(words)))

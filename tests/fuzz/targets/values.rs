@@ -72,6 +72,7 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("begins_with", json!("ab")),
         ("contains", json!("SeLeCt")),
         ("contains_word", json!("or")),
+        ("detect_sql_escape", json!(true)),
         ("detect_shell", json!(true)),
         ("detect_sqli", json!(true)),
         ("detect_xss", json!(true)),

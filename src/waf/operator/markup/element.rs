@@ -1,33 +1,54 @@
 //! One element: does it run script, and is that what an honest page would do there?
 
-use super::Found;
 use super::html::{Attribute, Tag, unescape};
 use super::names::{is_address, loads, waits_for_the_user};
 use super::place::Place;
 use super::script::{Verdict, judge as judge_script};
+use super::spill::prose;
 use super::style;
+use super::{Found, Look, within};
 
 /// More of a script is not looked at.
 const LONGEST_SCRIPT: usize = 2048;
 /// A script of a payload that calls a function nobody knows is shorter than this.
-const SHORT_SCRIPT: usize = 300;
+const SHORT_SCRIPT: usize = 240;
+/// Counters and loaders of advertisements are longer.
+const LONG_SCRIPT: usize = 320;
 
-pub(super) fn judge(value: &[u8], at: usize, tag: &Tag, place: Place, scratch: &mut Vec<u8>) -> Option<Found> {
+pub(super) fn judge(
+    value: &[u8],
+    at: usize,
+    tag: &Tag,
+    place: Place,
+    look: &mut Look,
+    scratch: &mut Vec<u8>,
+) -> Option<Found> {
     let found = |what: &[u8], word: &[u8]| Some(Found::new(at, what, word));
     for attribute in &tag.attributes {
-        if let Some(word) = attribute_runs(tag, attribute, place, scratch) {
+        if let Some(word) = attribute_runs(value, tag, attribute, place, look, scratch) {
             return found(attribute.name, &word);
         }
     }
-    if let Some(what) = element_itself(value, at, tag, place, scratch) {
+    if tag.ends {
+        return end_of_script(value, at, tag, scratch);
+    }
+    if tag.name == b"base"
+        && place.near
+        && place.short
+        && tag.get(b"href").is_some_and(|href| href.starts_with(b"//"))
+    {
+        return found(tag.name, b"all links of the page");
+    }
+    if let Some(what) = element_itself(value, at, tag, place) {
         return found(tag.name, what);
     }
     match local(tag.name) {
         b"script" | b"handler" => {
-            let word = script_runs(value, tag, place, scratch)?;
+            let word = script_runs(value, tag, place, look, scratch)?;
             found(tag.name, &word)
         }
-        b"style" => {
+        b"style" if look.work > 0 => {
+            look.spend(content(value, tag, b"</style").len());
             if tag.get(b"type").is_some_and(|kind| contains(kind, b"javascript")) {
                 let finding = judge_script(content(value, tag, b"</style"));
                 return (finding.verdict >= Verdict::Loud).then(|| Found::new(at, tag.name, finding.word));
@@ -39,13 +60,21 @@ pub(super) fn judge(value: &[u8], at: usize, tag: &Tag, place: Place, scratch: &
     }
 }
 
-/// Bytes behind the tag that `judge` reads.
-pub(super) fn reads_on(tag: &Tag) -> usize {
-    if matches!(local(tag.name), b"script" | b"style" | b"handler") { LONGEST_SCRIPT } else { 0 }
-}
-
 fn local(name: &[u8]) -> &[u8] {
     name.rsplit(|&byte| byte == b':').next().unwrap_or(name)
+}
+
+/// `>alert(1)</script>`: the beginning of the element stood before the value, or was taken off.
+fn end_of_script(value: &[u8], at: usize, tag: &Tag, scratch: &mut Vec<u8>) -> Option<Found> {
+    const LONGEST: usize = 160;
+    let before = &value[..at];
+    if tag.name != b"script" || at > LONGEST || before.contains(&b'<') {
+        return None;
+    }
+    let start = memchr::memrchr(b'>', before).map_or(0, |at| at + 1);
+    unescape(&before[start..], scratch);
+    let finding = judge_script(scratch);
+    (finding.verdict >= Verdict::Loud && !prose(scratch)).then(|| Found::new(0, b"script", finding.word))
 }
 
 /// What follows the tag, up to where its element ends.
@@ -55,7 +84,13 @@ fn content<'a>(value: &'a [u8], tag: &Tag, end: &[u8]) -> &'a [u8] {
     memchr::memmem::find(rest, end).map_or(rest, |length| &rest[..length])
 }
 
-fn script_runs(value: &[u8], tag: &Tag, place: Place, scratch: &mut Vec<u8>) -> Option<Vec<u8>> {
+fn script_runs(
+    value: &[u8],
+    tag: &Tag,
+    place: Place,
+    look: &mut Look,
+    scratch: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
     let kind = tag.get(b"type").unwrap_or_default();
     let is = |mark: &[u8]| memchr::memmem::find(kind, mark).is_some();
     if is(b"importmap") || is(b"speculationrules") {
@@ -69,22 +104,39 @@ fn script_runs(value: &[u8], tag: &Tag, place: Place, scratch: &mut Vec<u8>) -> 
     if let Some(source) = source.filter(|source| !source.is_empty()) {
         unescape(source, scratch);
         let address = scratch.trim_ascii_start();
-        let elsewhere = [&b"//"[..], b"\\\\", b"/\\", b"http:", b"https:", b"ftp:"].iter().any(|start| address.starts_with(start));
+        let elsewhere = [&b"//"[..], b"\\\\", b"/\\", b"http:", b"https:", b"ftp:"]
+            .iter()
+            .any(|start| address.starts_with(start));
         if (address.starts_with(b"data:") && place.near) || (elsewhere && place.start && place.short) {
             return Some(scratch.clone());
         }
     }
+    if look.work == 0 {
+        return None;
+    }
     let code = content(value, tag, b"</script");
+    look.spend(code.len());
     unescape(code, scratch);
     let finding = judge_script(scratch);
+    let rest = &value[tag.end.min(value.len())..];
+    let ends = contains(&rest[..rest.len().min(2 * LONGEST_SCRIPT)], b"</script");
     let runs = match finding.verdict {
+        // "how to use <script> and alert(1)"
+        Verdict::Attack | Verdict::Loud if !ends && prose(&scratch[..scratch.len().min(80)]) => false,
         Verdict::Attack => true,
-        Verdict::Loud => place.start || (place.near && place.short),
-        Verdict::Acts => place.start && code.len() <= SHORT_SCRIPT && place.short,
+        _ if is_template(code) => false,
+        Verdict::Loud => code.len() <= LONG_SCRIPT && (place.start || (place.near && place.short)),
+        // `Map::<Script>::new()`: not every `<script>` is a tag, but each has an end.
+        Verdict::Acts => place.start && place.tags <= 3 && code.len() <= SHORT_SCRIPT && ends,
         // `<script>XSS</script>`: a word to look for in the answer.
         Verdict::Idle => place.start && is_marker(value, tag, code),
     };
     runs.then(|| finding.word.to_vec())
+}
+
+/// A page generator fills it in; nothing runs as it stands.
+fn is_template(code: &[u8]) -> bool {
+    [&b"{{"[..], b"{%", b"<?php", b"<?=", b"<%"].iter().any(|mark| contains(code, mark))
 }
 
 /// Nothing but a word in a script that is all of the value.
@@ -101,14 +153,24 @@ fn is_marker(value: &[u8], tag: &Tag, code: &[u8]) -> bool {
 }
 
 /// The word that tells that this attribute runs script.
-fn attribute_runs(tag: &Tag, attribute: &Attribute, place: Place, scratch: &mut Vec<u8>) -> Option<Vec<u8>> {
+fn attribute_runs(
+    value: &[u8],
+    tag: &Tag,
+    attribute: &Attribute,
+    place: Place,
+    look: &mut Look,
+    scratch: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
     let name = attribute.name;
     let local = local(name);
     if is_handler(local) {
         unescape(attribute.value, scratch);
         // `onClick={() => ...}`: JSX, which no browser reads.
         let finding = judge_script(scratch);
-        let comes = tag.attributes.iter().any(|a| matches!(a.name, b"autofocus" | b"tabindex" | b"accesskey" | b"contenteditable"));
+        let comes = tag
+            .attributes
+            .iter()
+            .any(|a| matches!(a.name, b"autofocus" | b"tabindex" | b"accesskey" | b"contenteditable"));
         let waits = waits_for_the_user(local) && !(comes && matches!(local, b"onfocus" | b"onblur"));
         let runs = match finding.verdict {
             Verdict::Attack => true,
@@ -116,44 +178,76 @@ fn attribute_runs(tag: &Tag, attribute: &Attribute, place: Place, scratch: &mut 
             Verdict::Acts => place.start && place.short && !waits && !scratch.starts_with(b"{"),
             // `<body onload="XSS">`: a word to look for in the answer.
             Verdict::Idle => {
-                let marker = !scratch.is_empty() && scratch.len() <= 8 && scratch.iter().all(u8::is_ascii_alphanumeric);
+                let marker = !scratch.is_empty()
+                    && scratch.len() <= 8
+                    && scratch.iter().all(u8::is_ascii_alphanumeric);
                 marker && place.start && place.tiny && !waits
             }
         };
         return runs.then(|| finding.word.to_vec());
+    }
+    if attribute.value.starts_with(b"&{") {
+        let finding = judge_script(&attribute.value[2..]);
+        return (finding.verdict >= Verdict::Loud).then(|| finding.word.to_vec());
     }
     if local == b"style" {
         unescape(attribute.value, scratch);
         if let Some(word) = style::runs(scratch) {
             return Some(word.as_bytes().to_vec());
         }
-        return (place.start && place.tiny && style::leaves_attribute(scratch)).then(|| b"leaves its rule".to_vec());
+        return (place.start && place.tiny && style::leaves_attribute(scratch))
+            .then(|| b"leaves its rule".to_vec());
     }
     if local == b"srcdoc" {
         unescape(attribute.value, scratch);
-        let runs = super::in_text(&scratch.clone()).is_some();
+        let inner = std::mem::take(scratch);
+        let runs = within(&inner, look);
+        *scratch = inner;
         return (runs || (place.start && scratch.contains(&b'<') && place.short)).then(|| b"srcdoc".to_vec());
     }
     if is_address(name) {
-        return address_runs(tag, attribute, place, scratch);
+        return address_runs(value, tag, attribute, place, look, scratch);
     }
-    is_framework(name).then(|| judge_script(attribute.value)).filter(|finding| finding.verdict == Verdict::Attack).map(
-        |finding| finding.word.to_vec(),
-    )
+    // A sanitiser that writes its tree back may turn escaped text of an attribute into markup.
+    if place.start
+        && place.short
+        && contains(attribute.value, b"&lt;")
+        && contains(attribute.value, b"--&gt;")
+    {
+        unescape(attribute.value, scratch);
+        let inner = std::mem::take(scratch);
+        return within(&inner, look).then(|| b"markup".to_vec());
+    }
+    is_framework(name)
+        .then(|| judge_script(attribute.value))
+        .filter(|finding| finding.verdict == Verdict::Attack)
+        .map(|finding| finding.word.to_vec())
 }
 
 pub(super) fn is_handler(name: &[u8]) -> bool {
-    name.len() >= 5 && name.starts_with(b"on") && name[2..].iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+    name.len() >= 5
+        && name.starts_with(b"on")
+        && name[2..].iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
 }
 
 /// Attributes whose value client-side frameworks evaluate.
 fn is_framework(name: &[u8]) -> bool {
-    [&b"ng-"[..], b"v-", b"x-", b"data-ng-", b"@", b":", b"hx-on", b"data-bind", b"_", b"ev:"].iter().any(|start| name.starts_with(start))
+    [&b"ng-"[..], b"v-", b"x-", b"data-ng-", b"@", b":", b"hx-on", b"data-bind", b"_", b"ev:"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 /// What comes of an address when a browser follows it.
-fn address_runs(tag: &Tag, attribute: &Attribute, place: Place, scratch: &mut Vec<u8>) -> Option<Vec<u8>> {
-    unescape(attribute.value, scratch);
+fn address_runs(
+    value: &[u8],
+    tag: &Tag,
+    attribute: &Attribute,
+    place: Place,
+    look: &mut Look,
+    scratch: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
+    let written_as = broken_scheme(value, attribute);
+    unescape(written_as, scratch);
     let element = local(tag.name);
     let own = local(attribute.name);
     // `set` and `animate` write other attributes.
@@ -162,25 +256,65 @@ fn address_runs(tag: &Tag, attribute: &Attribute, place: Place, scratch: &mut Ve
         return Some(scratch.clone());
     }
     if matches!(own, b"to" | b"values" | b"from" | b"value") && scratch.contains(&b'<') {
-        let inner = scratch.clone();
-        if super::in_text(&inner).is_some() {
+        let inner = std::mem::take(scratch);
+        if within(&inner, look) {
             return Some(b"markup".to_vec());
         }
+        *scratch = inner;
     }
     if let Some(code) = script_address(scratch, own) {
-        let disguised = !contains(attribute.value, b"script:") && !contains(attribute.value, b"vbs:");
-        let finding = judge_script(&scratch[code..]);
+        let disguised = !contains(written_as, b"script:") && !contains(written_as, b"vbs:");
+        let code_text = percent(&scratch[code..]);
+        let finding = judge_script(&code_text);
         let auto = loads(element) && element != b"a";
         let runs = match finding.verdict {
             Verdict::Attack => true,
-            _ if disguised && code + 2 < scratch.len() => true,
+            _ if disguised && code_text.len() > 2 => true,
             Verdict::Loud => place.start || (place.near && place.short),
-            Verdict::Acts => (auto && place.near) || (place.start && place.short && finding.word == b"location"),
+            Verdict::Acts => {
+                (auto && place.near) || (place.start && place.short && finding.word == b"location")
+            }
             Verdict::Idle => element == b"base",
         };
         return runs.then(|| finding.word.to_vec());
     }
     data_address(tag, own, place, scratch)
+}
+
+/// The value of an attribute without quotes that a blank ended in the middle of a scheme: read on to the end of
+/// the tag.
+fn broken_scheme<'a>(value: &'a [u8], attribute: &Attribute<'a>) -> &'a [u8] {
+    const LONGEST: usize = 120;
+    let text = attribute.value;
+    let start = attribute.value_at;
+    let stops = value.get(start + text.len()).is_some_and(|byte| *byte < b' ');
+    let scheme = [&b"javascript:"[..], b"vbscript:"].iter().any(|scheme| scheme.starts_with(text));
+    if text.is_empty() || !stops || !scheme {
+        return text;
+    }
+    let rest = &value[start..value.len().min(start + LONGEST)];
+    &rest[..memchr::memchr(b'>', rest).unwrap_or(rest.len())]
+}
+
+/// The script of an address is percent-decoded before it runs.
+pub(super) fn percent(code: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| code.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    let mut out = Vec::with_capacity(code.len());
+    let mut at = 0;
+    while at < code.len() {
+        match (code[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                // Two hexadecimal digits are a byte.
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
 }
 
 /// Where the script of a `javascript:` or `vbscript:` address begins. Blanks and control characters inside the
@@ -190,14 +324,19 @@ pub(super) fn script_address(address: &[u8], attribute: &[u8]) -> Option<usize> 
     const LONGEST: usize = 120;
     let mut scheme = Vec::with_capacity(32);
     // Lists (`values`), and the target behind the delay of a refresh.
-    let anywhere = matches!(attribute, b"values" | b"content" | b"to" | b"from" | b"by" | b"value" | b"srcset" | b"filter");
+    let anywhere = matches!(
+        attribute,
+        b"values" | b"content" | b"to" | b"from" | b"by" | b"value" | b"srcset" | b"filter"
+    );
     for (at, &byte) in address.iter().enumerate().take(LONGEST) {
         if byte <= b' ' || byte == 0x7f {
             continue;
         }
         scheme.push(byte.to_ascii_lowercase());
         if byte == b':' {
-            let fits = |known: &&[u8]| if anywhere { scheme.ends_with(known) } else { scheme == **known || feed(&scheme, known) };
+            let fits = |known: &&[u8]| {
+                if anywhere { scheme.ends_with(known) } else { scheme == **known || feed(&scheme, known) }
+            };
             if SCHEMES.iter().any(fits) {
                 return Some(at + 1);
             }
@@ -209,7 +348,8 @@ pub(super) fn script_address(address: &[u8], attribute: &[u8]) -> Option<usize> 
 /// `feed:javascript:`, and quotes before the scheme.
 fn feed(scheme: &[u8], known: &[u8]) -> bool {
     scheme.strip_suffix(known).is_some_and(|before| {
-        matches!(before, b"feed:" | b"view-source:" | b"url=" | b"jar:" | b"mhtml:") || before.iter().all(|byte| !byte.is_ascii_alphanumeric())
+        matches!(before, b"feed:" | b"view-source:" | b"url=" | b"jar:" | b"mhtml:")
+            || before.iter().all(|byte| !byte.is_ascii_alphanumeric())
     })
 }
 
@@ -223,12 +363,21 @@ fn data_address(tag: &Tag, attribute: &[u8], place: Place, address: &[u8]) -> Op
     }
     let rest = &plain[at + 5..];
     let kind = &rest[..rest.iter().position(|byte| matches!(byte, b',' | b';')).unwrap_or(rest.len())];
-    let page = [&b"text/html"[..], b"xhtml", b"xml", b"javascript", b"x-x509", b"text/xsl", b"text/css"].iter().any(|mark| contains(kind, mark));
+    let page = [&b"text/html"[..], b"xhtml", b"xml", b"javascript", b"x-x509", b"text/xsl", b"text/css"]
+        .iter()
+        .any(|mark| contains(kind, mark));
     let page = page && !kind.starts_with(b"image/");
     let picture = kind.starts_with(b"image/svg")
-        && (contains(address, b"<script") || contains(address, b"onload") || contains(address, b"onerror") || tag.get(b"to").is_some()
+        && (contains(address, b"<script")
+            || contains(address, b"onload")
+            || contains(address, b"onerror")
+            || tag.get(b"to").is_some()
             || matches!(local(tag.name), b"embed" | b"object" | b"iframe"));
-    let untyped = kind.is_empty() && matches!(local(tag.name), b"script" | b"iframe" | b"embed" | b"object" | b"link" | b"xml-stylesheet");
+    let untyped = kind.is_empty()
+        && matches!(
+            local(tag.name),
+            b"script" | b"iframe" | b"embed" | b"object" | b"link" | b"xml-stylesheet"
+        );
     ((page || picture || untyped) && place.near).then(|| b"data:".to_vec())
 }
 
@@ -237,7 +386,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// Elements that do harm by being there.
-fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place, scratch: &mut Vec<u8>) -> Option<&'static [u8]> {
+fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'static [u8]> {
     if !place.start {
         return None;
     }
@@ -248,41 +397,99 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place, scratch: &mu
     match local(tag.name) {
         b"base" if place.short && has(b"href") => Some(b"all links of the page"),
         b"meta" if small => {
-            let refresh = is(b"http-equiv", b"refresh") && is(b"content", b"url");
+            let refresh = is(b"http-equiv", b"refresh") && (is(b"content", b"url") || place.tiny);
             let other = is(b"http-equiv", b"link") || is(b"http-equiv", b"set-cookie");
-            let charset = is(b"charset", b"utf-7") || is(b"charset", b"x-") || is(b"charset", b"mac-") || is(b"content", b"utf-7");
+            let charset = is(b"charset", b"utf-7")
+                || is(b"charset", b"x-")
+                || is(b"charset", b"mac-")
+                || is(b"content", b"utf-7");
             (refresh || other || charset).then_some(b"a command to the browser")
         }
         b"link" if place.short && is(b"rel", b"import") => Some(b"imports a page"),
+        b"link" if small && is(b"type", b"javascript") => Some(b"a style that is a script"),
+        b"link" if small && is(b"rel", b"stylesheet") && foreign_style(value, tag) => {
+            Some(b"a style from elsewhere")
+        }
         b"iframe" | b"frame" if small && has(b"src") && only(&[b"src", b"sandbox"]) => Some(b"a bare frame"),
-        b"iframe" | b"frame" if is(b"src", b"mhtml:") || is(b"src", b"view-source:") => Some(b"a frame of the browser"),
+        b"iframe" | b"frame" if is(b"src", b"mhtml:") || is(b"src", b"view-source:") => {
+            Some(b"a frame of the browser")
+        }
         b"object" | b"embed" | b"applet"
             if small
                 && (has(b"data") || has(b"src") || has(b"code"))
-                && (only(&[b"data", b"src", b"code", b"type", b"allowscriptaccess"]) || is(b"allowscriptaccess", b"always")) =>
+                && (only(&[b"data", b"src", b"code", b"type", b"allowscriptaccess"])
+                    || is(b"allowscriptaccess", b"always")) =>
         {
             Some(b"a bare object")
         }
         b"object" if is(b"classid", b"clsid:") && small => Some(b"an ActiveX object"),
-        b"template" if place.short && tag.attributes.iter().any(|a| a.name.starts_with(b"shadowroot")) => Some(b"shadow tree"),
+        b"template" if place.short && tag.attributes.iter().any(|a| a.name.starts_with(b"shadowroot")) => {
+            Some(b"shadow tree")
+        }
         b"xml" if small && (has(b"src") || has(b"id")) => Some(b"a data island"),
         b"import" if has(b"implementation") => Some(b"a behaviour"),
         b"attlist" | b"entity" if small => {
             let text = &value[at..tag.end.max(at)];
-            (contains(text, b"onerror cdata") || contains(text, b"onload cdata") || contains(text, b"&#")).then_some(b"a definition")
+            (contains(text, b"onerror cdata") || contains(text, b"onload cdata") || contains(text, b"&#"))
+                .then_some(b"a definition")
         }
+        b"layer" | b"ilayer" if small && has(b"src") => Some(b"a layer"),
+        b"vmlframe" => Some(b"a frame"),
+        b"applet" if small && (has(b"code") || has(b"archive")) => Some(b"an applet"),
+        b"use" if small && (is(b"href", b"data:") || is(b"xlink:href", b"data:")) => {
+            Some(b"a picture with script")
+        }
+        b"script" if place.tiny && at > 0 && leaves(value, at) => Some(b"behind the end of an attribute"),
         b"xss" => Some(b"a tester's element"),
         b"listener" if small && has(b"handler") => Some(b"an XML event"),
-        b"style" if small && contains(content(value, tag, b"</style"), b"@import") => Some(b"imports a style"),
-        _ if small && tag.attributes.iter().any(|a| matches!(a.name, b"datasrc" | b"dataformatas")) => Some(b"data binding"),
-        _ => dangling(value, tag, scratch),
+        b"style" if small && contains(content(value, tag, b"</style"), b"@import") => {
+            Some(b"imports a style")
+        }
+        _ if small && tag.attributes.iter().any(|a| matches!(a.name, b"datasrc" | b"dataformatas")) => {
+            Some(b"data binding")
+        }
+        _ if small && exits(value, at) && tag.closed => Some(b"behind the end of an attribute"),
+        _ => dangling(value, tag),
     }
 }
 
+/// An address on another host, written without quotes or right behind what closes an attribute. Pages that offer
+/// fonts give a full, quoted address.
+fn foreign_style(value: &[u8], tag: &Tag) -> bool {
+    let Some(attribute) = tag.attributes.iter().find(|attribute| attribute.name == b"href") else {
+        return false;
+    };
+    let quoted = matches!(value.get(attribute.value_at.wrapping_sub(1)), Some(b'"' | b'\''));
+    let href = attribute.value;
+    (href.starts_with(b"//") || href.starts_with(b"http")) && !quoted
+}
+
+/// Nothing but quotes and a `>` stand before the tag.
+fn leaves(value: &[u8], at: usize) -> bool {
+    let before = &value[..at];
+    before.contains(&b'>')
+        && before.iter().any(|byte| matches!(byte, b'"' | b'\''))
+        && before.iter().all(|byte| matches!(byte, b'"' | b'\'' | b'>' | b'/' | b' ' | b'`' | b'\\'))
+}
+
+/// Quotes of more than one kind and a `>` right before the tag: what a tester writes who does not know where the
+/// value will stand.
+fn exits(value: &[u8], at: usize) -> bool {
+    const LONGEST: usize = 8;
+    let signs =
+        value[..at].iter().rev().take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'>' | b'/' | b' '));
+    let signs: Vec<u8> = signs.take(LONGEST).copied().collect();
+    let kinds = [b'"', b'\'', b'`'].iter().filter(|quote| signs.contains(quote)).count();
+    kinds >= 2 && signs.contains(&b'>') && at <= 64
+}
+
 /// `<img src='//x.test/?`: the rest of the page, up to the next quote, becomes part of an address.
-fn dangling(value: &[u8], tag: &Tag, _: &mut Vec<u8>) -> Option<&'static [u8]> {
-    let last = tag.attributes.last().filter(|last| last.open_quote && !tag.closed && tag.end == value.len())?;
+fn dangling(value: &[u8], tag: &Tag) -> Option<&'static [u8]> {
+    let last =
+        tag.attributes.last().filter(|last| last.open_quote && !tag.closed && tag.end == value.len())?;
     let far = last.value.starts_with(b"//") || last.value.starts_with(b"http");
     let open = matches!(last.value.last(), Some(b'?' | b'=' | b'&' | b'#'));
+    // Pages write double quotes, and their HTML is cut off anywhere.
+    let open = open && value.get(last.value_at.wrapping_sub(1)) != Some(&b'"');
     (far && open && is_address(last.name)).then_some(b"takes in the rest of the page")
 }

@@ -22,6 +22,8 @@ pub(super) struct Tag<'a> {
     pub end: usize,
     /// The tag has its `>`.
     pub closed: bool,
+    /// An end tag. Browsers run no handlers of those any more.
+    pub ends: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,9 @@ pub(super) struct Attribute<'a> {
     pub name: &'a [u8],
     /// As written, without its quotes.
     pub value: &'a [u8],
+    /// Where the name and the value begin.
+    pub name_at: usize,
+    pub value_at: usize,
     /// Its opening quote has no closing one.
     pub open_quote: bool,
 }
@@ -55,7 +60,8 @@ pub(super) fn tag(value: &[u8], at: usize) -> Option<Tag<'_>> {
     if !named && start == at + 1 && !matches!(value.get(start), Some(b'*' | b';' | 0x80..)) {
         return None;
     }
-    let mut tag = Tag { name, attributes: SmallVec::new(), end, closed: false };
+    let mut tag =
+        Tag { name, attributes: SmallVec::new(), end, closed: false, ends: value.get(at + 1) == Some(&b'/') };
     (tag.end, tag.closed) = attributes(value, end, limit, &mut tag.attributes);
     Some(tag)
 }
@@ -82,18 +88,25 @@ pub(super) fn attributes<'a>(
         let name = &value[start..at];
         let equals = skip_blank(value, at, limit);
         if value.get(equals) != Some(&b'=') || equals >= limit {
-            found.push(Attribute { name, value: b"", open_quote: false });
+            found.push(Attribute { name, value: b"", name_at: start, value_at: at, open_quote: false });
             continue;
         }
         let begin = skip_blank(value, equals + 1, limit);
         let attribute;
-        (attribute, at) = attribute_value(value, name, begin, limit);
-        found.push(attribute);
+        (attribute, at) = attribute_value(value, begin, limit);
+        found.push(Attribute { name, name_at: start, ..attribute });
     }
     (at, false)
 }
 
-fn attribute_value<'a>(value: &'a [u8], name: &'a [u8], begin: usize, limit: usize) -> (Attribute<'a>, usize) {
+fn attribute_value(value: &[u8], begin: usize, limit: usize) -> (Attribute<'_>, usize) {
+    let attribute = |from: usize, to: usize| Attribute {
+        name: b"",
+        value: &value[from..to],
+        name_at: from,
+        value_at: from,
+        open_quote: false,
+    };
     // A JSON writer that got HTML puts a backslash before each quote.
     let escaped = value.get(begin) == Some(&b'\\') && matches!(value.get(begin + 1), Some(b'"' | b'\''));
     let quote_at = begin + usize::from(escaped);
@@ -101,25 +114,36 @@ fn attribute_value<'a>(value: &'a [u8], name: &'a [u8], begin: usize, limit: usi
         Some(&quote @ (b'"' | b'\'' | b'`')) => {
             let inside = quote_at + 1;
             match memchr::memchr(quote, &value[inside..limit]) {
-                Some(length) => {
-                    let text = &value[inside..inside + length];
-                    let text = if escaped { text.strip_suffix(b"\\").unwrap_or(text) } else { text };
-                    // Only old browsers took a grave accent for a quote: to others attributes stand inside.
-                    let next = if quote == b'`' && text.contains(&b'=') { inside } else { inside + length + 1 };
-                    (Attribute { name, value: text, open_quote: false }, next)
+                // Old browsers took grave accents for quotes. To others they are part of the value, and attributes
+                // may stand between them.
+                Some(length) if quote == b'`' => {
+                    let end = begin + unquoted(&value[begin..limit]);
+                    let old = inside + length;
+                    let (from, to) = if end > old + 1 { (begin, end) } else { (inside, old) };
+                    let next = if value[inside..old].contains(&b'=') { inside } else { old + 1 };
+                    (attribute(from, to), next)
                 }
-                None => (Attribute { name, value: &value[inside..limit], open_quote: true }, limit),
+                Some(length) => {
+                    let end = inside + length;
+                    let cut = usize::from(escaped && value[inside..end].ends_with(b"\\"));
+                    (attribute(inside, end - cut), end + 1)
+                }
+                None => (Attribute { open_quote: true, ..attribute(inside, limit) }, limit),
             }
         }
         _ => {
-            // `<!-->` comments out the rest of a line of script.
-            let skip = if value[begin..limit].starts_with(b"<!-->") { 5 } else { 0 };
-            let ends = |&byte: &u8| byte <= b' ' || byte == b'>';
-            let length = value[begin + skip..limit].iter().position(ends).map(|length| length + skip);
-            let end = length.map_or(limit, |length| begin + length);
-            (Attribute { name, value: &value[begin..end], open_quote: false }, end)
+            let end = begin + unquoted(&value[begin..limit]);
+            (attribute(begin, end), end)
         }
     }
+}
+
+/// How long a value without quotes is.
+fn unquoted(text: &[u8]) -> usize {
+    // `<!-->` comments out the rest of a line of script.
+    let skip = if text.starts_with(b"<!-->") { 5 } else { 0 };
+    let length = text[skip..].iter().position(|&byte| byte <= b' ' || byte == b'>');
+    length.map_or(text.len(), |length| length + skip)
 }
 
 fn skip_blank(value: &[u8], mut at: usize, limit: usize) -> usize {
@@ -167,8 +191,15 @@ fn entity(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn named(text: &[u8]) -> Option<(u8, usize)> {
-    let length = text[1..].iter().take(LONGEST_ENTITY).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let length =
+        text[1..].iter().take(LONGEST_ENTITY).take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let name = &text[1..=length];
+    // Those that HTML had first may stand without a semicolon, and run into the next word.
+    for (known, byte) in [(&b"lt"[..], b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"')] {
+        if name.starts_with(known) && text.get(1 + length) != Some(&b';') {
+            return Some((byte, 1 + known.len()));
+        }
+    }
     let (_, byte) = ENTITIES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
     Some((*byte, 1 + length + usize::from(text.get(1 + length) == Some(&b';'))))
 }

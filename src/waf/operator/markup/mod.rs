@@ -33,10 +33,27 @@ impl Found {
 const WORK: usize = 8;
 /// What a short value may have read anyway.
 const LEAST_WORK: usize = 16 * 1024;
+/// Markup inside an attribute inside markup: deeper it is not looked for.
+const MOST_NESTED: u8 = 2;
+
+/// What is left to spend on one value.
+struct Look {
+    work: usize,
+    nested: u8,
+}
+
+impl Look {
+    fn spend(&mut self, bytes: usize) {
+        self.work = self.work.saturating_sub(bytes);
+    }
+}
 
 /// Script in the text of a page: elements, handlers, addresses, styles.
 pub(crate) fn in_text(value: &[u8]) -> Option<Found> {
-    let mut work = (WORK * value.len()).max(LEAST_WORK);
+    text(value, &mut Look { work: (WORK * value.len()).max(LEAST_WORK), nested: 0 })
+}
+
+fn text(value: &[u8], look: &mut Look) -> Option<Found> {
     let mut scratch = Vec::new();
     let mut tags = 0;
     let mut from = 0;
@@ -46,16 +63,27 @@ pub(crate) fn in_text(value: &[u8]) -> Option<Found> {
             from = at + 1;
             continue;
         };
+        look.spend(tag.end - at);
         let place = place::of(value, at, tags);
-        if let Some(found) = element::judge(value, at, &tag, place, &mut scratch) {
+        if let Some(found) = element::judge(value, at, &tag, place, look, &mut scratch) {
             return Some(found);
         }
-        let read = tag.end - at + element::reads_on(&tag);
-        from = if work > read { at + 1 } else { tag.end };
-        work = work.saturating_sub(read);
+        // Once the work is used up, tags inside of tags and what stands in scripts are left out.
+        from = if look.work > 0 { at + 1 } else { tag.end };
         tags += 1;
     }
     None
+}
+
+/// Markup inside an attribute's value.
+fn within(value: &[u8], look: &mut Look) -> bool {
+    if look.nested == MOST_NESTED || look.work == 0 {
+        return false;
+    }
+    look.nested += 1;
+    let found = text(value, look).is_some();
+    look.nested -= 1;
+    found
 }
 
 pub(crate) use spill::{in_attribute, in_script};

@@ -11,6 +11,8 @@ pub(super) struct Place {
     pub short: bool,
     /// The value is hardly more than this tag.
     pub tiny: bool,
+    /// Tags before it.
+    pub tags: usize,
 }
 
 /// A tag this far into the value may still open it.
@@ -21,13 +23,15 @@ const NEAR: usize = 600;
 const SHORT: usize = 600;
 const TINY: usize = 160;
 /// Tags that stand around the one that counts: `<svg><g><animate ...>`.
-const WRAPPERS: usize = 5;
+const WRAPPERS: usize = 8;
 
 pub(super) fn of(value: &[u8], at: usize, tags_before: usize) -> Place {
     let before = &value[..at];
     let last = before.trim_ascii_end().last();
-    let exit = matches!(last, None | Some(b'>' | b'"' | b'\'' | b'`' | b';' | b')' | b'}' | b'-' | b'<' | b'|'));
-    let start = tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
+    let exit =
+        matches!(last, None | Some(b'>' | b'"' | b'\'' | b'`' | b';' | b')' | b'}' | b'-' | b'<' | b'|'));
+    let start =
+        tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
     let near = start || (at <= NEAR && value.len() <= 2 * NEAR);
-    Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY }
+    Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY, tags: tags_before }
 }

@@ -1,7 +1,7 @@
 //! What a piece of JavaScript would do, told from its tokens: nothing, something, or what attacks do. Forgiving,
 //! without a grammar: the piece may be cut off, begin inside a string, or be VBScript.
 
-use super::names::{is_dialog, is_global, is_keyword};
+use super::names::{is_dialog, is_global, is_keyword, is_lookup};
 use super::tokens::{Kind, Token, tokens};
 
 /// How sure it is that the script is no part of an honest page.
@@ -25,31 +25,51 @@ pub(super) struct Finding<'a> {
 }
 
 pub(super) fn judge(code: &[u8]) -> Finding<'_> {
+    judge_nested(code, 0)
+}
+
+fn judge_nested(code: &[u8], nested: u8) -> Finding<'_> {
     let tokens = tokens(code);
-    let mut judge = Judge { tokens: &tokens, worst: Finding { verdict: Verdict::Idle, word: b"" }, loud: 0, root: b"" };
+    let mut judge = Judge {
+        tokens: &tokens,
+        worst: Finding { verdict: Verdict::Idle, word: b"" },
+        found: [0; KINDS],
+        root: b"",
+    };
     if is_brackets_only(code) {
         judge.raise(Verdict::Attack, b"[]");
     }
     for at in 0..tokens.len() {
         judge.look(at);
     }
-    judge.worst
+    let worst = judge.worst;
+    // In the attributes of old browsers grave accents are quotes.
+    match tokens.first() {
+        Some(first) if first.kind == Kind::Template && nested == 0 => {
+            let inner = judge_nested(first.text, 1);
+            if inner.verdict > worst.verdict { inner } else { worst }
+        }
+        _ => worst,
+    }
 }
 
 struct Judge<'a, 't> {
     tokens: &'t [Token<'a>],
     worst: Finding<'a>,
-    /// Loud things found; two of different kinds make an attack.
-    loud: u8,
+    /// For each kind of loud thing behind which token it was last found.
+    found: [usize; KINDS],
     /// What the expression of the present token begins with.
     root: &'a [u8],
 }
 
-/// The kinds of loud things that make an attack together: something is read, and something is done with it.
-const DIALOG: u8 = 1;
-const READS: u8 = 2;
-const RUNS: u8 = 4;
-const SENDS: u8 = 8;
+/// The kinds of loud things. Close together, something that reads and something that uses it make an attack.
+const KINDS: usize = 4;
+const DIALOG: usize = 0;
+const READS: usize = 1;
+const RUNS: usize = 2;
+const SENDS: usize = 3;
+/// Tokens that may stand between them.
+const CLOSE: usize = 24;
 
 impl<'a> Judge<'a, '_> {
     fn raise(&mut self, verdict: Verdict, word: &'a [u8]) {
@@ -58,10 +78,18 @@ impl<'a> Judge<'a, '_> {
         }
     }
 
-    fn loud(&mut self, kind: u8, word: &'a [u8]) {
-        self.loud |= kind;
-        let reads_and_uses = self.loud & READS != 0 && self.loud & (DIALOG | RUNS | SENDS) != 0;
-        self.raise(if reads_and_uses { Verdict::Attack } else { Verdict::Loud }, word);
+    fn loud(&mut self, kind: usize, at: usize, word: &'a [u8]) {
+        self.raise(Verdict::Loud, word);
+        self.note(kind, at, word);
+    }
+
+    /// Remembers what is not loud by itself, and tells when it makes an attack with what came before.
+    fn note(&mut self, kind: usize, at: usize, word: &'a [u8]) {
+        self.found[kind] = at + 1;
+        let close = |kind: usize| self.found[kind] > 0 && at + 1 - self.found[kind] <= CLOSE;
+        if close(READS) && (close(DIALOG) || close(RUNS) || close(SENDS)) {
+            self.raise(Verdict::Attack, word);
+        }
     }
 
     fn kind(&self, at: usize) -> Option<Kind> {
@@ -116,7 +144,7 @@ impl<'a> Judge<'a, '_> {
         if self.look_at_runner(at, word, of_page) || self.look_at_page(at, word, of_page) {
             return;
         }
-        let idle_root = matches!(self.root, b"this" | b"event" | b"e" | b"evt");
+        let idle_root = matches!(self.root, b"this" | b"event" | b"e" | b"evt") || is_lookup(word);
         if self.calls(at + 1) && !is_keyword(word) && !idle_root {
             // `$(this).hide()` and the like change the element only.
             let jquery = matches!(word, b"$" | b"jquery") && self.word(at + 2) == b"this";
@@ -126,9 +154,16 @@ impl<'a> Judge<'a, '_> {
                 self.raise(Verdict::Acts, word);
             }
         }
-        if self.is(at + 1, b'=') && !self.is(at + 2, b'=') && !idle_root {
+        // A variable of its own is nothing to the page.
+        if member && self.is(at + 1, b'=') && !self.is(at + 2, b'=') && !idle_root {
             self.raise(Verdict::Acts, word);
         }
+    }
+
+    /// A template at `at` that has one of these signs.
+    fn template_with(&self, at: usize, signs: &[u8]) -> bool {
+        let template = self.tokens.get(at).filter(|token| token.kind == Kind::Template);
+        template.is_some_and(|token| token.text.iter().any(|byte| signs.contains(byte)))
     }
 
     /// The dot at `dot` stands behind the window, or what leads to it.
@@ -146,7 +181,8 @@ impl<'a> Judge<'a, '_> {
             // In prose a grave accent opens a piece of code: "print `Running`".
             let text = self.tokens[next].text;
             let probe = word != b"print" || text.is_empty();
-            return self.raise(if probe && is_probe_text(text) { Verdict::Attack } else { Verdict::Loud }, word);
+            return self
+                .raise(if probe && is_probe_text(text) { Verdict::Attack } else { Verdict::Loud }, word);
         }
         if self.is(next, b'?') && self.is(next + 1, b'.') {
             return self.raise(Verdict::Attack, word);
@@ -166,7 +202,7 @@ impl<'a> Judge<'a, '_> {
             }
             return match self.probes(next + 1) {
                 true => self.raise(Verdict::Attack, word),
-                false => self.loud(DIALOG, word),
+                false => self.loud(DIALOG, at, word),
             };
         }
         self.look_at_passed_dialog(at, word);
@@ -175,21 +211,48 @@ impl<'a> Judge<'a, '_> {
     /// The function itself is handed on: `onerror=alert;throw 1`, `[1].map(alert)`, `(alert)(1)`.
     fn look_at_passed_dialog(&mut self, at: usize, word: &'a [u8]) {
         let next = at + 1;
-        let ends = matches!(self.kind(next), None | Some(Kind::Sign(b')' | b']' | b';' | b',' | b'}' | b'/')));
-        let Some(Kind::Sign(sign)) = at.checked_sub(1).and_then(|before| self.kind(before)).filter(|_| ends) else {
+        let ends =
+            matches!(self.kind(next), None | Some(Kind::Sign(b')' | b']' | b';' | b',' | b'}' | b'/')));
+        let Some(Kind::Sign(sign)) = at.checked_sub(1).and_then(|before| self.kind(before)).filter(|_| ends)
+        else {
             return;
         };
         let caller = self.word(at.wrapping_sub(2));
         let attack = match sign {
             b'(' if is_keyword(caller) => return,
-            b'(' if caller.is_empty() => self.is(next, b')') && (self.calls(next + 1) || self.is(next + 1, b'?')),
+            b'(' if caller.is_empty() => {
+                self.is(next, b')') && (self.calls(next + 1) || self.is(next + 1, b'?'))
+            }
             b'(' => matches!(
                 caller,
-                b"map" | b"find" | b"filter" | b"foreach" | b"some" | b"every" | b"from" | b"call" | b"apply" | b"then"
-                    | b"replace" | b"findindex" | b"flatmap" | b"sort" | b"reduce" | b"finally" | b"addeventlistener"
+                b"map"
+                    | b"find"
+                    | b"filter"
+                    | b"foreach"
+                    | b"some"
+                    | b"every"
+                    | b"from"
+                    | b"call"
+                    | b"apply"
+                    | b"then"
+                    | b"replace"
+                    | b"findindex"
+                    | b"flatmap"
+                    | b"sort"
+                    | b"reduce"
+                    | b"finally"
+                    | b"addeventlistener"
             ),
             b'[' => self.is(next, b']') && (self.is(next + 1, b'[') || self.is(next + 1, b'.')),
-            b'=' => word == b"alert" || caller == b"onerror" || self.tokens.iter().any(|token| token.text == b"throw"),
+            b'=' if matches!(self.kind(at.wrapping_sub(2)), Some(Kind::Sign(b'=' | b'!'))) => return,
+            b'=' => {
+                word == b"alert"
+                    || caller == b"onerror"
+                    || self.tokens.iter().any(|token| token.text == b"throw")
+            }
+            b':' if word == b"eval" => true,
+            b':' => word == b"alert" && self.is(next, b'}'),
+            b',' if word == b"eval" => self.is(next, b')'),
             b',' | b'&' | b'|' => false,
             _ => return,
         };
@@ -199,7 +262,10 @@ impl<'a> Judge<'a, '_> {
     /// What the dialog whose arguments begin at `at` shows is of no use to a visitor.
     fn probes(&self, at: usize) -> bool {
         let Some(first) = self.tokens.get(at) else { return false };
-        let last = matches!(self.kind(at + 1), None | Some(Kind::Sign(b')' | b',' | b';' | b'<' | b'/' | b'\\' | b'&')));
+        let last = matches!(
+            self.kind(at + 1),
+            None | Some(Kind::Sign(b')' | b',' | b';' | b'<' | b'/' | b'\\' | b'&'))
+        );
         match first.kind {
             Kind::Sign(b')') => true,
             Kind::Number | Kind::Pattern => last,
@@ -207,7 +273,8 @@ impl<'a> Judge<'a, '_> {
             Kind::Word if first.escaped => true,
             Kind::Word => {
                 let word = first.text;
-                let page = is_global(word) || matches!(word, b"location" | b"origin" | b"cookie" | b"navigator" | b"name");
+                let page = is_global(word)
+                    || matches!(word, b"location" | b"origin" | b"cookie" | b"navigator" | b"name");
                 let decoded = matches!(word, b"string" | b"atob" | b"unescape" | b"eval");
                 (page && word != b"this") || decoded || (last && has_probe_word(word))
             }
@@ -223,37 +290,46 @@ impl<'a> Judge<'a, '_> {
         let called = self.calls(at + 1);
         match word {
             b"eval" | b"execscript" if of_page => {
-                let passed = at > 0 && matches!(self.kind(at - 1), Some(Kind::Sign(b'=' | b'(' | b'[' | b',')));
-                if called {
-                    let kind = if self.decodes(first) { RUNS | READS } else { RUNS };
-                    self.loud(kind, word);
-                } else if passed && !self.before(at, b',') {
+                if !called {
+                    self.look_at_passed_dialog(at, word);
+                    return true;
+                }
+                self.loud(RUNS, at, word);
+                if self.decodes(first) {
                     self.raise(Verdict::Attack, word);
                 }
             }
-            b"function" | b"constructor" if called && (text || self.kind(at + 1) == Some(Kind::Template)) => {
+            b"function" | b"constructor" if self.is(at + 1, b'(') && text => {
                 self.raise(Verdict::Attack, word);
             }
-            b"constructor" if self.is(at + 1, b'.') && matches!(self.word(first), b"constructor" | b"prototype") => {
+            b"function" | b"constructor" if self.template_with(at + 1, b"\\$(") => {
                 self.raise(Verdict::Attack, word);
             }
-            b"constructor" if self.is(at + 1, b'(') && self.decodes(first) => self.raise(Verdict::Attack, word),
+            b"constructor" if self.is(at + 1, b'.') && self.word(first) == b"constructor" => {
+                self.raise(Verdict::Attack, word);
+            }
+            b"constructor" if self.is(at + 1, b'(') && self.decodes(first) => {
+                self.raise(Verdict::Attack, word)
+            }
             b"settimeout" | b"setinterval" | b"setimmediate" if called && of_page => {
                 if text || self.decodes(first) || self.kind(at + 1) == Some(Kind::Template) {
-                    self.loud(RUNS, word);
+                    self.loud(RUNS, at, word);
                 } else if is_dialog(self.word(first)) {
                     self.raise(Verdict::Attack, word);
                 } else {
                     self.raise(Verdict::Acts, word);
                 }
             }
-            b"importscripts" | b"msgbox" => self.raise(Verdict::Attack, word),
-            b"import" if called => self.loud(RUNS, word),
-            b"getscript" if called => self.loud(RUNS, word),
+            b"importscripts" => self.raise(Verdict::Attack, word),
+            b"msgbox" => self.raise(Verdict::Loud, word),
+            b"import" if called || self.far_text(at + 1) => self.loud(RUNS, at, word),
+            b"getscript" if called => self.loud(RUNS, at, word),
             b"with" if called && self.word(first) != b"" => self.raise(Verdict::Loud, word),
             b"throw" | b"debugger" => self.raise(Verdict::Acts, word),
             b"reflect" if self.is(at + 1, b'.') => self.raise(Verdict::Loud, word),
-            b"__definegetter__" | b"__definesetter__" | b"__nosuchmethod__" => self.raise(Verdict::Loud, word),
+            b"__definegetter__" | b"__definesetter__" | b"__nosuchmethod__" => {
+                self.raise(Verdict::Loud, word)
+            }
             _ => return false,
         }
         true
@@ -262,14 +338,30 @@ impl<'a> Judge<'a, '_> {
     /// The expression at `at` makes text of something hidden or from outside.
     fn decodes(&self, at: usize) -> bool {
         let word = self.word(at);
-        let string = word == b"string" && self.word(at + 2) == b"fromcharcode";
+        let text = self.tokens.get(at).is_some_and(|token| token.kind == Kind::Text);
+        // A text in pieces: 'al'+'ert(1)'.
+        let pieces = text
+            && (self.is(at + 1, b'+') || self.kind(at + 1) == Some(Kind::Text))
+            && matches!(self.kind(at + 2), Some(Kind::Text | Kind::Sign(b')')));
+        let string = pieces || word == b"string" && self.word(at + 2) == b"fromcharcode";
         string
             || matches!(
                 word,
-                b"atob" | b"unescape" | b"decodeuri" | b"decodeuricomponent" | b"location" | b"name" | b"src" | b"id"
-                    | b"alt" | b"title" | b"uneval"
+                b"atob"
+                    | b"unescape"
+                    | b"decodeuri"
+                    | b"decodeuricomponent"
+                    | b"location"
+                    | b"name"
+                    | b"src"
+                    | b"id"
+                    | b"alt"
+                    | b"title"
+                    | b"uneval"
             )
-            || (is_global(word) && self.is(at + 1, b'.') && matches!(self.word(at + 2), b"location" | b"name" | b"url" | b"cookie"))
+            || (is_global(word)
+                && self.is(at + 1, b'.')
+                && matches!(self.word(at + 2), b"location" | b"name" | b"url" | b"cookie"))
             || (self.tokens.get(at).is_some_and(|token| token.kind == Kind::Text && token.escaped))
     }
 
@@ -277,28 +369,54 @@ impl<'a> Judge<'a, '_> {
     fn look_at_page(&mut self, at: usize, word: &'a [u8], of_page: bool) -> bool {
         let called = self.calls(at + 1);
         match word {
-            b"cookie" | b"domain" | b"referrer" if self.before(at, b'.') && self.word(at.wrapping_sub(2)) == b"document" => {
+            b"cookie" | b"domain" | b"referrer"
+                if self.before(at, b'.') && self.word(at.wrapping_sub(2)) == b"document" =>
+            {
                 let set = self.is(at + 1, b'=') && !self.is(at + 2, b'=');
-                if set { self.raise(Verdict::Loud, word) } else { self.loud(READS, word) }
+                // `document.cookie.indexOf('theme=')`: a page asks for its own setting.
+                let asks = self.is(at + 1, b'.')
+                    && matches!(
+                        self.word(at + 2),
+                        b"indexof" | b"match" | b"includes" | b"search" | b"split" | b"replace"
+                    );
+                match (set, asks) {
+                    (true, _) => self.raise(Verdict::Loud, word),
+                    (_, true) => self.note(READS, at, word),
+                    _ => self.loud(READS, at, word),
+                }
             }
             b"localstorage" | b"sessionstorage" if of_page => {
-                if self.worst.verdict >= Verdict::Loud { self.loud(READS, word) } else { self.loud |= READS }
+                self.note(READS, at, word);
             }
             b"write" | b"writeln" if called && (of_page || self.word(at.wrapping_sub(2)) == b"document") => {
-                self.loud(RUNS, word);
+                self.loud(RUNS, at, word);
             }
             b"location" if of_page => self.look_at_location(at, word),
-            b"fetch" | b"sendbeacon" if called => self.loud(SENDS, word),
-            b"xmlhttprequest" | b"activexobject" => self.loud(SENDS, word),
-            b"image" if self.word(at.wrapping_sub(1)) == b"new" => self.loud(SENDS, word),
-            b"src" if self.before(at, b'.') && self.is(at + 1, b'=') && self.far_text(at + 2) && self.root != b"this" => {
-                self.loud(SENDS, word);
+            b"log" if called && self.word(at.wrapping_sub(2)) == b"console" => {
+                self.raise(Verdict::Loud, word)
+            }
+            b"createelement"
+                if called && self.tokens.get(at + 2).is_some_and(|token| token.text == b"script") =>
+            {
+                self.raise(Verdict::Loud, word);
+            }
+            b"globaleval" => self.raise(Verdict::Attack, word),
+            b"fetch" | b"sendbeacon" if called => self.loud(SENDS, at, word),
+            b"xmlhttprequest" | b"activexobject" => self.loud(SENDS, at, word),
+            b"image" if self.word(at.wrapping_sub(1)) == b"new" => self.loud(SENDS, at, word),
+            b"src"
+                if self.before(at, b'.')
+                    && self.is(at + 1, b'=')
+                    && self.far_text(at + 2)
+                    && self.root != b"this" =>
+            {
+                self.loud(SENDS, at, word);
             }
             b"fromcharcode" if called => {
-                if self.worst.verdict >= Verdict::Loud { self.loud(READS, word) } else { self.raise(Verdict::Loud, word) }
+                self.loud(READS, at, word);
             }
             b"open" if called && (self.root == b"window" || self.root == b"open") => {
-                self.loud |= SENDS;
+                self.note(SENDS, at, word);
                 self.raise(Verdict::Acts, word);
             }
             _ => return false,
@@ -315,9 +433,11 @@ impl<'a> Judge<'a, '_> {
         let method = self.is(next, b'.') && matches!(self.word(next + 1), b"assign" | b"replace");
         let target = if assigned { next + 1 } else { next + 3 };
         if assigned || method {
-            self.loud |= SENDS;
+            self.note(SENDS, at, word);
             let script = self.tokens.get(target).is_some_and(|token| {
-                token.kind != Kind::Word && (token.escaped || token.text.starts_with(b"javas") || token.kind == Kind::Pattern)
+                let scheme = token.text.iter().copied().filter(|byte| *byte > b' ').take(5);
+                token.kind != Kind::Word
+                    && (token.escaped || token.kind == Kind::Pattern || scheme.eq(b"javas".iter().copied()))
             });
             let named = matches!(self.word(target), b"name" | b"atob" | b"unescape");
             self.raise(if script || named { Verdict::Attack } else { Verdict::Acts }, word);
@@ -334,7 +454,8 @@ impl<'a> Judge<'a, '_> {
     /// `[` behind something: a member by name. Names of functions are written so to hide them.
     fn look_at_key(&mut self, at: usize) {
         let Some(owner) = at.checked_sub(1).and_then(|at| self.tokens.get(at)) else { return };
-        let indexes = matches!(owner.kind, Kind::Word | Kind::Sign(b']' | b')' | b'.') | Kind::Text | Kind::Pattern);
+        let indexes =
+            matches!(owner.kind, Kind::Word | Kind::Sign(b']' | b')' | b'.') | Kind::Text | Kind::Pattern);
         let Some(first) = self.tokens.get(at + 1).filter(|_| indexes) else { return };
         let global = owner.kind == Kind::Word && is_global(owner.text);
         let closed = self.is(at + 2, b']');
@@ -344,14 +465,18 @@ impl<'a> Judge<'a, '_> {
         }
         if text && closed {
             let word = first.text;
-            if is_dialog(word) || matches!(word, b"eval" | b"constructor" | b"settimeout") {
+            if is_dialog(word) || matches!(word, b"eval" | b"constructor" | b"settimeout" | b"globaleval") {
                 let acts = self.calls(at + 3) || self.is(at + 3, b'[') || global;
-                return if acts { self.raise(Verdict::Attack, word) };
+                return if acts {
+                    self.raise(Verdict::Attack, word)
+                };
             }
             if matches!(word, b"cookie" | b"location" | b"domain") && global {
-                return self.loud(READS, word);
+                return self.loud(READS, at, word);
             }
-            return if global && self.calls(at + 3) { self.raise(Verdict::Acts, word) };
+            return if global && self.calls(at + 3) {
+                self.raise(Verdict::Acts, word)
+            };
         }
         // A name put together from pieces: 'al'+'ert', /al/.source, 8680439..toString(30).
         let pieces = match first.kind {
@@ -393,16 +518,15 @@ fn is_brackets_only(code: &[u8]) -> bool {
                 start = at;
             }
             run += 1;
-            if run >= LONG {
+            if run % LONG == 0 {
                 let text = &code[start..=at];
                 let marks = ["![]", "[][", "+[]", "+!", "{}["];
-                let told = marks.iter().filter(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some()).count();
+                let told =
+                    marks.iter().filter(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some()).count();
                 if told >= 2 {
                     return true;
                 }
-                if run >= 4 * LONG {
-                    run = 0;
-                }
+                start = at;
             }
         } else {
             run = 0;

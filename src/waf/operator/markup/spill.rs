@@ -24,9 +24,10 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
     for start in std::iter::once(0).chain(quotes.iter().map(|at| at + 1)) {
         let mut found = SmallVec::new();
         attributes(head, start, head.len(), &mut found);
-        let focus = found.iter().any(|attribute| attribute.name == b"autofocus" || attribute.name == b"accesskey");
+        let focus =
+            found.iter().any(|attribute| attribute.name == b"autofocus" || attribute.name == b"accesskey");
         for attribute in &found {
-            let offset = attribute.name.as_ptr() as usize - value.as_ptr() as usize;
+            let offset = attribute.name_at;
             let quoted = quotes.first().is_some_and(|first| *first < offset);
             let early = offset <= 24 && !prose(&head[..offset]);
             if !quoted && !early {
@@ -49,10 +50,14 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
                 if let Some(word) = super::style::runs(&scratch) {
                     return Some(Found::new(offset, b"style", word.as_bytes()));
                 }
-            } else if quoted && matches!(attribute.name, b"href" | b"src" | b"action" | b"formaction" | b"xlink:href") {
+            } else if quoted
+                && matches!(attribute.name, b"href" | b"src" | b"action" | b"formaction" | b"xlink:href")
+            {
                 unescape(attribute.value, &mut scratch);
                 let script = element::script_address(&scratch, attribute.name);
-                if let Some(finding) = script.map(|code| judge(&scratch[code..])).filter(|f| f.verdict >= Verdict::Loud) {
+                if let Some(finding) =
+                    script.map(|code| judge(&scratch[code..])).filter(|f| f.verdict >= Verdict::Loud)
+                {
                     return Some(Found::new(offset, attribute.name, finding.word));
                 }
             }
@@ -67,13 +72,21 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
     if let Some(found) = address(head) {
         return Some(found);
     }
+    // Markdown's links.
+    if let Some(found) = memchr::memmem::find(head, b"](").and_then(|at| address(&head[at + 2..])) {
+        return Some(found);
+    }
     let attack = |from: usize| {
         let finding = judge(&head[from..]);
         (finding.verdict == Verdict::Attack).then(|| Found::new(from, b"script", finding.word))
     };
     for at in quotes(head) {
         let before = &head[..at];
-        if at > 120 || before.iter().any(|byte| matches!(byte, b'(' | b'=' | b'{' | b'<')) {
+        // An address has `=` before the value that leaves it.
+        let address = before.starts_with(b"http");
+        if at > 240
+            || before.iter().any(|byte| matches!(byte, b'(' | b'{' | b'<') || (*byte == b'=' && !address))
+        {
             break;
         }
         let rest = &head[at + 1..];
@@ -81,8 +94,14 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
             if let Some(found) = attack(at + 1) {
                 return Some(found);
             }
+            // `'/alert(1)/'` divides; it is no regular expression.
+            if let Some(found) = rest.starts_with(b"/").then(|| attack(at + 2)).flatten() {
+                return Some(found);
+            }
             let finding = judge(rest);
-            if finding.verdict == Verdict::Loud && repairs(rest, head[at]) {
+            // The first quote of a value that has next to nothing before it opens no string of its own.
+            let tight = at <= 2 && !before.iter().any(u8::is_ascii_alphanumeric) && is_operator(rest);
+            if finding.verdict == Verdict::Loud && (tight || repairs(rest, head[at])) {
                 return Some(Found::new(at, b"script", finding.word));
             }
         }
@@ -97,6 +116,13 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
             }
         }
     }
+    // `${print()}`: nothing but the call.
+    if let Some(inside) = head.strip_prefix(b"${").and_then(|rest| rest.strip_suffix(b"}")) {
+        let finding = judge(inside);
+        if finding.verdict >= Verdict::Loud && inside.len() <= 80 && !prose(inside) {
+            return Some(Found::new(0, b"${", finding.word));
+        }
+    }
     whole(value)
 }
 
@@ -108,7 +134,18 @@ fn whole(value: &[u8]) -> Option<Found> {
         return None;
     }
     const DECLARES: [&[u8]; 12] = [
-        b"function", b"var", b"let", b"const", b"import", b"class", b"if", b"for", b"export", b"use", b"def", b"print",
+        b"function",
+        b"var",
+        b"let",
+        b"const",
+        b"import",
+        b"class",
+        b"if",
+        b"for",
+        b"export",
+        b"use",
+        b"def",
+        b"print",
     ];
     let found = tokens(value);
     let first = found.first()?;
@@ -121,13 +158,21 @@ fn whole(value: &[u8]) -> Option<Found> {
 
 /// A `javascript:` address.
 fn address(head: &[u8]) -> Option<Found> {
+    memchr::memchr2(b':', b'&', head)?;
+    let mut plain = Vec::new();
+    unescape(head, &mut plain);
+    let head = &plain[..];
     let start = head.iter().position(|byte| !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'(' | b'`'))?;
     let code = start + element::script_address(&head[start..], b"href")?;
     if head.get(code) == Some(&b' ') && prose(&head[code..]) {
         return None;
     }
-    let finding = judge(&head[code..]);
-    (finding.verdict >= Verdict::Loud).then(|| Found::new(start, b"javascript:", finding.word))
+    let script = element::percent(&head[code..]);
+    let finding = judge(&script);
+    // In some template languages a line says `javascript:` and the next ones are a script.
+    let least =
+        if script.first().is_some_and(u8::is_ascii_whitespace) { Verdict::Attack } else { Verdict::Loud };
+    (finding.verdict >= least).then(|| Found::new(start, b"javascript:", finding.word))
 }
 
 fn quotes(head: &[u8]) -> SmallVec<[usize; MOST_EXITS]> {
@@ -137,26 +182,45 @@ fn quotes(head: &[u8]) -> SmallVec<[usize; MOST_EXITS]> {
 
 /// What follows a quote leaves the string: closers, then an operator or the end of the statement.
 fn leaves(rest: &[u8]) -> bool {
-    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b')' | b']' | b'}')).count();
+    let blank = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b')' | b']' | b'}'))
+        .count();
     match rest.get(blank) {
-        Some(b';' | b',' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'^' | b'%' | b'?' | b':' | b'=' | b'<' | b'>' | b'!' | b'~' | b'(' | b'{') => true,
+        Some(
+            b';' | b',' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'^' | b'%' | b'?' | b':' | b'=' | b'<'
+            | b'>' | b'!' | b'~' | b'(' | b'{',
+        ) => true,
+        Some(_) if [&b"in "[..], b"instanceof "].iter().any(|word| rest[blank..].starts_with(word)) => true,
         // A space may have been a plus.
-        Some(_) => blank > 0 || [&b"alert"[..], b"confirm", b"prompt"].iter().any(|word| rest.starts_with(word)),
+        Some(_) => {
+            blank > 0 || [&b"alert"[..], b"confirm", b"prompt"].iter().any(|word| rest.starts_with(word))
+        }
         None => false,
     }
+}
+
+/// It goes on as an expression or statement, not as a list or an object.
+fn is_operator(rest: &[u8]) -> bool {
+    let sign = rest.iter().find(|byte| !matches!(byte, b')' | b']' | b'}'));
+    rest.starts_with(b"}") || matches!(sign, Some(b';' | b'+' | b'-' | b'*' | b'|' | b'&' | b'^' | b'?'))
 }
 
 /// The end of the value makes good what the exit broke.
 fn repairs(rest: &[u8], quote: u8) -> bool {
     let end = rest.trim_ascii_end();
     end.ends_with(b"//") || end.ends_with(b"/*") || end.ends_with(b"<!--") || {
-        end.last() == Some(&quote) && end.len() > 1 && matches!(end[end.len() - 2], b'+' | b'-' | b'*' | b'|' | b'&' | b',' | b';' | b' ')
+        end.last() == Some(&quote)
+            && end.len() > 1
+            && matches!(end[end.len() - 2], b'+' | b'-' | b'*' | b'|' | b'&' | b',' | b';' | b' ')
     }
 }
 
 /// Two words stand side by side with nothing between them, as in no script.
-fn prose(text: &[u8]) -> bool {
+pub(super) fn prose(text: &[u8]) -> bool {
     let found = tokens(text);
-    let is_word = |token: &super::tokens::Token| token.kind == Kind::Word && !super::names::is_keyword(token.text) && token.text != b"throw";
+    let is_word = |token: &super::tokens::Token| {
+        token.kind == Kind::Word && !super::names::is_keyword(token.text) && token.text != b"throw"
+    };
     found.windows(2).any(|pair| is_word(&pair[0]) && pair[1].kind == Kind::Word)
 }

@@ -69,7 +69,9 @@ pub(super) fn tokens(code: &[u8]) -> SmallVec<[Token<'_>; 32]> {
                 None => (Kind::Sign(b'"'), 0, 3, 0),
             },
             b'/' if !divides && pattern(rest).is_some() => (Kind::Pattern, 1, pattern(rest).unwrap_or(0), 1),
-            b'0'..=b'9' => (Kind::Number, 0, rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count(), 0),
+            b'0'..=b'9' => {
+                (Kind::Number, 0, rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count(), 0)
+            }
             _ if starts_word(rest) => (Kind::Word, 0, word(rest), 0),
             _ => (Kind::Sign(byte), 0, 1, 0),
         };
@@ -108,9 +110,14 @@ fn curved(text: &[u8]) -> Option<usize> {
 /// A name with an ASCII letter written as `\u0061` or `\u{61}`. Nobody writes one so by chance.
 fn hides_letter(word: &[u8]) -> bool {
     memchr::memmem::find_iter(word, b"\\u").any(|at| {
-        let digits = word[at + 2..].strip_prefix(b"{").unwrap_or(&word[at + 2..]);
-        let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
-        matches!(digits.get(zeros..zeros + 2), Some([b'4'..=b'7', _]))
+        let digits = &word[at + 2..];
+        match digits.strip_prefix(b"{") {
+            None => matches!(digits, [b'0', b'0', b'4'..=b'7', _, ..]),
+            Some(digits) => {
+                let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+                matches!(&digits[zeros..], [b'4'..=b'7', _, b'}', ..])
+            }
+        }
     })
 }
 

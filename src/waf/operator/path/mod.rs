@@ -95,10 +95,11 @@ fn is_worth_reading(value: &[u8]) -> bool {
             return true;
         }
     }
+    let hexadecimal = |at: usize| at > 0 && value[at - 1] == b'0' && value.get(at + 1) == Some(&b'2');
     begins_as_a_place(value)
         || (!value.is_ascii() && has_long_dot(value))
-        || memchr::memmem::find(value, b"0x2").is_some()
-        || memchr::memmem::find(value, b"\\u002").is_some()
+        || memchr::memchr_iter(b'x', value).any(hexadecimal)
+        || memchr::memchr_iter(b'\\', value).any(|at| value[at + 1..].starts_with(b"u002"))
 }
 
 /// A dot of more than one byte: overlong, or a look-alike.
@@ -118,21 +119,32 @@ fn has_long_dot(value: &[u8]) -> bool {
 }
 
 fn begins_as_a_place(value: &[u8]) -> bool {
-    let mut rest = trim(value);
+    if memchr::memchr3(b'/', b'\\', b'%', value).is_none() {
+        return false;
+    }
+    let inner = trim(value);
+    let mut rest = inner;
     if let [b'f' | b'F', _, _, _, b':', behind @ ..] = rest {
         rest = behind;
-    } else if let [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|', behind @ ..] = rest {
-        rest = behind;
     }
-    while let [b'/' | b'\\' | b'.' | 0, behind @ ..] = rest {
-        rest = behind;
+    rest = behind_separators(rest);
+    if let [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|', behind @ ..] = rest {
+        rest = behind_separators(behind);
     }
-    if rest.first() == Some(&b'%') || value.starts_with(b"\\\\") {
+    if rest.first() == Some(&b'%') || inner.starts_with(b"\\\\") {
         return true;
     }
-    let end = rest.iter().take(64).position(|byte| matches!(byte, b'/' | b'\\' | b'%' | 0 | b'?' | b'#'));
-    let first = &rest[..end.unwrap_or(rest.len()).min(64)];
-    !first.is_empty() && places::may_begin(first)
+    let first = rest.iter().take(64).position(|byte| matches!(byte, b'/' | b'\\' | b'%' | 0 | b'?' | b'#'));
+    let first = &rest[..first.unwrap_or(rest.len()).min(64)];
+    places::may_begin(first, rest.len() < inner.len())
+}
+
+/// The rest behind slashes and segments that lead nowhere.
+fn behind_separators(mut rest: &[u8]) -> &[u8] {
+    while let [b'/' | b'\\' | 0, ..] | [b'.', b'/' | b'\\', ..] = rest {
+        rest = &rest[1..];
+    }
+    rest
 }
 
 /// White space and quotes around a value say nothing.
@@ -175,7 +187,7 @@ impl Extent<'_> {
         path.start <= self.start
             && !path.led
             && (path.end >= self.end
-                || matches!(behind, Some(b'?' | b'#' | b';')) && !self.has_space_from(path.end))
+                || matches!(behind, Some(b'?' | b'#' | b';' | b'&' | b'|')) && !self.has_space_from(path.end))
     }
 
     fn has_space_from(&self, from: usize) -> bool {
@@ -212,7 +224,7 @@ fn is_enough(place: &Place, path: &Path, alone: bool) -> bool {
         Kind::Account if alone => true,
         // In a text the name of a file alone could be anything.
         Kind::Account => path.ups > if path.depth() == 1 { 2 } else { 1 },
-        Kind::System => alone && (path.ups > 1 || path.root != Root::Relative),
+        Kind::System => alone,
         Kind::Secret => alone && path.ups > 1,
     }
 }
@@ -246,13 +258,16 @@ fn without_steps(path: &Path) -> Option<Place> {
     if leaf.contains(&b' ') {
         return None;
     }
-    let known = places::at(text).filter(|place| place.kind == Kind::Account || text.ends_with(leaf));
+    let is_prose = text.ends_with(b".") || text.ends_with(b"/");
+    let known = places::at(text).filter(|place| place.kind == Kind::Account || !is_prose);
     match path.root {
         Root::Url => None,
         // `etc/passwd`
-        Root::Relative => {
-            known.filter(|place| place.kind == Kind::Account && memchr::memchr(b'/', text).is_some())
-        }
+        Root::Relative => known.filter(|place| {
+            let hidden =
+                || [".ssh", ".git", ".svn", ".aws"].iter().any(|folder| place.name.starts_with(folder));
+            place.kind == Kind::Account && text.contains(&b'/') && (!text.starts_with(b".") || hidden())
+        }),
         Root::Share => administrative(text),
         Root::Slash | Root::Drive | Root::File => {
             let alone =

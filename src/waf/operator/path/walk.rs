@@ -217,8 +217,11 @@ pub(super) fn walk<T>(value: &[u8], first: usize, mut judge: impl FnMut(&Path) -
                 path.end = at;
                 continue;
             }
-        } else if byte == b';' && matches!(Step::of(&path.text[path.segment..path.len]), Step::Up) {
+        } else if is_in_step(&path, byte, &value[at..]) {
             path.push(byte);
+            continue;
+        } else if byte == b'?' && path.root == Root::Share && path.len == 0 && value.get(at) == Some(&b'\\') {
+            // `\\?\C:\x` is `C:\x` without limits.
             continue;
         }
         let ends = match byte {
@@ -233,6 +236,8 @@ pub(super) fn walk<T>(value: &[u8], first: usize, mut judge: impl FnMut(&Path) -
                 }
                 false
             }
+            // `C:\Program Files (x86)\x`
+            b'(' | b')' if path.start <= first && !path.led && path.root != Root::Relative => false,
             _ => is_blank(byte) || b"?#=&(),|:@![]*;".contains(&byte),
         };
         if !ends {
@@ -248,13 +253,19 @@ pub(super) fn walk<T>(value: &[u8], first: usize, mut judge: impl FnMut(&Path) -
     ended(&mut path, &mut judge)
 }
 
+/// `..;x/`, and a line end between the dots and their separator.
+fn is_in_step(path: &Path, byte: u8, rest: &[u8]) -> bool {
+    let line_end = || matches!(byte, b'\r' | b'\n' | b'\t') && matches!(rest, [b'/' | b'\\', ..]);
+    (byte == b';' || line_end()) && Step::of(&path.text[path.segment..path.len]) == Step::Up
+}
+
 /// `C:\Program Files\x`: in the path that the value begins with.
 fn may_hold_a_space(path: &Path, first: usize, rest: &[u8]) -> bool {
     path.start <= first
         && !path.led
         && path.spaces < MOST_SPACES
         && (path.ups > 0 || path.root != Root::Relative)
-        && rest.first().is_some_and(u8::is_ascii_alphanumeric)
+        && rest.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'(')
 }
 
 fn ended<T>(path: &mut Path, judge: &mut impl FnMut(&Path) -> Option<T>) -> Option<T> {
