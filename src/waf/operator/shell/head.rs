@@ -21,8 +21,10 @@ pub(super) struct Head {
     double: u32,
     /// Separators that began no command.
     pub(super) idle: u32,
-    /// Commands that were found before, however weak.
-    pub(super) commands: u32,
+    /// Where the text begins.
+    begins: usize,
+    /// More lines than a payload has.
+    pub(super) many_lines: bool,
 }
 
 /// What a head is.
@@ -42,6 +44,17 @@ pub(super) enum Kind {
 const LONGEST_TOKEN: usize = 120;
 
 impl Head {
+    /// The head of a value of which nothing has been read.
+    pub(super) fn of(value: &[u8]) -> Head {
+        let begins = value.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(value.len());
+        Head { begins, many_lines: many_lines(value), ..Head::default() }
+    }
+
+    /// The value up to `end` without what surrounds it.
+    pub(super) fn text<'a>(&self, value: &'a [u8], end: usize) -> &'a [u8] {
+        value[self.begins.min(end)..end].trim_ascii_end()
+    }
+
     /// Reads on to the separator at `end`.
     pub(super) fn advance(&mut self, value: &[u8], end: usize) {
         for at in self.read..end {
@@ -74,8 +87,8 @@ impl Head {
     /// What the value up to `end` is; `advance` has read so far.
     pub(super) fn kind(&self, value: &[u8], end: usize) -> Kind {
         let separators = |byte: &u8| byte.is_ascii_whitespace() || b";|&".contains(byte);
-        let trailing = value[..end].iter().rev().take_while(|byte| separators(byte)).count();
-        let text = value[..end - trailing].trim_ascii();
+        let text = &value[self.begins.min(end)..end];
+        let text = &text[..text.len() - text.iter().rev().take_while(|byte| separators(byte)).count()];
         if text.is_empty() {
             return Kind::Data;
         }
@@ -91,7 +104,7 @@ impl Head {
             return Kind::Data;
         }
         if self.words > 1 {
-            let inner = text.trim_ascii_start();
+            let inner = &text[..text.len().min(64)];
             let open = inner.iter().take_while(|byte| matches!(byte, b'(' | b'{' | b'"' | b'\'')).count();
             let first =
                 inner[open..].split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
@@ -111,7 +124,9 @@ impl Head {
                 false => Kind::Words(self.words),
             };
         }
-        let command = table::is_prefix(text) || table::find(text).is_some_and(|command| command.odd);
+        // `ls | wc -l` is a line of a shell, `ls; id` is one that was added to.
+        let piped = matches!(value[end..], [b'|', next, ..] if next != b'|');
+        let command = table::is_prefix(text) || piped && table::find(text).is_some_and(|command| command.odd);
         if self.code > 0 || command || text.starts_with(b"#") || text.ends_with(b":") {
             return Kind::Script;
         }
@@ -155,4 +170,9 @@ fn is_data(text: &[u8]) -> bool {
     }
     let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:@\\~%".contains(byte);
     text.iter().all(inside) && text.iter().any(|byte| b"./@\\".contains(byte))
+}
+
+/// More lines than a payload has.
+pub(super) fn many_lines(value: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', value.trim_ascii()).take(3).count() > 2
 }

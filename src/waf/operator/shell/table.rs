@@ -43,6 +43,36 @@ static COMMANDS: LazyLock<Vec<Command>> = LazyLock::new(|| {
     commands
 });
 
+/// By first letter: the lengths of the names and prefixes that begin with it, in any case.
+static LENGTHS: LazyLock<[u32; 256]> = LazyLock::new(|| {
+    let mut lengths = [0; 256];
+    let others: [&[u8]; 11] = [
+        b"for",
+        b"system",
+        b"exec",
+        b"passthru",
+        b"shell_exec",
+        b"popen",
+        b"proc_open",
+        b"execsync",
+        b"pcntl_exec",
+        b"os",
+        b"rem",
+    ];
+    let names = COMMANDS.iter().map(|command| command.name.as_bytes());
+    for name in names.chain(PREFIXES).chain(others) {
+        for first in [name[0].to_ascii_lowercase(), name[0].to_ascii_uppercase()] {
+            lengths[usize::from(first)] |= 1 << name.len().min(31);
+        }
+    }
+    lengths
+});
+
+/// False for what is no name in the list and no prefix.
+pub(super) fn may_be_known(word: &[u8]) -> bool {
+    word.first().is_some_and(|first| LENGTHS[usize::from(*first)] & 1 << word.len().min(31) != 0)
+}
+
 /// The longest name in the list; what is longer needs no look.
 const LONGEST: usize = 16;
 
@@ -86,12 +116,13 @@ fn read(line: &'static str) -> impl Iterator<Item = Command> {
 }
 
 /// Words that stand before the command they run.
+const PREFIXES: [&[u8]; 27] = [
+    b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid",
+    b"xargs", b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call",
+    b"!", b"elif", b"stdbuf", b"timeout", b"case", b"RUN",
+];
+
 pub(super) fn is_prefix(name: &[u8]) -> bool {
-    const PREFIXES: [&[u8]; 27] = [
-        b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid",
-        b"xargs", b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call",
-        b"!", b"elif", b"stdbuf", b"timeout", b"case", b"RUN",
-    ];
     PREFIXES.contains(&name)
 }
 

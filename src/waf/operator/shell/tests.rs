@@ -146,16 +146,11 @@ fn what_is_found_is_a_part_of_the_value() {
     assert_eq!(&value[found.start..found.end], "; cat /etc/passwd");
 }
 
-/// The worst that was thought of: separators inside quotes inside arguments, each of which could begin a command.
+/// The worst that was thought of: separators inside quotes inside arguments, each of which could begin a command; and
+/// much of what is looked at around each command.
 #[test]
 fn hostile_values_take_no_longer_per_byte_when_they_grow() {
-    let per_byte = |piece: &str, len: usize| {
-        let value = piece.repeat(len / piece.len());
-        let start = std::time::Instant::now();
-        std::hint::black_box(detect(value.as_bytes()));
-        start.elapsed().as_secs_f64() / value.len() as f64
-    };
-    for piece in [
+    let pieces = [
         ";cat \"",
         "`cat ",
         "$(cat $(",
@@ -168,11 +163,36 @@ fn hostile_values_take_no_longer_per_byte_when_they_grow() {
         ";/?*?*?*?*/",
         "|cat x x x ",
         "((((",
-    ] {
-        per_byte(piece, 10_000);
-        let [short, long] =
-            [10_000, 200_000].map(|len| (0..3).map(|_| per_byte(piece, len)).fold(f64::INFINITY, f64::min));
-        assert!(long < 20.0 * short + 2e-7, "{piece:?}: {short:e} and {long:e} seconds a byte");
+        ";ls",
+        "\nls",
+        "& ls x y z ",
+        "/ls ",
+        "\"ls\" ",
+        "x;id;x",
+        "cat /etc/x ",
+        "\\\"",
+    ];
+    let around = |before: &str, piece: &str, after: &str, len: usize| {
+        let times = |text: &str| text.repeat(len / 3 / text.len().max(1));
+        [times(before), times(piece), times(after)].concat()
+    };
+    let shapes = [("", ""), (" ", ""), ("", " "), ("a", ""), ("{a \"", "\""), ("/", "/"), ("a\n", "")];
+    let seconds_per_byte = |value: &str| {
+        let start = std::time::Instant::now();
+        std::hint::black_box(detect(value.as_bytes()));
+        start.elapsed().as_secs_f64() / value.len() as f64
+    };
+    for piece in pieces {
+        for (before, after) in shapes {
+            let [short, long] = [6_000, 120_000].map(|len| {
+                let value = around(before, piece, after, len);
+                (0..3).map(|_| seconds_per_byte(&value)).fold(f64::INFINITY, f64::min)
+            });
+            assert!(
+                long < 10.0 * short + 4e-7,
+                "{before:?} {piece:?} {after:?}: {short:e} and {long:e} seconds a byte"
+            );
+        }
     }
 }
 
