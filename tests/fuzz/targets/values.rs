@@ -72,6 +72,8 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("begins_with", json!("ab")),
         ("contains", json!("SeLeCt")),
         ("contains_word", json!("or")),
+        ("detect_markup", json!("text")),
+        ("detect_markup", json!(["attribute", "script"])),
         ("detect_sqli", json!(true)),
         ("detect_xss", json!(true)),
         ("ends_with", json!("%00")),
