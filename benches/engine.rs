@@ -200,12 +200,7 @@ fn run(engine: &Arc<Engine>, exchange: &Exchange) -> Decision {
 }
 
 fn engine(criterion: &mut Criterion) {
-    let settings = Settings {
-        mode: Some(Mode::Block),
-        paranoia_level: None,
-        inbound_threshold: None,
-        outbound_threshold: None,
-    };
+    let settings = Settings { mode: Some(Mode::Block), ..Settings::default() };
     let engine = match Engine::compile(&core_rules::core(), &settings) {
         Ok(engine) => Arc::new(engine),
         Err(errors) => panic!("the core rules do not load: {}", errors[0]),

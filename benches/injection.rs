@@ -1,4 +1,4 @@
-//! What `detect_sqli` and `detect_xss` cost: ordinary values, by the value, and hostile ones at three sizes, by the
+//! What `detect_sqli`, `detect_sql_escape` and `detect_xss` cost: ordinary values, by the value, and hostile ones at three sizes, by the
 //! byte. The first should be far below a microsecond, the second the same at every size.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -96,8 +96,8 @@ const HOSTILE: &[&str] = &[
     "' \" ` ",
 ];
 
-fn detectors() -> [(&'static str, Box<dyn Operator>); 2] {
-    ["detect_sqli", "detect_xss"].map(|name| {
+fn detectors() -> [(&'static str, Box<dyn Operator>); 3] {
+    ["detect_sqli", "detect_sql_escape", "detect_xss"].map(|name| {
         (name, operator::build(name, &json!(true), &Data::new()).unwrap_or_else(|e| panic!("{name}: {e}")))
     })
 }

@@ -39,6 +39,7 @@
 //! | a transformation or operator | its name, under `waf/` |
 //! | how rules are loaded and compiled | `waf/lang/`, `waf/compile.rs` |
 //! | how rules of ModSecurity come in | `waf/lang/seclang/` |
+//! | how rules are measured | `waf/measure/`, `cli/rules/eval/` |
 //! | what rules keep between exchanges | `waf/persistent/` |
 //! | a limit or timeout | `net/limits.rs` |
 //! | what happens when something fails | `policy/fail.rs` |

@@ -54,7 +54,7 @@ fn prefilters_change_no_outcome_of_a_shipped_rule() {
     use portward::waf::example::Exchange;
     use portward::waf::input::{Body, ConnectionFacts, Extent, Field, RequestHead};
     let sources = shipped();
-    let settings = Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), ..Settings::default() };
+    let settings = portward::waf::cost::settings();
     let [fast, plain] = [Engine::compile, Engine::compile_plain].map(|compile| {
         Arc::new(compile(&sources, &settings).unwrap_or_else(|errors| panic!("{}", told(&errors))))
     });

@@ -78,6 +78,9 @@ pub fn rules(config: &Config) -> Result<Engine, SnapshotError> {
         paranoia_level: config.rules.paranoia_level,
         inbound_threshold: config.rules.inbound_threshold,
         outbound_threshold: config.rules.outbound_threshold,
+        sets: config.rules.sets.clone(),
+        exclusion_packs: config.rules.exclusion_packs.clone(),
+        run_every_set: false,
     };
     Engine::compile(&sources, &settings).map_err(SnapshotError::Rules)
 }

@@ -37,7 +37,7 @@ pub enum Command {
     Ca(ca::CaCommand),
     /// Print the proxy and CA variables for a shell or a tool
     Env(env::EnvCommand),
-    /// Rule sets: check, test, list, import, schema
+    /// Rule sets: check, test, list, explain, cost, eval, import, schema
     Rules(rules::RulesArgs),
     /// Why a request was blocked or failed, and the narrowest exclusion
     Explain(explain::ExplainArgs),

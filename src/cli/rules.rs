@@ -1,4 +1,4 @@
-//! `portward rules`: check, test, list, explain, measure and import rule sets, and print their schema.
+//! `portward rules`: check, test, list, explain, cost, measure and import rule sets, and print their schema.
 //! Plain functions over sources and a writer; main decides what they are and what an outcome's
 //! exit code is.
 
@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::core_rules;
+use crate::config::value::{self, PackChoice, SetChoice};
+use crate::config::{self, core_rules};
 use crate::waf::example::Exchange;
 use crate::waf::lang::{self, ast};
-use crate::waf::{Engine, LoadError, Mode, Settings, Sources};
+use crate::waf::{Engine, LoadError, Settings, Sources, cost as costs};
 
 /// The arguments of `portward rules`.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,9 +57,26 @@ pub struct SetArgs {
     /// Leave the embedded core rule sets out
     #[arg(long)]
     pub no_core_rules: bool,
+    /// Mode of one rule set by its name: block, detect, or off
+    #[arg(long, value_name = "NAME=MODE", value_delimiter = ',', value_parser = value::parse::<SetChoice>)]
+    pub rule_set: Vec<SetChoice>,
+    /// Exclusion pack to switch on for a host (`*` for every host); give it again for more
+    #[arg(long, value_name = "NAME=HOST", value_delimiter = ',', value_parser = value::parse::<PackChoice>)]
+    pub exclusion_pack: Vec<PackChoice>,
     /// Answer with JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl SetArgs {
+    /// What was asked of sets and packs; the rest is the setup's.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            sets: config::given_sets(&self.rule_set),
+            exclusion_packs: config::given_packs(&self.exclusion_pack),
+            ..Settings::default()
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -83,7 +101,7 @@ pub enum Finding {
 /// Runs one of the subcommands. Errors are of the writer, or of files that cannot be read.
 pub fn run(args: &RulesArgs, out: &mut dyn Write) -> io::Result<Finding> {
     match &args.command {
-        RulesCommand::Check(sets) => check(&load(sets)?, sets.json, out),
+        RulesCommand::Check(sets) => check(&load(sets)?, sets, out),
         RulesCommand::Test(test) => self::test(&load(&test.sets)?, &test.ids, test.sets.json, out),
         RulesCommand::List(args) => list::list(&load(&args.sets)?, args, out),
         RulesCommand::Explain(args) => explain::explain(&load(&args.sets)?, args, out),
@@ -106,10 +124,10 @@ pub fn load(args: &SetArgs) -> io::Result<Sources> {
     Ok(sources)
 }
 
-fn check(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<Finding> {
-    match Engine::compile(sources, &Settings::default()) {
-        Err(errors) => broken(&errors, json, out),
-        Ok(engine) if json => {
+fn check(sources: &Sources, args: &SetArgs, out: &mut dyn Write) -> io::Result<Finding> {
+    match Engine::compile(sources, &args.settings()) {
+        Err(errors) => broken(&errors, args.json, out),
+        Ok(engine) if args.json => {
             let answer = serde_json::json!({
                 "files": sources.files.len(),
                 "rules": engine.rules().count(),
@@ -167,10 +185,9 @@ pub struct Failure {
 }
 
 /// Runs all examples, or those of the named rules, in detection-only mode at the highest
-/// paranoia level, so that no rule hides another.
+/// paranoia level with every set on, so that no rule hides another.
 pub fn test_examples(sources: &Sources, ids: &[u32]) -> Result<Tested, Vec<LoadError>> {
-    let settings = Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), ..Settings::default() };
-    let engine = Arc::new(Engine::compile(sources, &settings)?);
+    let engine = Arc::new(Engine::compile(sources, &costs::settings())?);
     let program = lang::read_all(sources)?;
     let mut tested = Tested::default();
     for set in &program.sets {
@@ -292,14 +309,33 @@ mod tests {
     #[test]
     fn broken_sets_say_where_in_text_and_json() {
         let set = SET.replace("contains", "contain");
-        let (finding, plain) = text(|out| check(&sources(&set), false, out));
+        let (finding, plain) = text(|out| check(&sources(&set), &SetArgs::default(), out));
         assert_eq!(
             (finding, plain.as_str()),
             (Finding::Broken, "r.json:3:54: unknown operator `contain` (did you mean `contains`?)\n")
         );
-        let (_, json) = text(|out| check(&sources(&set), true, out));
+        let json = SetArgs { json: true, ..SetArgs::default() };
+        let (_, json) = text(|out| check(&sources(&set), &json, out));
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["errors"][0]["line"], 3);
+    }
+
+    #[test]
+    fn a_set_that_is_off_is_tested_and_listed_as_off_until_it_is_asked_for() {
+        let off = sources(&SET.replace(r#""rules""#, r#""mode": "off", "rules""#));
+        let (_, said) = text(|out| test(&off, &[], false, out));
+        assert!(said.ends_with("1 rules, 4 examples, 2 failed\n"), "{said}");
+        let listed = |rule_set: &[&str]| {
+            let rule_set = rule_set.iter().map(|text| value::parse(text).expect("valid")).collect();
+            let sets = SetArgs { rule_set, ..SetArgs::default() };
+            text(|out| list::list(&off, &list::ListArgs { sets, ..list::ListArgs::default() }, out))
+        };
+        assert!(listed(&[]).1.starts_with("900001  PL3-  request_headers   critical   off     n "));
+        assert!(listed(&["n=detect"]).1.starts_with("900001  PL3-  request_headers   critical   detect  n "));
+        assert_eq!(
+            listed(&["m=block"]),
+            (Finding::Broken, "--rule-set: no loaded file is a rule set named `m`\n".to_owned())
+        );
     }
 
     #[test]

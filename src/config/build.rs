@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::choice;
 use super::error::{Problem, from_toml};
 use super::file::*;
 use super::value::{FromText, Size, Text};
@@ -85,7 +86,7 @@ impl Written {
                 .map(|t| Transparent { listen: t.listen.0, mode: t.mode })
                 .collect(),
             auth_file: paths.of(flags.auth_file.as_ref(), file.clients.auth_file.as_ref()),
-            rules: rules(flags, &file.rules, &paths),
+            rules: rules(flags, &self, &paths),
             origin: OriginConfig {
                 ca_file: paths.of(flags.origin_ca.as_ref(), file.origin.ca_file.as_ref()),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
@@ -116,8 +117,15 @@ fn listen(flags: &Flags, file: &FileConfig) -> Vec<SocketAddr> {
     }
 }
 
-fn rules(flags: &Flags, file: &FileRules, paths: &Paths<'_>) -> RulesConfig {
+fn rules(flags: &Flags, written: &Written, paths: &Paths<'_>) -> RulesConfig {
+    let file = &written.file.rules;
+    let place = |keys: &[&str]| {
+        let span = locate(&written.text, keys)?;
+        Some(Place::at(&written.shown, &written.text, span.start).to_string())
+    };
     RulesConfig {
+        sets: choice::sets(&flags.rule_set, &file.sets, place),
+        exclusion_packs: choice::packs(&flags.exclusion_pack, &file.exclusion_packs, place),
         core: !flags.no_core_rules && file.core.unwrap_or(true),
         paths: match flags.rules.as_slice() {
             [] => file.paths.iter().flatten().map(|path| paths.base.join(path)).collect(),
@@ -469,6 +477,10 @@ impl Config {
                 paranoia_level: self.rules.paranoia_level,
                 inbound_threshold: self.rules.inbound_threshold,
                 outbound_threshold: self.rules.outbound_threshold,
+                sets: self.rules.sets.iter().map(|set| (set.name.clone(), set.value)).collect(),
+                exclusion_packs: (self.rules.exclusion_packs.iter())
+                    .map(|pack| (pack.name.clone(), pack.value.clone()))
+                    .collect(),
             },
             origin: FileOrigin {
                 ca_file: self.origin.ca_file.clone(),

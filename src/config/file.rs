@@ -14,6 +14,7 @@ use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
 use crate::policy::{FailModes, Fronting, HostPattern, PortAction};
+use crate::waf::lang::ast::SetupMode;
 
 /// A whole file. Plain values stand before tables, as TOML wants them written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub struct FileRules {
     pub paranoia_level: Option<u8>,
     pub inbound_threshold: Option<i64>,
     pub outbound_threshold: Option<i64>,
+    pub sets: BTreeMap<String, SetupMode>,
+    pub exclusion_packs: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
 
 use super::RulesMode;
-use super::value::{self, Resolve};
+use super::value::{self, PackChoice, Resolve, SetChoice};
 
 /// What was typed. Empty and `None` mean "not given".
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -36,6 +36,14 @@ pub struct Flags {
     /// What a rule that matches does: block, or only tell
     #[arg(long, value_name = "MODE", env = "PORTWARD_MODE")]
     pub mode: Option<RulesMode>,
+
+    /// Mode of one rule set by its name: block, detect, or off
+    #[arg(long, value_name = "NAME=MODE", env = "PORTWARD_RULE_SETS", value_delimiter = ',', value_parser = value::parse::<SetChoice>)]
+    pub rule_set: Vec<SetChoice>,
+
+    /// Exclusion pack to switch on for a host (`*` for every host); give it again for more
+    #[arg(long, value_name = "NAME=HOST", env = "PORTWARD_EXCLUSION_PACKS", value_delimiter = ',', value_parser = value::parse::<PackChoice>)]
+    pub exclusion_pack: Vec<PackChoice>,
 
     /// PEM file of certificates that origins may be signed by, besides the system's
     #[arg(long, value_name = "FILE", env = "PORTWARD_ORIGIN_CA")]

@@ -3,6 +3,7 @@
 //! here acts on it; `app` hands each module its part.
 
 mod build;
+mod choice;
 pub mod core_rules;
 mod error;
 pub mod file;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use build::load;
+pub use choice::{given_packs, given_sets};
 pub use error::{ConfigError, Place, Problem};
 pub use flags::Flags;
 pub use system::System;
@@ -25,6 +27,8 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::waf::Choice;
+use crate::waf::lang::ast::SetupMode;
 
 /// Every setting, commented, at its default.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -82,6 +86,9 @@ pub struct RulesConfig {
     pub paranoia_level: Option<u8>,
     pub inbound_threshold: Option<i64>,
     pub outbound_threshold: Option<i64>,
+    /// Modes of rule sets and hosts of exclusion packs, by their names.
+    pub sets: Vec<Choice<SetupMode>>,
+    pub exclusion_packs: Vec<Choice<Vec<String>>>,
 }
 
 /// What a rule that matches does.

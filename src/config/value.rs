@@ -14,6 +14,7 @@ use crate::net::Port;
 use crate::net::authority::unmap;
 pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
+use crate::waf::lang::ast::SetupMode;
 
 /// A value with a text form.
 pub trait FromText: Sized {
@@ -229,6 +230,65 @@ impl FromText for Resolve {
     }
 }
 
+/// A rule set and its mode, as flags say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetChoice {
+    pub name: String,
+    pub mode: SetupMode,
+}
+
+impl FromText for SetChoice {
+    const WHAT: &'static str = "NAME=MODE with block, detect or off as MODE, such as \"cryptominers=detect\"";
+
+    fn from_text(text: &str) -> Result<SetChoice, String> {
+        let (name, mode) = text.rsplit_once('=').ok_or_else(|| refuse::<SetChoice>(text, ""))?;
+        let mode = match mode {
+            "block" => SetupMode::Block,
+            "detect" => SetupMode::Detect,
+            "off" => SetupMode::Off,
+            _ => return Err(refuse::<SetChoice>(text, "the mode is not known")),
+        };
+        if name.is_empty() {
+            return Err(refuse::<SetChoice>(text, "the name is missing"));
+        }
+        Ok(SetChoice { name: name.to_owned(), mode })
+    }
+
+    fn to_text(&self) -> String {
+        let mode = match self.mode {
+            SetupMode::Block => "block",
+            SetupMode::Detect => "detect",
+            SetupMode::Off => "off",
+        };
+        format!("{}={mode}", self.name)
+    }
+}
+
+/// An exclusion file and a host for which it holds, as flags say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackChoice {
+    pub name: String,
+    pub host: String,
+}
+
+impl FromText for PackChoice {
+    const WHAT: &'static str = "NAME=HOST, such as \"wordpress=blog.example.com\", \"wordpress=*.example.com\" or \
+                                \"wordpress=*\"";
+
+    fn from_text(text: &str) -> Result<PackChoice, String> {
+        match text.split_once('=') {
+            Some((name, host)) if !name.is_empty() && !host.is_empty() => {
+                Ok(PackChoice { name: name.to_owned(), host: host.to_owned() })
+            }
+            _ => Err(refuse::<PackChoice>(text, "")),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        format!("{}={}", self.name, self.host)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +369,19 @@ mod tests {
         refuses::<IpNet>(&["", "10.0.0.0/33", "10/8", "a.test", "::ffff:10.0.0.0/104"]);
         refuses::<Port>(&["", "0", "65536", "https", "-1"]);
         refuses::<HostPattern>(&["", "a.*.test", "https://a.test", "a.test:443"]);
+    }
+
+    #[test]
+    fn sets_and_packs_are_named_with_what_they_shall_be() {
+        let set = |name: &str, mode| SetChoice { name: name.to_owned(), mode };
+        reads(&[
+            ("cryptominers=detect", set("cryptominers", SetupMode::Detect), "cryptominers=detect"),
+            ("a=b=off", set("a=b", SetupMode::Off), "a=b=off"),
+        ]);
+        refuses::<SetChoice>(&["", "phishing", "phishing=", "phishing=on", "=block"]);
+        let pack = PackChoice { name: "wordpress".to_owned(), host: "*.a.test".to_owned() };
+        reads(&[("wordpress=*.a.test", pack, "wordpress=*.a.test")]);
+        refuses::<PackChoice>(&["", "wordpress", "wordpress=", "=*"]);
     }
 
     #[test]

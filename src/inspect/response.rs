@@ -11,7 +11,7 @@ use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
 use crate::net::Limits;
-use crate::policy::FailModes;
+use crate::policy::{FailModes, Oversize};
 use crate::waf::HeaderEdit;
 use crate::waf::input::{Body, Extent, ResponseHead};
 
@@ -39,32 +39,55 @@ pub async fn response(
             parts.headers.remove(&**name);
         }
     })?;
-    if body.is_end_stream() || !case.step(|transaction| transaction.wants_response_body())? {
+    let wanted = case.step(|transaction| match transaction.wants_response_body() {
+        true => Some(Wanted::Window),
+        false => transaction.wants_response_start().map(Wanted::Start),
+    })?;
+    let Some(wanted) = wanted.filter(|_| !body.is_end_stream()) else {
         // The phase has its turn all the same: its rules weigh what those before it found.
         case.decide(|tx| tx.response_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         let seen = if body.is_end_stream() { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
         return Ok((Cleared(Response::from_parts(parts, streaming(body, limits))), seen));
-    }
+    };
     // On the heap, or every exchange's state would be as large.
-    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail)).await?;
+    let (body, seen) = Box::pin(held(case, wanted, &parts.headers, body, limits, fail)).await?;
     Ok((Cleared(Response::from_parts(parts, body)), seen))
+}
+
+/// What rules look at of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// As much as the window holds.
+    Window,
+    /// So many first bytes.
+    Start(usize),
 }
 
 /// A body through its window.
 async fn held(
     case: &Case,
+    wanted: Wanted,
     headers: &HeaderMap,
     body: Incoming,
     limits: &Limits,
     fail: &FailModes,
 ) -> Result<(Streamed, Seen), Stop> {
-    let coding = coding(headers, limits, limits.response_window, fail)?;
+    // What is longer than its start is not too long for that.
+    let (size, oversize) = match wanted {
+        Wanted::Window => (limits.response_window, fail.oversize_response_body),
+        Wanted::Start(bytes) => (bytes.min(limits.response_window), Oversize::Partial),
+    };
+    let coding = coding(headers, limits, size, fail)?;
     let patience = Patience::Pause(limits.window_pause);
     let source = Timed::new(body, limits.body_idle);
-    let window = Window::new(source, coding, patience, limits.response_window);
-    let terms =
-        Terms { undecodable: fail.undecodable_response, oversize: fail.oversize_response_body, judge };
-    hold(case, window, terms).await
+    let window = Window::new(source, coding, patience, size);
+    let terms = Terms { undecodable: fail.undecodable_response, oversize, judge };
+    let (body, seen) = hold(case, window, terms).await?;
+    let seen = match (wanted, seen) {
+        (Wanted::Start(_), Seen::Partial(_)) => Seen::Partial("rules look at the first bytes of such a body"),
+        (_, seen) => seen,
+    };
+    Ok((body, seen))
 }
 
 fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::chosen::Chosen;
 use super::clean::Clean;
 use super::engine::{Mode, Phase, Program, RuleInfo, Settings, Sources};
 use super::exclusion::Exclusion;
@@ -49,6 +50,7 @@ pub(crate) fn compile<'a>(
     let inbound = settings.inbound_threshold.or(setup.inbound_threshold);
     let outbound = settings.outbound_threshold.or(setup.outbound_threshold);
     let known = Known::gather(tree, problems);
+    let chosen = Chosen::gather(tree, settings, paranoia_level, problems);
     let mut builder = Builder {
         sources,
         pipelines: Pipelines::new(),
@@ -56,8 +58,8 @@ pub(crate) fn compile<'a>(
         leaves: Vec::new(),
         excludes: Vec::new(),
     };
-    let phases = builder.phases(tree, paranoia_level, problems);
-    let exclusions = builder.exclusions(tree, &known, problems);
+    let phases = builder.phases(tree, &chosen, problems);
+    let exclusions = builder.exclusions(tree, &known, &chosen, problems);
     let Builder { mut pipelines, mut rules, mut leaves, .. } = builder;
     let names = number(&mut rules, &mut leaves);
     let unconditional = gate::gates(&rules, &mut leaves, plain);
@@ -105,11 +107,11 @@ pub(crate) fn compile<'a>(
         rules,
         leaves,
     };
-    Some((program, infos(tree, sources, paranoia_level)))
+    Some((program, infos(tree, sources, &chosen)))
 }
 
 /// All rules as listings show them.
-fn infos(tree: &ast::Program, sources: &Sources, paranoia_level: u8) -> Vec<RuleInfo> {
+fn infos(tree: &ast::Program, sources: &Sources, chosen: &Chosen) -> Vec<RuleInfo> {
     let of = |set: &ast::RuleSet, rule: &ast::Rule| RuleInfo {
         id: rule.id.value,
         set: set.name.clone(),
@@ -119,8 +121,9 @@ fn infos(tree: &ast::Program, sources: &Sources, paranoia_level: u8) -> Vec<Rule
         severity: rule.severity.map(ast::Severity::name),
         paranoia_level: rule.level(),
         tags: rule.tags().to_vec(),
-        shadow: set.mode.or(rule.mode).is_some(),
-        active: rule.level() <= paranoia_level,
+        mode: chosen.mode(set),
+        shadow: chosen.only_tells(set, rule),
+        active: chosen.runs(set, rule),
     };
     tree.sets.iter().flat_map(|set| set.rules.iter().map(move |rule| of(set, rule))).collect()
 }
@@ -259,7 +262,12 @@ impl Selection<'_> {
         chosen
     }
 
-    fn exclusion(&self, source: &ast::Exclusion, problems: &mut Problems) -> Exclusion {
+    fn exclusion(
+        &self,
+        source: &ast::Exclusion,
+        pack_hosts: Option<Arc<[String]>>,
+        problems: &mut Problems,
+    ) -> Exclusion {
         let rules = source.rules.as_deref().unwrap_or_default();
         let tags = source.tags.as_deref().unwrap_or_default();
         let targets: Vec<Target> = source.variables.iter().flatten().map(|at| at.value.clone()).collect();
@@ -267,6 +275,7 @@ impl Selection<'_> {
             rules: self.choose(rules, tags, problems),
             targets: targets.into(),
             hosts: source.hosts.clone(),
+            pack_hosts,
             paths: source.paths.clone(),
             until_unix_ms: source.expires.map(|day| day.end_unix_ms),
         }
@@ -292,7 +301,7 @@ enum Owner {
 /// Where rules of a phase may be told to go on.
 #[derive(Default)]
 struct Places<'t> {
-    /// For each rule as written, also those that the paranoia level leaves out, the index at
+    /// For each rule as written, also those that are left out, the index at
     /// which it or the next one stands.
     starts: Vec<usize>,
     /// Names and the indices of the rules behind them.
@@ -303,7 +312,7 @@ struct Places<'t> {
 
 impl Builder<'_> {
     /// Builds all rules phase by phase.
-    fn phases(&mut self, tree: &ast::Program, paranoia_level: u8, problems: &mut Problems) -> [Phase; 5] {
+    fn phases(&mut self, tree: &ast::Program, chosen: &Chosen, problems: &mut Problems) -> [Phase; 5] {
         let mut phases: [Phase; 5] = Default::default();
         for (phase, name) in phases.iter_mut().zip(PHASES) {
             let (first, first_leaf) = (self.rules.len(), self.leaves.len());
@@ -319,15 +328,16 @@ impl Builder<'_> {
                         continue;
                     }
                     places.starts.push(self.rules.len());
-                    // What the paranoia level leaves out has to be right all the same.
-                    let keep = rule.level() <= paranoia_level;
+                    // What is left out has to be right all the same.
+                    let keep = chosen.runs(set, rule);
                     if keep {
                         let jumps = rule.then.iter().filter(|at| is_jump(&at.value));
                         places
                             .jumps
                             .extend(jumps.map(|at| (self.rules.len(), places.starts.len() - 1, &at.value)));
                     }
-                    self.rule(rule, set, &set_name, keep, problems);
+                    let shadow = chosen.only_tells(set, rule);
+                    self.rule(rule, &set_name, keep, shadow, problems);
                 }
                 places.markers.extend(markers.map(|marker| (marker.name.value.as_str(), self.rules.len())));
             }
@@ -356,7 +366,13 @@ impl Builder<'_> {
 
     /// What exclusion files and `exclude` actions take out, now that all rules have numbers. The
     /// actions join their owners.
-    fn exclusions(&mut self, tree: &ast::Program, known: &Known, problems: &mut Problems) -> Vec<Exclusion> {
+    fn exclusions(
+        &mut self,
+        tree: &ast::Program,
+        known: &Known,
+        chosen: &Chosen,
+        problems: &mut Problems,
+    ) -> Vec<Exclusion> {
         let numbered: Vec<_> = self.rules.iter().map(|rule| (rule.id, rule.tags.clone())).collect();
         let selection = Selection { rules: &numbered, known };
         for (owner, action) in std::mem::take(&mut self.excludes) {
@@ -367,16 +383,25 @@ impl Builder<'_> {
                 Owner::Leaf(index) => self.leaves[index].on_match.push(action),
             }
         }
-        let files = tree.exclusions.iter().flat_map(|set| &set.exclusions);
-        files.map(|exclusion| selection.exclusion(exclusion, problems)).collect()
+        let mut exclusions = Vec::new();
+        for set in &tree.exclusions {
+            let hosts = chosen.hosts(set);
+            // What is off everywhere has to be right all the same.
+            let off = hosts.as_ref().is_some_and(|hosts| hosts.is_empty());
+            for exclusion in &set.exclusions {
+                let built = selection.exclusion(exclusion, hosts.clone(), problems);
+                exclusions.extend((!off).then_some(built));
+            }
+        }
+        exclusions
     }
 
     fn rule(
         &mut self,
         source: &ast::Rule,
-        set: &ast::RuleSet,
         set_name: &Arc<str>,
         keep: bool,
+        shadow: bool,
         problems: &mut Problems,
     ) {
         let first = self.leaves.len();
@@ -400,7 +425,7 @@ impl Builder<'_> {
             severity: source.severity,
             paranoia_level: source.level(),
             tags: source.tags().to_vec(),
-            shadow: set.mode.or(source.mode).is_some(),
+            shadow,
             condition: match condition {
                 None => None,
                 // An error was reported, so this program will not run.

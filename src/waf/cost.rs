@@ -41,7 +41,7 @@ pub enum Prefilter {
 
 /// Settings under which costs are told: everything runs, nothing is stopped.
 pub fn settings() -> Settings {
-    Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), ..Settings::default() }
+    Settings { mode: Some(Mode::Detect), paranoia_level: Some(4), run_every_set: true, ..Settings::default() }
 }
 
 /// An engine that asks about every value that gets through a prefilter: it has no memory of

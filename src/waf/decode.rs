@@ -8,6 +8,7 @@
 //! stands.
 
 use super::bytes::ByteSet;
+use super::parts;
 use super::transformation;
 
 /// Layers at most.
@@ -34,18 +35,21 @@ pub enum Encoding {
     Html,
     /// `\u0041`, `\u{41}`, `\x41` and octal `\101`.
     Escapes,
-    /// Overlong UTF-8 (RFC 3629 section 3 forbids it) and full-width forms (U+FF01 to U+FF5E).
+    /// Overlong UTF-8 (RFC 3629 section 3 forbids it), full-width forms (U+FF01 to U+FF5E), and ASCII in UTF-16.
     Unicode,
+    /// What is a value inside a value: segments of a path, strings of JSON and of GraphQL.
+    Parts,
 }
 
 impl Encoding {
-    pub const ALL: [Encoding; 6] = [
+    pub const ALL: [Encoding; 7] = [
         Encoding::Base64,
         Encoding::Hex,
         Encoding::Url,
         Encoding::Html,
         Encoding::Escapes,
         Encoding::Unicode,
+        Encoding::Parts,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,6 +60,7 @@ impl Encoding {
             Encoding::Html => "html",
             Encoding::Escapes => "escapes",
             Encoding::Unicode => "unicode",
+            Encoding::Parts => "parts",
         }
     }
 
@@ -113,7 +118,7 @@ impl Decode {
 }
 
 /// Bytes that an encoding other than base64 and hex cannot do without.
-const MARKS: ByteSet = ByteSet::of(b"%&\\\xc0\xc1\xe0\xef\xf0");
+const MARKS: ByteSet = ByteSet::of(b"\0%&\\\xc0\xc1\xe0\xef\xf0");
 const LETTERS: ByteSet =
     ByteSet::range(b'a', b'z').union(ByteSet::range(b'A', b'Z')).union(ByteSet::range(b'0', b'9'));
 /// Both alphabets; a plus sign may have become a space in a query, and long lines are broken.
@@ -146,13 +151,20 @@ pub(crate) fn candidates(
         if is_path {
             let pieces = value.split(|byte| *byte == b'/').filter(|piece| piece.len() >= SHORTEST);
             pieces.take(SEGMENTS).for_each(|piece| packed(piece, out));
-        } else if !strange && present.contains(b'.') && value.starts_with(b"ey") {
+        } else if let Some(token) = (!strange && present.contains(b'.')).then(|| token(value)).flatten() {
             // A token's head and claims; its signature is noise.
-            value.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
+            token.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
         } else if let Some(piece) = behind_label(value) {
             packed(piece, out);
         } else if !strange || value.starts_with(b"x'") || value.starts_with(b"X'") {
             packed(value, out);
+        }
+    }
+    if wanted.contains(Encoding::Parts) {
+        if is_path {
+            parts::of_path(value, |piece| found(Encoding::Parts, piece));
+        } else if present.contains(b'"') {
+            parts::of_text(value, out, |piece| found(Encoding::Parts, piece));
         }
     }
     if !MARKS.intersects(&present) {
@@ -162,13 +174,23 @@ pub(crate) fn candidates(
         (Encoding::Url, present.contains(b'%'), percent),
         (Encoding::Html, present.contains(b'&') && !present.contains(b'<'), entities),
         (Encoding::Escapes, present.contains(b'\\'), escapes),
-        (Encoding::Unicode, present.intersects(&ByteSet::of(b"\xc0\xc1\xe0\xef\xf0")), unicode),
+        (Encoding::Unicode, present.intersects(&ByteSet::of(b"\0\xc0\xc1\xe0\xef\xf0")), unicode),
     ];
     for (encoding, possible, apply) in ways {
         if possible && wanted.contains(encoding) && apply(value, out) {
             found(encoding, out);
         }
     }
+}
+
+/// A web token, also behind the scheme of an Authorization field (`Bearer`, `DPoP`, `JWT`).
+fn token(value: &[u8]) -> Option<&[u8]> {
+    const LONGEST_SCHEME: usize = 6;
+    let token = match value.iter().take(LONGEST_SCHEME + 1).position(|byte| *byte == b' ') {
+        Some(end) if value[..end].iter().all(u8::is_ascii_alphabetic) => &value[end + 1..],
+        _ => value,
+    };
+    token.starts_with(b"ey").then_some(token)
 }
 
 /// What stands behind a label that says how it is encoded.
@@ -374,9 +396,14 @@ fn push(code: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Overlong sequences of ASCII characters and full-width forms become ASCII.
+/// Overlong sequences of ASCII characters and full-width forms become ASCII, and so does ASCII in UTF-16.
 fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
+    let every_other = |from: usize| value.iter().skip(from).step_by(2).all(|byte| *byte == 0);
+    if let Some(zeros) = [1, 0].into_iter().find(|from| every_other(*from)) {
+        out.extend(value.iter().skip(1 - zeros).step_by(2));
+        return true;
+    }
     let mut changed = false;
     let mut at = 0;
     while let Some(byte) = value.get(at) {
@@ -432,6 +459,8 @@ mod tests {
             (b"\\u003cscript\\x3e\\u{3e}\\076", Encoding::Escapes, "<script>>>"),
             (b"..\xc0\xaf..\xe0\x80\xaf..\xf0\x80\x80\xaf", Encoding::Unicode, "../../../"),
             ("\u{ff1c}script\u{ff1e}".as_bytes(), Encoding::Unicode, "<script>"),
+            (b"<\0s\0c\0r\0i\0p\0t\0>\0", Encoding::Unicode, "<script>"),
+            (b"\0<\0s\0c\0r\0i\0p\0t\0>", Encoding::Unicode, "<script>"),
         ] {
             let all = all(value);
             assert_eq!(all, [(encoding, text.to_owned())], "{}", value.escape_ascii());
@@ -474,7 +503,7 @@ mod tests {
         super::candidates(b"/api/PHNjcmlwdD4=/x", true, Encodings::ALL, &mut Vec::new(), |_, bytes| {
             candidates.push(bytes.to_vec());
         });
-        assert_eq!(candidates, [b"<script>"]);
+        assert_eq!(candidates[0], b"<script>", "{candidates:?}");
     }
 
     proptest! {

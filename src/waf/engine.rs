@@ -53,15 +53,30 @@ pub enum Mode {
 }
 
 /// What the configuration says; `None` leaves it to the setup file, then to the default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub mode: Option<Mode>,
     pub paranoia_level: Option<u8>,
     pub inbound_threshold: Option<i64>,
     pub outbound_threshold: Option<i64>,
+    /// Modes of rule sets, by their names.
+    pub sets: Vec<Choice<lang::ast::SetupMode>>,
+    /// Hosts for which exclusion files hold, by their names.
+    pub exclusion_packs: Vec<Choice<Vec<String>>>,
+    /// Sets that are off run as well: for their examples and for measuring them.
+    pub run_every_set: bool,
 }
 
-/// One loaded rule, also one that the paranoia level keeps from running.
+/// What the configuration says of something by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice<T> {
+    pub name: String,
+    pub value: T,
+    /// Where it is said, for errors: `portward.toml:3:1` or `--rule-set`.
+    pub said_at: String,
+}
+
+/// One loaded rule, also one that the paranoia level or its set's mode keeps from running.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct RuleInfo {
     pub id: u32,
@@ -72,9 +87,11 @@ pub struct RuleInfo {
     pub severity: Option<&'static str>,
     pub paranoia_level: u8,
     pub tags: Vec<String>,
+    /// Of its set: whether its matches stop, are only told, or it does not run.
+    pub mode: lang::ast::SetupMode,
     /// The rule or its set is detection-only.
     pub shadow: bool,
-    /// False when the paranoia level is too low for it.
+    /// False when the paranoia level is too low for it or its set is off.
     pub active: bool,
 }
 
@@ -221,6 +238,10 @@ fn fingerprint(sources: &Sources, settings: &Settings) -> String {
         hash.write(&bytes.len().to_le_bytes());
         hash.write(bytes);
     }
+    let mut settings = settings.clone();
+    // Where something was said changes nothing.
+    settings.sets.iter_mut().for_each(|choice| choice.said_at.clear());
+    settings.exclusion_packs.iter_mut().for_each(|choice| choice.said_at.clear());
     hash.write(format!("{settings:?}").as_bytes());
     format!("{:016x}", hash.finish())
 }

@@ -141,7 +141,8 @@ impl Exchange {
             let fields = as_fields(&response.fields);
             let head = ResponseHead { status: response.status, protocol: "HTTP/1.1", fields: &fields };
             if transaction.response_headers(&head) == Decision::Continue {
-                let wanted = transaction.wants_response_body();
+                let wanted =
+                    transaction.wants_response_body() || transaction.wants_response_start().is_some();
                 transaction.response_body(&whole(if wanted { &response.body } else { "" }));
             }
         }

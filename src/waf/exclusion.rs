@@ -14,6 +14,8 @@ pub(crate) struct Exclusion {
     /// Empty: the rules are off.
     pub targets: Arc<[Target]>,
     pub hosts: Option<Vec<String>>,
+    /// The hosts for which its file was switched on; none for all.
+    pub pack_hosts: Option<Arc<[String]>>,
     pub paths: Option<Vec<String>>,
     pub until_unix_ms: Option<u64>,
 }
@@ -46,8 +48,10 @@ pub(crate) fn take_out(rules: &[u64], targets: &Arc<[Target]>, scratch: &mut Scr
 
 impl Exclusion {
     fn applies(&self, place: &Place) -> bool {
+        let among = |hosts: &[String]| hosts.iter().any(|host| host_matches(host, place.host));
         self.until_unix_ms.is_none_or(|until| place.unix_ms < until)
-            && self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|host| host_matches(host, place.host)))
+            && self.hosts.as_deref().is_none_or(among)
+            && self.pack_hosts.as_deref().is_none_or(among)
             && self.paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path_matches(path, place.path)))
     }
 }

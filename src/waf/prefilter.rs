@@ -44,7 +44,7 @@ impl Side {
 
     pub fn of(collection: Collection) -> Side {
         match collection {
-            Collection::RequestBody => Side::RequestBody,
+            Collection::RequestBody | Collection::FilesTmpContent => Side::RequestBody,
             other if other.is_response() => Side::Response,
             _ => Side::Request,
         }

@@ -9,6 +9,7 @@ use super::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHe
 use super::report::{Decision, Disruption, PhaseName, Report};
 use super::{Engine, HeaderEdit, Mode, Settings, Source, Sources, Transaction};
 
+mod chosen;
 mod decode;
 mod idioms;
 mod language;

@@ -215,8 +215,7 @@ impl Transaction {
 
     /// True when rules look at response bodies and this one is text, as far as its head says.
     pub fn wants_response_body(&self) -> bool {
-        self.is_watching()
-            && self.state.response_body_access
+        self.looks_at_responses()
             && (self.engine.program.looks_at_response_body || self.state.trace.is_some())
             && self.scratch.as_ref().is_some_and(|scratch| {
                 let content_type = scratch.store.first(Collection::ResponseContentType);
@@ -229,11 +228,22 @@ impl Transaction {
             })
     }
 
+    /// How many of the first bytes of the body rules look at, whatever its type: file formats are
+    /// told by them.
+    pub fn wants_response_start(&self) -> Option<usize> {
+        let mentioned = self.engine.program.mentions(Collection::ResponseBodyStart);
+        (mentioned && self.looks_at_responses()).then_some(Collection::START_BYTES)
+    }
+
+    fn looks_at_responses(&self) -> bool {
+        self.is_watching() && self.state.response_body_access
+    }
+
     pub fn response_body(&mut self, body: &Body) -> Decision {
         if !self.is_watching() {
             return self.decision();
         }
-        let wanted = self.wants_response_body();
+        let (wanted, start) = (self.wants_response_body(), self.wants_response_start());
         let Some(scratch) = &mut self.scratch else { return Decision::Continue };
         if wanted {
             self.state.notes.outbound_cut = body.extent == Extent::Partial;
@@ -245,6 +255,11 @@ impl Transaction {
         }
         if wanted && !body.bytes.is_empty() {
             scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
+        }
+        // Of a body in parts, the first part has its start.
+        if let Some(most) = start.filter(|_| scratch.store.first(Collection::ResponseBodyStart).is_none()) {
+            let start = body.bytes.get(..most).unwrap_or(body.bytes);
+            scratch.store.add_bytes(Collection::ResponseBodyStart, start);
         }
         self.mark(PhaseName::ResponseBody, body.extent);
         self.run(PhaseName::ResponseBody)

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::{Finding, SetArgs, broken};
-use crate::waf::{Engine, RuleInfo, Settings, Sources};
+use crate::waf::lang::ast::SetupMode;
+use crate::waf::{Engine, RuleInfo, Sources};
 
 /// All given filters must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,7 +26,10 @@ pub struct ListArgs {
     /// Only rules of this paranoia level
     #[arg(long = "level", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4))]
     pub level: Option<u8>,
-    /// Only rules that the paranoia level in force lets run
+    /// Only rules of sets in this mode: block, detect or off
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Only rules that the paranoia level in force and the modes of sets let run
     #[arg(long)]
     pub active: bool,
     /// Only rules with this text in their message or id, whatever its case
@@ -41,6 +45,7 @@ impl ListArgs {
             && is(&self.phase, &phase(rule))
             && is(&self.severity, rule.severity.unwrap_or("none"))
             && self.level.is_none_or(|level| level == rule.paranoia_level)
+            && is(&self.mode, mode(rule))
             && (rule.active || !self.active)
             && self.matching.as_ref().is_none_or(|text| {
                 let text = text.to_lowercase();
@@ -53,8 +58,16 @@ fn phase(rule: &RuleInfo) -> String {
     serde_json::to_value(rule.phase).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
+fn mode(rule: &RuleInfo) -> &'static str {
+    match rule.mode {
+        SetupMode::Block => "block",
+        SetupMode::Detect => "detect",
+        SetupMode::Off => "off",
+    }
+}
+
 pub(super) fn list(sources: &Sources, args: &ListArgs, out: &mut dyn Write) -> io::Result<Finding> {
-    let engine = match Engine::compile(sources, &Settings::default()) {
+    let engine = match Engine::compile(sources, &args.sets.settings()) {
         Ok(engine) => engine,
         Err(errors) => return broken(&errors, args.sets.json, out),
     };
@@ -66,12 +79,13 @@ pub(super) fn list(sources: &Sources, args: &ListArgs, out: &mut dyn Write) -> i
     for rule in rules {
         writeln!(
             out,
-            "{:>6}  PL{}{}  {:<16}  {:<9}  {:<20}  {}",
+            "{:>6}  PL{}{}  {:<16}  {:<9}  {:<6}  {:<20}  {}",
             rule.id,
             rule.paranoia_level,
             if rule.active { " " } else { "-" },
             phase(rule),
             rule.severity.unwrap_or("-"),
+            mode(rule),
             rule.set,
             rule.message,
         )?;

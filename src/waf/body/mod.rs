@@ -7,6 +7,7 @@ use crate::waf::input::Extent;
 mod json;
 mod multipart;
 mod urlencoded;
+mod wide;
 mod xml;
 
 pub use urlencoded::{cookies, has_invalid_percent, query};
@@ -36,8 +37,10 @@ impl Processor {
 pub trait Sink {
     /// A form field, a JSON leaf (`json.a.0.b`), a query argument or a cookie.
     fn arg(&mut self, name: &[u8], value: &[u8]);
-    /// A file in a multipart body; its content is not handed on.
+    /// A file in a multipart body.
     fn file(&mut self, field: &[u8], filename: &[u8], size: usize);
+    /// What is in a file, once for each.
+    fn file_content(&mut self, _field: &[u8], _content: &[u8]) {}
     /// A header line of a multipart part, `Name: value`.
     fn part_header(&mut self, part: &[u8], line: &[u8]);
     fn xml_text(&mut self, text: &[u8]);
@@ -281,8 +284,8 @@ pub fn parse(
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
-        Processor::Json => json::parse(bytes, extent, bounds, sink),
-        Processor::Xml => xml::parse(bytes, extent, bounds, sink),
+        Processor::Json => json::parse(&wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
     }
 }
 

@@ -1,8 +1,9 @@
 //! XML bodies into text nodes and attribute values. Only the five predefined entities and
 //! character references are resolved; a document type, or any other entity, ends the reading
-//! with an error, so that nothing is ever fetched or expanded. Comments and processing
-//! instructions say nothing; text on both sides of them is one text, as applications read it.
-//! Namespace declarations are not attributes (XPath 1.0 section 5.4).
+//! with an error, so that nothing is ever fetched or expanded. Comments say nothing; text on both
+//! sides of them is one text, as applications read it. Processing instructions are shown among the
+//! attributes, since some name a stylesheet to fetch. Namespace declarations are not attributes
+//! (XPath 1.0 section 5.4), but for those that let a document include or run something.
 //!
 //! Bytes that are not UTF-8 are read as Latin-1 where the declaration says so. Other charsets,
 //! UTF-16 and EBCDIC among them, are an error: rules would not see what the application sees.
@@ -46,6 +47,16 @@ pub(super) fn parse(
     let mut document = Document { text: String::new(), leaves: 0, depth: 0, elements: false, bounds, sink };
     document.read(&text, extent).and(charset)
 }
+
+/// Beginnings of namespaces whose elements and functions read files, fetch or run code.
+const POWERS: &[&str] = &[
+    "http://www.w3.org/2001/XInclude",
+    "http://xml.apache.org/xal",
+    "http://php.net/xsl",
+    "http://saxon.sf.net/",
+    "urn:schemas-microsoft-com:xslt",
+    "java:",
+];
 
 /// The charset that an XML declaration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +134,10 @@ impl Document<'_> {
                     self.depth = self.depth.saturating_sub(1);
                 }
                 Event::DocType(_) => return Err(BodyError::Entities),
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::PI(instruction) => {
+                    self.attribute(&format!("<?{}?>", &*instruction))?;
+                }
+                Event::Comment(_) | Event::Decl(_) => {}
                 Event::Eof => break,
             }
         }
@@ -178,11 +192,10 @@ impl Document<'_> {
         self.elements = true;
         for attribute in element.attributes() {
             let attribute = attribute.map_err(|_| malformed("an attribute is not well-formed", at))?;
-            if attribute.key.as_namespace_binding().is_some() {
-                continue;
-            }
+            let names_space = attribute.key.as_namespace_binding().is_some();
             // The replacement texts of predefined entities hold no entities themselves.
             match attribute.normalized_value_with(XmlVersion::Implicit1_0, 1, resolve_xml_entity) {
+                Ok(value) if names_space && !POWERS.iter().any(|power| value.starts_with(power)) => {}
                 Ok(value) => self.attribute(&value)?,
                 Err(Error::Escape(EscapeError::UnrecognizedEntity(..))) => return Err(BodyError::Entities),
                 Err(_) => return Err(malformed("an attribute is not well-formed", at)),
@@ -253,6 +266,17 @@ mod tests {
         let trimmed: Vec<_> = notes.text.iter().map(|text| text.trim()).collect();
         assert_eq!(trimmed, ["one & two", "<raw>&amp;", "seen"]);
         assert_eq!(notes.attributes, ["1", "two < \"3\"", "&"]);
+    }
+
+    #[test]
+    fn what_includes_or_runs_is_shown() {
+        let text = br#"<?xml version="1.0"?><?xml-stylesheet href="http://x.test/a.xsl"?>
+            <a xmlns="http://n.test/" xmlns:xi="http://www.w3.org/2001/X&#x49;nclude"><xi:include href="b"/></a>"#;
+        let (notes, outcome) = read(text, Extent::Whole);
+        assert_eq!(outcome, Ok(()));
+        let expect =
+            ["<?xml-stylesheet href=\"http://x.test/a.xsl\"?>", "http://www.w3.org/2001/XInclude", "b"];
+        assert_eq!(notes.attributes, expect);
     }
 
     #[test]

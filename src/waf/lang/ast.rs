@@ -30,8 +30,9 @@ pub struct RuleSet {
     pub name: String,
     pub version: String,
     pub description: Option<String>,
-    /// `detect`: the rules of this set are reported but never stop anything.
-    pub mode: Option<ShadowMode>,
+    /// `detect`: the rules of this set are reported but never stop anything; `off`: they do not run.
+    /// The setup's `sets` and the configuration's win.
+    pub mode: Option<SetMode>,
     /// In order; a `{"marker": "NAME"}` between them is a place that `skip_after` can go to.
     #[schemars(with = "Vec<super::schema::Entry>")]
     pub rules: Vec<Rule>,
@@ -51,6 +52,14 @@ pub struct Marker {
 #[schemars(rename_all = "snake_case")]
 pub enum ShadowMode {
     Detect,
+}
+
+/// What a set is unless it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum SetMode {
+    Detect,
+    Off,
 }
 
 /// One rule: when what is looked at matches, then these actions.
@@ -418,6 +427,9 @@ pub struct ExclusionSet {
     pub name: String,
     pub version: String,
     pub description: Option<String>,
+    /// False: a pack, which holds only for the hosts that `exclusion_packs` of the setup or of the
+    /// configuration names.
+    pub enabled: Option<bool>,
     pub exclusions: Vec<Exclusion>,
 }
 
@@ -483,6 +495,15 @@ pub struct Setup {
     /// so with `body_processor`, `request_body` only for forms or where a rule asks for it, and
     /// quotes around a multipart boundary count as `multipart_strict_error`.
     pub request_bodies: Option<RequestBodies>,
+    /// The modes of sets, by their names, in place of what their files say.
+    #[schemars(with = "BTreeMap<String, SetupMode>")]
+    #[serde(default)]
+    pub sets: Vec<(At<String>, SetupMode)>,
+    /// The hosts for which exclusion files hold, by their names: packs are switched on so. `*` is
+    /// every host, `*.app.test` every name below it.
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
+    #[serde(default)]
+    pub exclusion_packs: Vec<(At<String>, Vec<At<String>>)>,
 }
 
 impl Setup {
@@ -498,12 +519,25 @@ impl Setup {
             response_body_types: self.response_body_types.or(other.response_body_types),
             arguments_limit: self.arguments_limit.or(other.arguments_limit),
             request_bodies: self.request_bodies.or(other.request_bodies),
+            sets: by_name(self.sets, other.sets),
+            exclusion_packs: by_name(self.exclusion_packs, other.exclusion_packs),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "snake_case")]
+/// The first list, and what the second one says of other names.
+fn by_name<T>(mut first: Vec<(At<String>, T)>, second: Vec<(At<String>, T)>) -> Vec<(At<String>, T)> {
+    for (name, value) in second {
+        if !first.iter().any(|(known, _)| known.value == name.value) {
+            first.push((name, value));
+        }
+    }
+    first
+}
+
+/// What rules do when they match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum SetupMode {
     Block,
     Detect,

@@ -38,7 +38,7 @@ pub struct Place {
 }
 
 /// A value and where it stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At<T> {
     pub place: Place,
     pub value: T,
@@ -77,6 +77,11 @@ impl<'a> Problems<'a> {
     pub fn add_at(&mut self, file: usize, line: usize, column: usize, problem: impl Into<String>) {
         let name = self.files.get(file).map_or("", |(name, _)| name).to_owned();
         self.found.push(LoadError { file: name, line, column, problem: problem.into(), help: None });
+    }
+
+    /// An error in something that is not one of the files: a flag, the configuration.
+    pub fn add_elsewhere(&mut self, name: &str, problem: String, help: Option<String>) {
+        self.found.push(LoadError { file: name.to_owned(), line: 0, column: 0, problem, help });
     }
 
     /// "unknown KIND `WORD`", with the nearest of the known words as help.

@@ -74,7 +74,8 @@ impl Request {
     }
 
     /// A whole request as bytes, lines ended by CRLF or LF. `Host` and `Content-Length` are added
-    /// when they are missing, an absolute-form target loses what stands before its path.
+    /// when they are missing, an absolute-form target loses what stands before its path, and the
+    /// body ends where its framing says.
     pub fn parse(bytes: &[u8]) -> Result<Request, RequestError> {
         let (first, mut rest) = line(bytes);
         let refuse = || RequestError::RequestLine(shown(first));
@@ -115,7 +116,25 @@ impl Request {
         if !framed && (!request.body.is_empty() || expected) {
             request.set_body(rest.to_vec());
         }
+        request.unframe();
         Ok(request)
+    }
+
+    /// Takes chunks apart, and cuts off what the length leaves out: that would be another request.
+    /// A body whose framing is broken stays as it is.
+    fn unframe(&mut self) {
+        let chunked = self
+            .field("transfer-encoding")
+            .is_some_and(|codings| codings.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
+        if chunked {
+            if let Some(body) = unchunked(&self.body) {
+                self.body = body;
+            }
+            return;
+        }
+        let length =
+            self.field("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+        self.body.truncate(length.unwrap_or(usize::MAX));
     }
 
     /// The first field of this name.
@@ -169,6 +188,21 @@ fn origin_form(target: &[u8]) -> &[u8] {
     target
 }
 
+/// The chunks' data (RFC 9112 section 7.1).
+fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    loop {
+        let (head, after) = line(rest);
+        let size = head.split(|byte| *byte == b';').next()?.trim_ascii();
+        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
+        if size == 0 {
+            return Some(out);
+        }
+        out.extend_from_slice(after.get(..size)?);
+        rest = line(&after[size..]).1;
+    }
+}
+
 fn line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let (line, rest) = match memchr::memchr(b'\n', bytes) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
@@ -196,6 +230,18 @@ mod tests {
         assert_eq!((request.field("x-a"), request.field("COOKIE")), (Some(&b"1"[..]), Some(&b""[..])));
         assert_eq!((request.field("content-length"), &request.body[..]), (Some(&b"5"[..]), &b"\x00body"[..]));
         assert_eq!(request.field("host"), Some(&b"example.test"[..]));
+    }
+
+    #[test]
+    fn a_body_ends_where_its_framing_says() {
+        let body = |text: &str| Request::parse(text.as_bytes()).expect("valid").body;
+        assert_eq!(body("POST /\nContent-Length: 3\n\nabcdef"), b"abc");
+        assert_eq!(body("POST /\nContent-Length: 9\n\nabc"), b"abc");
+        assert_eq!(
+            body("POST /\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n"),
+            b"abcde"
+        );
+        assert_eq!(body("POST /\nTransfer-Encoding: chunked\n\nzz"), b"zz");
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_path;
+mod detect_shell;
+mod detect_sql_escape;
 mod detect_markup;
 mod detect_sqli;
 mod detect_xss;
@@ -28,10 +31,12 @@ mod literals;
 mod markup;
 mod no_match;
 mod number;
+mod path;
 mod pm;
 mod rx;
 mod rx_global;
 mod rx_with;
+mod shell;
 mod sqli;
 mod text;
 mod unconditional_match;
@@ -195,6 +200,9 @@ const TABLE: &[(&str, Build)] = &[
     ("begins_with", text::build),
     ("contains", text::build),
     ("contains_word", text::build),
+    ("detect_path", detect_path::build),
+    ("detect_shell", detect_shell::build),
+    ("detect_sql_escape", detect_sql_escape::build),
     ("detect_markup", detect_markup::build),
     ("detect_sqli", detect_sqli::build),
     ("detect_xss", detect_xss::build),

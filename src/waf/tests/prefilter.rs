@@ -104,6 +104,8 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"eq": 0})),
         Just(json!({"ge": 3})),
         Just(json!({"lt": 5})),
+        Just(json!({"detect_sql_escape": true})),
+        Just(json!({"detect_shell": true})),
         Just(json!({"detect_sqli": true})),
         Just(json!({"detect_xss": true})),
         Just(json!({"detect_markup": "text"})),

@@ -443,3 +443,32 @@ fn a_rule_that_looks_at_a_flag_alone_has_the_body_read() {
         assert!(transaction.wants_request_body(), "{variable}");
     }
 }
+
+#[test]
+fn the_start_of_a_body_of_any_type_is_seen_once_and_the_rest_of_it_is_not() {
+    let start =
+        with(rule(1, contains(json!(["response_body_start"]), "MZ")), "phase", json!("response_body"));
+    let whole = with(rule(2, contains(json!(["response_body"]), "MZ")), "phase", json!("response_body"));
+    let ask = |rules: Value, kind: &str, parts: &[&[u8]]| {
+        let engine = compile(rules);
+        let mut transaction = engine.begin(&facts());
+        transaction.request_headers(&head("/", &[]));
+        transaction.request_body(&body(b""));
+        let pairs = [("Content-Type", kind)];
+        let fields = fields(&pairs);
+        transaction.response_headers(&ResponseHead { status: 200, protocol: "HTTP/1.1", fields: &fields });
+        let asked = (transaction.wants_response_body(), transaction.wants_response_start());
+        for part in parts {
+            transaction.response_body(&Body { bytes: part, extent: Extent::Partial, coding_error: None });
+        }
+        (asked, ids(&transaction.finish()))
+    };
+    let both = || json!([start.clone(), whole.clone()]);
+    assert_eq!(ask(both(), "image/png", &[b"MZ"]), ((false, Some(1024)), vec![1]));
+    assert_eq!(ask(json!([whole]), "image/png", &[b"MZ"]), ((false, None), vec![]));
+    assert_eq!(ask(json!([start]), "text/plain", &[b"MZ"]), ((false, Some(1024)), vec![1]));
+    // Later parts are no start, and what is behind the start is not part of it.
+    assert_eq!(ask(both(), "image/png", &[b"PNG", b"MZ"]).1, [0u32; 0]);
+    let long = [vec![b'x'; 1023], b"MZ".to_vec()].concat();
+    assert_eq!(ask(json!([start]), "text/plain", &[&long]).1, [0u32; 0]);
+}

@@ -179,6 +179,7 @@ pub(crate) fn request_body(
     let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
     sink.wants_part_names = program.mentions(C::MultipartName);
     sink.wants_file_sizes = program.mentions(C::FilesSizes);
+    sink.wants_file_contents = program.mentions(C::FilesTmpContent);
     if let Some(processor) = processor.filter(|_| !body.bytes.is_empty()) {
         let bounds = bounds(program.arguments_limit);
         let read = body::parse(processor, &content_type, body.bytes, body.extent, &bounds, &mut sink);
@@ -301,6 +302,7 @@ struct Arguments<'a> {
     flaw: bool,
     wants_part_names: bool,
     wants_file_sizes: bool,
+    wants_file_contents: bool,
 }
 
 impl<'a> Arguments<'a> {
@@ -322,6 +324,7 @@ impl<'a> Arguments<'a> {
             flaw: false,
             wants_part_names: false,
             wants_file_sizes: false,
+            wants_file_contents: false,
         }
     }
 
@@ -355,6 +358,15 @@ impl Sink for Arguments<'_> {
         if self.wants_file_sizes {
             let size = self.store.keep_number(size as u64);
             self.store.add(C::FilesSizes, field, size);
+        }
+    }
+
+    /// As much as of a body that no parser takes apart.
+    fn file_content(&mut self, field: &[u8], content: &[u8]) {
+        if self.wants_file_contents {
+            let field = self.store.keep(field);
+            let content = self.store.keep(&content[..content.len().min(OPAQUE_BYTES)]);
+            self.store.add(C::FilesTmpContent, field, content);
         }
     }
 

@@ -45,6 +45,7 @@ pub enum Collection {
     Files,
     FilesNames,
     FilesSizes,
+    FilesTmpContent,
     FilesCombinedSize,
     MultipartName,
     MultipartPartHeaders,
@@ -65,10 +66,15 @@ pub enum Collection {
     ResponseContentType,
     ResponseContentLength,
     ResponseBody,
+    ResponseBodyStart,
 }
 
 impl Collection {
-    pub const COUNT: usize = Collection::ResponseBody as usize + 1;
+    pub const COUNT: usize = Collection::ResponseBodyStart as usize + 1;
+
+    /// Bytes of [`Collection::ResponseBodyStart`]: signatures of file formats stand in the first few
+    /// hundred (tar's at 257), and a text's first lines say what it is.
+    pub const START_BYTES: usize = 1024;
 
     /// True for what the origin sent.
     pub fn is_response(self) -> bool {
@@ -92,6 +98,7 @@ impl Collection {
                 | Files
                 | FilesNames
                 | FilesSizes
+                | FilesTmpContent
                 | FilesCombinedSize
                 | MultipartName
                 | MultipartPartHeaders
@@ -214,6 +221,7 @@ static TABLE: &[Variable] = &[
     of("files", &[C::Files], Keys::Any, RequestBody),
     of("files_names", &[C::FilesNames], Keys::Any, RequestBody),
     of("files_sizes", &[C::FilesSizes], Keys::Any, RequestBody),
+    of("files_tmp_content", &[C::FilesTmpContent], Keys::Any, RequestBody),
     of("files_combined_size", &[C::FilesCombinedSize], Keys::None, RequestBody),
     of("multipart_name", &[C::MultipartName], Keys::Any, RequestBody),
     of("multipart_part_headers", &[C::MultipartPartHeaders], Keys::Any, RequestBody),
@@ -233,6 +241,7 @@ static TABLE: &[Variable] = &[
     of("response_content_type", &[C::ResponseContentType], Keys::None, ResponseHeaders),
     of("response_content_length", &[C::ResponseContentLength], Keys::None, ResponseHeaders),
     of("response_body", &[C::ResponseBody], Keys::None, ResponseBody),
+    of("response_body_start", &[C::ResponseBodyStart], Keys::None, ResponseBody),
     live("tx", Live::Tx, Keys::Any),
     live("matched_var", Live::MatchedVar, Keys::None),
     live("matched_var_name", Live::MatchedVarName, Keys::None),
@@ -297,7 +306,7 @@ pub fn unsupported(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     Some(match name.as_str() {
         "ENV" => "the engine reads no environment of a process",
-        "FILES_TMPNAMES" | "FILES_TMP_CONTENT" => "uploads are not written to temporary files",
+        "FILES_TMPNAMES" => "uploads are not written to temporary files",
         "GEO" => "no database of places is part of the engine",
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => "bodies are not rewritten by rules",
         "WEBSERVER_ERROR_LOG" => "there is no error log of a web server here",

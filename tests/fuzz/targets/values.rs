@@ -74,6 +74,8 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("contains_word", json!("or")),
         ("detect_markup", json!("text")),
         ("detect_markup", json!(["attribute", "script"])),
+        ("detect_sql_escape", json!(true)),
+        ("detect_shell", json!(true)),
         ("detect_sqli", json!(true)),
         ("detect_xss", json!(true)),
         ("ends_with", json!("%00")),

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Finding, SetArgs, broken};
+use crate::config::value::{self, PackChoice, SetChoice};
 use crate::waf::measure::{Encoding, Label, Placement, Tally};
 use crate::waf::report::Report;
 use crate::waf::{Engine, Mode, Settings};
@@ -40,6 +41,12 @@ pub struct EvalArgs {
     /// Leave the embedded core rule sets out
     #[arg(long)]
     pub no_core_rules: bool,
+    /// Mode of one rule set by its name: block, detect, or off
+    #[arg(long, value_name = "NAME=MODE", value_delimiter = ',', value_parser = value::parse::<SetChoice>)]
+    pub rule_set: Vec<SetChoice>,
+    /// Exclusion pack to switch on for a host (`*` for every host); give it again for more
+    #[arg(long, value_name = "NAME=HOST", value_delimiter = ',', value_parser = value::parse::<PackChoice>)]
+    pub exclusion_pack: Vec<PackChoice>,
     /// The paranoia level, instead of the setup file's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4))]
     pub paranoia_level: Option<u8>,
@@ -104,11 +111,17 @@ pub struct Receipt {
 }
 
 pub(super) fn eval(args: &EvalArgs, out: &mut dyn Write) -> io::Result<Finding> {
-    let sets = SetArgs { paths: args.rules.clone(), no_core_rules: args.no_core_rules, json: args.json };
+    let sets = SetArgs {
+        paths: args.rules.clone(),
+        no_core_rules: args.no_core_rules,
+        rule_set: args.rule_set.clone(),
+        exclusion_pack: args.exclusion_pack.clone(),
+        json: args.json,
+    };
     let sources = super::load(&sets)?;
     // Detection only, so that a rule that stops an exchange hides no later one; the verdict is the same.
     let settings =
-        Settings { mode: Some(Mode::Detect), paranoia_level: args.paranoia_level, ..Settings::default() };
+        Settings { mode: Some(Mode::Detect), paranoia_level: args.paranoia_level, ..sets.settings() };
     let engine = match Engine::compile(&sources, &settings) {
         Ok(engine) => Arc::new(engine),
         Err(errors) => return broken(&errors, args.json, out),

@@ -144,7 +144,7 @@ impl Samples {
             self.line += 1;
             if line.last() == Some(&b'\n') {
                 line.pop();
-                if self.file.is_json && line.last() == Some(&b'\r') {
+                if line.last() == Some(&b'\r') {
                     line.pop();
                 }
             } else if line.len() as u64 == LINE_BYTES {

@@ -291,6 +291,9 @@ fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Resul
     for line in &lines {
         sink.sink.part_header(&names[0], line);
     }
+    if !files.is_empty() {
+        sink.sink.file_content(&names[0], content);
+    }
     for name in &names {
         for file in &files {
             sink.sink.file(name, file, content.len());

@@ -7,7 +7,7 @@ use super::super::error::{At, Problems, shown};
 use super::super::node::Node;
 use super::{Fields, action, id_range, list};
 
-const SET_KEYS: &[&str] = &["$schema", "name", "version", "description", "exclusions"];
+const SET_KEYS: &[&str] = &["$schema", "name", "version", "description", "enabled", "exclusions"];
 const KEYS: &[&str] = &["rules", "tags", "variables", "hosts", "paths", "reason", "expires"];
 
 pub(super) fn exclusion_set(node: &Node, problems: &mut Problems) -> Option<ExclusionSet> {
@@ -15,9 +15,10 @@ pub(super) fn exclusion_set(node: &Node, problems: &mut Problems) -> Option<Excl
     let name = fields.text("name", problems);
     let version = fields.text("version", problems);
     let description = fields.optional_text("description", problems);
+    let enabled = fields.boolean("enabled", problems);
     let nodes = fields.required("exclusions", problems).and_then(|node| list(node, "`exclusions`", problems));
     let exclusions = nodes?.iter().filter_map(|node| exclusion(node, problems)).collect();
-    Some(ExclusionSet { place: node.place, name: name?, version: version?, description, exclusions })
+    Some(ExclusionSet { place: node.place, name: name?, version: version?, description, enabled, exclusions })
 }
 
 fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
@@ -32,7 +33,7 @@ fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
     });
     let hosts: Option<Vec<String>> = fields
         .texts("hosts", problems)
-        .map(|hosts| hosts.into_iter().filter_map(|host| host_pattern(&host, problems)).collect());
+        .map(|hosts| hosts.into_iter().filter_map(|host| host_at(&host, problems)).collect());
     let paths = fields.texts("paths", problems);
     for path in paths.iter().flatten() {
         if !path.value.starts_with(['/', '*']) {
@@ -78,22 +79,20 @@ fn exclusion(node: &Node, problems: &mut Problems) -> Option<Exclusion> {
     })
 }
 
+fn host_at(at: &At<String>, problems: &mut Problems) -> Option<String> {
+    host_pattern(&at.value).map_err(|problem| problems.add(at.place, problem)).ok()
+}
+
 /// A host in lower case, perhaps with `*.` before it.
-fn host_pattern(at: &At<String>, problems: &mut Problems) -> Option<String> {
-    let (star, name) = match at.value.strip_prefix("*.") {
+pub(crate) fn host_pattern(text: &str) -> Result<String, String> {
+    let (star, name) = match text.strip_prefix("*.") {
         Some(rest) => ("*.", rest),
-        None => ("", at.value.as_str()),
+        None => ("", text),
     };
     match crate::net::Host::parse(name) {
-        Ok(host) if star.is_empty() || host.name().is_some() => Some(format!("{star}{host}")),
-        Ok(_) => {
-            problems.add(at.place, "`*.` before an address stands for nothing");
-            None
-        }
-        Err(error) => {
-            problems.add(at.place, format!("`{}` is not a host: {error}", shown(&at.value)));
-            None
-        }
+        Ok(host) if star.is_empty() || host.name().is_some() => Ok(format!("{star}{host}")),
+        Ok(_) => Err("`*.` before an address stands for nothing".to_owned()),
+        Err(error) => Err(format!("`{}` is not a host: {error}", shown(text))),
     }
 }
 

@@ -9,10 +9,11 @@ mod rule;
 mod tests;
 
 pub(super) use action::counted;
+pub(crate) use exclusion::host_pattern;
 
 use serde::de::IntoDeserializer;
 
-use super::ast::{Marker, Program, RequestBodies, RuleSet, Setup, SetupMode, ShadowMode};
+use super::ast::{Marker, Program, RequestBodies, RuleSet, SetMode, Setup, SetupMode, ShadowMode};
 use super::error::{At, Place, Problems, shown};
 use super::node::{Kind, Node};
 
@@ -49,7 +50,14 @@ fn rule_set(node: &Node, problems: &mut Problems) -> Option<RuleSet> {
     let name = fields.text("name", problems);
     let version = fields.text("version", problems);
     let description = fields.optional_text("description", problems);
-    let mode = fields.mode(problems);
+    let mode = text_of(&fields, "mode", problems).and_then(|word| match word.value.as_str() {
+        "detect" => Some(SetMode::Detect),
+        "off" => Some(SetMode::Off),
+        _ => {
+            problems.unknown(word.place, "mode", &word.value, ["detect", "off"]);
+            None
+        }
+    });
     let nodes = fields.required("rules", problems).and_then(|node| list(node, "`rules`", problems))?;
     let (mut rules, mut markers) = (Vec::with_capacity(nodes.len()), Vec::new());
     for node in nodes {
@@ -74,6 +82,8 @@ const SETUP_KEYS: &[&str] = &[
     "response_body_types",
     "arguments_limit",
     "request_bodies",
+    "sets",
+    "exclusion_packs",
 ];
 
 fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
@@ -82,15 +92,7 @@ fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
     let fields = Fields::of(inner, "`setup`", SETUP_KEYS, problems)?;
     let most = i64::from(u32::MAX);
     let types = fields.texts("response_body_types", problems);
-    let mode = text_of(&fields, "mode", problems).and_then(|word| match word.value.as_str() {
-        "block" => Some(SetupMode::Block),
-        "detect" => Some(SetupMode::Detect),
-        "off" => Some(SetupMode::Off),
-        _ => {
-            problems.unknown(word.place, "mode", &word.value, ["block", "detect", "off"]);
-            None
-        }
-    });
+    let mode = fields.get("mode").and_then(|node| setup_mode(node, problems));
     let bodies = text_of(&fields, "request_bodies", problems).and_then(|word| match word.value.as_str() {
         "by_content_type" => Some(RequestBodies::ByContentType),
         "as_modsecurity" => Some(RequestBodies::AsModsecurity),
@@ -113,7 +115,25 @@ fn setup(node: &Node, problems: &mut Problems) -> Option<Setup> {
             .integer("arguments_limit", 1, most, problems)
             .and_then(|limit| u32::try_from(limit).ok()),
         request_bodies: bodies,
+        sets: fields
+            .named("sets", problems)
+            .filter_map(|(name, node)| Some((name.clone(), setup_mode(node, problems)?)))
+            .collect(),
+        exclusion_packs: fields
+            .named("exclusion_packs", problems)
+            .filter_map(|(name, node)| Some((name.clone(), hosts(node, problems)?)))
+            .collect(),
     })
+}
+
+fn setup_mode(node: &Node, problems: &mut Problems) -> Option<SetupMode> {
+    word::<SetupMode>(node, "mode", &["block", "detect", "off"], problems).map(|at| at.value)
+}
+
+/// Host patterns as they are written; they are understood when the program is compiled.
+fn hosts(node: &Node, problems: &mut Problems) -> Option<Vec<At<String>>> {
+    let nodes = list(node, "the hosts of a pack", problems)?;
+    Some(nodes.iter().filter_map(|node| non_empty(node, "a host", problems)).collect())
 }
 
 fn text_of(fields: &Fields, key: &str, problems: &mut Problems) -> Option<At<String>> {
@@ -144,6 +164,18 @@ impl<'n> Fields<'n> {
 
     fn get(&self, key: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(known, _)| known.value == key).map(|(_, node)| node)
+    }
+
+    /// The entries of an object under this key.
+    fn named(&self, key: &str, problems: &mut Problems) -> std::slice::Iter<'n, (At<String>, Node)> {
+        match self.get(key).map(|node| (&node.kind, node)) {
+            None => [].iter(),
+            Some((Kind::Object(entries), _)) => entries.iter(),
+            Some((_, node)) => {
+                problems.add(node.place, format!("`{key}` is an object, not {}", node.kind_name()));
+                [].iter()
+            }
+        }
     }
 
     fn required(&self, key: &str, problems: &mut Problems) -> Option<&'n Node> {

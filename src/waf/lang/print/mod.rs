@@ -38,18 +38,13 @@ pub fn rule_set(set: &RuleSet) -> String {
         .with("name", Doc::text(&set.name))
         .with("version", Doc::text(&set.version))
         .maybe("description", set.description.as_deref().map(Doc::text))
-        .maybe("mode", set.mode.map(shadow_mode))
+        .maybe("mode", set.mode.map(set_mode))
         .with("rules", Doc::list(false, entries))
         .file()
 }
 
 /// rules/setup.json.
 pub fn setup(setup: &Setup) -> String {
-    let mode = setup.mode.map(|mode| match mode {
-        SetupMode::Block => Doc::text("block"),
-        SetupMode::Detect => Doc::text("detect"),
-        SetupMode::Off => Doc::text("off"),
-    });
     let bodies = setup.request_bodies.map(|bodies| match bodies {
         RequestBodies::ByContentType => Doc::text("by_content_type"),
         RequestBodies::AsModsecurity => Doc::text("as_modsecurity"),
@@ -58,13 +53,25 @@ pub fn setup(setup: &Setup) -> String {
         .maybe("paranoia_level", setup.paranoia_level.map(Doc::number))
         .maybe("inbound_threshold", setup.inbound_threshold.map(Doc::number))
         .maybe("outbound_threshold", setup.outbound_threshold.map(Doc::number))
-        .maybe("mode", mode)
+        .maybe("mode", setup.mode.map(word))
         .maybe("request_body_access", setup.request_body_access.map(Doc::boolean))
         .maybe("response_body_access", setup.response_body_access.map(Doc::boolean))
         .maybe("response_body_types", setup.response_body_types.as_ref().map(|types| Doc::texts(types)))
         .maybe("arguments_limit", setup.arguments_limit.map(Doc::number))
-        .maybe("request_bodies", bodies);
+        .maybe("request_bodies", bodies)
+        .maybe("sets", named(&setup.sets, |mode| word(*mode)))
+        .maybe("exclusion_packs", named(&setup.exclusion_packs, |hosts| hosts_of(hosts)));
     Doc::object(false).with("setup", inner).file()
+}
+
+/// An object by names; none when there is nothing in it.
+fn named<T>(entries: &[(At<String>, T)], value: impl Fn(&T) -> Doc) -> Option<Doc> {
+    let object = |object: Doc, (name, of): &(At<String>, T)| object.with(&name.value, value(of));
+    (!entries.is_empty()).then(|| entries.iter().fold(Doc::object(true), object))
+}
+
+fn hosts_of(hosts: &[At<String>]) -> Doc {
+    Doc::list(true, hosts.iter().map(|at| Doc::text(&at.value)).collect())
 }
 
 /// An exclusion file.
@@ -74,6 +81,7 @@ pub fn exclusion_set(set: &ExclusionSet) -> String {
         .with("name", Doc::text(&set.name))
         .with("version", Doc::text(&set.version))
         .maybe("description", set.description.as_deref().map(Doc::text))
+        .maybe("enabled", set.enabled.map(Doc::boolean))
         .with("exclusions", Doc::list(false, entries))
         .file()
 }
@@ -117,6 +125,13 @@ fn rule_entry(rule: &Rule) -> Doc {
         .maybe("when", rule.when.as_ref().map(condition))
         .with("then", Doc::list(true, then))
         .maybe("examples", rule.examples.as_ref().map(examples))
+}
+
+fn set_mode(mode: SetMode) -> Doc {
+    match mode {
+        SetMode::Detect => Doc::text("detect"),
+        SetMode::Off => Doc::text("off"),
+    }
 }
 
 fn shadow_mode(mode: ShadowMode) -> Doc {

@@ -420,7 +420,7 @@ proptest! {
         (rule.maturity, rule.accuracy) = (grades[0], grades[1]);
         (rule.paranoia_level, rule.severity, rule.tags, rule.mode) = (level, severity, tags.clone(), mode);
         let mut set = set_of(rule);
-        (set.description, set.mode) = (texts[2].clone(), mode);
+        (set.description, set.mode) = (texts[2].clone(), [None, Some(SetMode::Off)][usize::from(shadow)]);
         prop_assert_eq!(told(&read(&rule_set(&set)).sets), told(&[&set]));
         let tree = Setup {
             paranoia_level: level,
@@ -433,6 +433,11 @@ proptest! {
             arguments_limit: setup_numbers[2],
             request_bodies: [None, Some(RequestBodies::ByContentType), Some(RequestBodies::AsModsecurity)]
                 [setup_numbers.iter().flatten().count() % 3],
+            sets: shadow.then(|| (at("some-set".to_owned()), SetupMode::Off)).into_iter().collect(),
+            exclusion_packs: shadow
+                .then(|| (at("a pack".to_owned()), vec![at("*".to_owned()), at("a.test".to_owned())]))
+                .into_iter()
+                .collect(),
         };
         prop_assert_eq!(told(&read(&setup(&tree)).setup), told(&Some(&tree)));
     }

@@ -24,6 +24,8 @@ pub(super) enum Quote {
 pub(super) enum Dialect {
     Ansi,
     MySql,
+    /// Both are comments, and what MySQL runs in `/*! */` is read as if it stood there alone.
+    Any,
 }
 
 /// White space as databases see it: Oracle takes zero for it, and the no-break space of Latin-1 counts too.
@@ -34,6 +36,8 @@ pub(super) struct Lexer<'a> {
     pub(super) value: &'a [u8],
     /// Where the next token begins.
     pub(super) at: usize,
+    /// Where the last token began.
+    pub(super) began: usize,
     quote: Quote,
     dialect: Dialect,
     /// How many tokens were handed out, comments and all.
@@ -44,7 +48,7 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(value: &'a [u8], quote: Quote, dialect: Dialect) -> Lexer<'a> {
-        Lexer { value, at: 0, quote, dialect, tokens: 0, dialects_differ: false }
+        Lexer { value, at: 0, began: 0, quote, dialect, tokens: 0, dialects_differ: false }
     }
 
     /// The byte `ahead` of the next token's first; zero behind the end, which no caller takes for content.
@@ -76,11 +80,34 @@ impl<'a> Lexer<'a> {
                 return Some(self.quoted(quote, 0));
             }
         }
-        let skipped = self.value[self.at..].iter().position(|&byte| !is_skipped(byte));
-        self.at = skipped.map_or(self.value.len(), |skipped| self.at + skipped);
+        self.skip_white();
+        while self.dialect == Dialect::Any && self.skip_conditional() {
+            self.skip_white();
+        }
+        self.began = self.at;
         let first = *self.value.get(self.at)?;
         self.tokens += 1;
         Some(self.token(first))
+    }
+
+    fn skip_white(&mut self) {
+        let skipped = self.value[self.at..].iter().position(|&byte| !is_skipped(byte));
+        self.at = skipped.map_or(self.value.len(), |skipped| self.at + skipped);
+    }
+
+    /// Passes over `/*!50000` or the `*/` behind it: what stands between them runs.
+    fn skip_conditional(&mut self) -> bool {
+        let rest = &self.value[self.at..];
+        if rest.starts_with(b"/*!") {
+            let digits = rest[3..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+            self.at += 3 + digits;
+            return true;
+        }
+        if rest.starts_with(b"*/") {
+            self.at += 2;
+            return true;
+        }
+        false
     }
 
     fn token(&mut self, first: u8) -> Token {
@@ -143,6 +170,7 @@ impl<'a> Lexer<'a> {
                 self.line_comment()
             }
             Dialect::MySql => self.take(Kind::Operator, 1),
+            Dialect::Any => self.line_comment(),
         }
     }
 
@@ -150,7 +178,7 @@ impl<'a> Lexer<'a> {
         self.dialects_differ = true;
         match self.dialect {
             Dialect::Ansi => self.take(Kind::Operator, 1),
-            Dialect::MySql => self.line_comment(),
+            Dialect::MySql | Dialect::Any => self.line_comment(),
         }
     }
 
@@ -175,7 +203,8 @@ impl<'a> Lexer<'a> {
         let end = find_pair(inside, *b"*/");
         // The star that ends the comment counts: `/*/*/` nests too.
         let nested = end.is_some_and(|end| find_pair(&inside[..=end], *b"/*").is_some());
-        let kind = if nested || self.peek(2) == b'!' { Kind::Evil } else { Kind::Comment };
+        let evil = nested || self.peek(2) == b'!';
+        let kind = if evil && self.dialect != Dialect::Any { Kind::Evil } else { Kind::Comment };
         self.take(kind, end.map_or(self.left(), |end| end + 4))
     }
 

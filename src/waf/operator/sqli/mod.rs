@@ -16,6 +16,7 @@ use self::fold::{MOST, fold};
 use self::lexer::{Dialect, Lexer, Quote};
 use self::token::{Kind, Token};
 
+mod escape;
 mod fold;
 mod lexer;
 mod literal;
@@ -25,6 +26,7 @@ mod tests;
 mod token;
 mod words;
 
+pub(super) use escape::find as find_escape;
 pub(super) use quiet::is_quiet;
 
 /// The kinds of the tokens that make an attack.

@@ -1,0 +1,145 @@
+//! Values inside a value: the segments of a path, and the strings of a text that is JSON or a
+//! GraphQL operation. An application takes them out by itself, so a payload begins and ends there,
+//! and not where the whole value does. Refuses to be a parser: it finds strings, whatever stands
+//! around them.
+
+use super::bytes::ByteSet;
+
+/// Strings that are looked at by themselves.
+const STRINGS: usize = 64;
+/// Segments that are looked at by themselves.
+const SEGMENTS: usize = 16;
+
+/// Of these alone names and numbers are made, and nothing that a rule looks for.
+const PLAIN: ByteSet = ByteSet::range(b'a', b'z')
+    .union(ByteSet::range(b'A', b'Z'))
+    .union(ByteSet::range(b'0', b'9'))
+    .union(ByteSet::of(b"-_.~@,+=:"));
+
+/// Tells the segments of a path that are more than names, and what is left of the path from the
+/// first of them on, for a payload may have slashes itself.
+pub(super) fn of_path(path: &[u8], mut found: impl FnMut(&[u8])) {
+    let mut start = 0;
+    let mut first = true;
+    for segment in path.split(|byte| *byte == b'/').take(SEGMENTS) {
+        if is_more_than_a_name(segment) && segment.len() < path.len() {
+            found(segment);
+            let rest = &path[start..];
+            if first && rest.len() > segment.len() && start > 0 {
+                found(rest);
+            }
+            first = false;
+        }
+        start += segment.len() + 1;
+    }
+}
+
+/// Tells the strings of a text that begins as JSON or as a GraphQL operation. `out` is room to work in.
+pub(super) fn of_text(text: &[u8], out: &mut Vec<u8>, mut found: impl FnMut(&[u8])) {
+    if !is_structure(text) {
+        return;
+    }
+    let mut rest = text;
+    for _ in 0..STRINGS {
+        let Some(at) = memchr::memchr(b'"', rest) else { return };
+        let Some(length) = string(&rest[at + 1..], out) else { return };
+        if is_more_than_a_name(out) {
+            found(out);
+        }
+        rest = &rest[at + 1 + length..];
+    }
+}
+
+fn is_more_than_a_name(piece: &[u8]) -> bool {
+    piece.len() > 2 && piece.iter().any(|byte| !PLAIN.contains(*byte))
+}
+
+fn is_structure(text: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] = [b"query", b"mutation", b"subscription", b"fragment"];
+    let text = text.trim_ascii_start();
+    match text.first() {
+        Some(b'{' | b'[') => true,
+        Some(_) => WORDS.iter().any(|word| text.starts_with(word)) && memchr::memchr(b'{', text).is_some(),
+        None => false,
+    }
+}
+
+/// Unescapes a string (RFC 8259 section 7) from behind its opening quote; the length with the
+/// closing quote, if there is one.
+fn string(text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    out.clear();
+    let mut at = 0;
+    loop {
+        let stop = at + memchr::memchr2(b'"', b'\\', &text[at..])?;
+        out.extend_from_slice(&text[at..stop]);
+        if text[stop] == b'"' {
+            return Some(stop + 1);
+        }
+        match *text.get(stop + 1)? {
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            // Escapes for characters are a layer of their own.
+            other @ (b'u' | b'x') => out.extend_from_slice(&[b'\\', other]),
+            other => out.push(other),
+        }
+        at = stop + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(path: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        of_path(path.as_bytes(), |piece| all.push(String::from_utf8_lossy(piece).into_owned()));
+        all
+    }
+
+    fn text(text: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        of_text(text.as_bytes(), &mut Vec::new(), |piece| {
+            all.push(String::from_utf8_lossy(piece).into_owned())
+        });
+        all
+    }
+
+    #[test]
+    fn a_payload_in_a_path_begins_where_its_segment_does() {
+        assert_eq!(path("/items/' or 1=1 -- /view"), ["' or 1=1 -- ", "' or 1=1 -- /view"]);
+        assert_eq!(path("/x/;cat /etc/passwd"), [";cat ", ";cat /etc/passwd"]);
+        assert_eq!(path("/a/1;2"), ["1;2"]);
+        for ordinary in [
+            "/",
+            "/assets/js/main-1.2.min.js",
+            "/users/42",
+            "/@scope/a,b",
+            "/PHNjcmlwdD4=/x",
+            "",
+            "a b",
+            "/%%",
+        ] {
+            assert!(path(ordinary).is_empty(), "{ordinary}");
+        }
+    }
+
+    #[test]
+    fn strings_are_found_in_json_and_in_operations() {
+        assert_eq!(text(r#"{"a": "1' or '1", "b": "word"}"#), ["1' or '1"]);
+        assert_eq!(text(r#" ["\"x\\\n", "<\u0061>"]"#), ["\"x\\\n", "<\\u0061>"]);
+        assert_eq!(text(r#"{ user(name: "' or 1=1") { id } }"#), ["' or 1=1"]);
+        assert_eq!(text(r#"query Q { user(name: "' or 1=1") { id } }"#), ["' or 1=1"]);
+        for other in ["say \"hello you\" {", "{\"a b", "{\"a b\\", "query \"a b\"", "\"a b\"", ""] {
+            assert!(text(other).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_bounds() {
+        assert_eq!(text(&format!("[{}]", "\"a b\",".repeat(500))).len(), STRINGS);
+        assert!(path(&"/a b".repeat(500)).len() <= SEGMENTS + 1);
+    }
+}
