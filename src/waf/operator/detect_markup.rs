@@ -46,6 +46,12 @@ impl Context {
     fn find(self, value: &[u8]) -> Option<Found> {
         match self {
             Context::Text => markup::in_text(value),
+            Context::Attribute | Context::Script
+                if memchr::memchr3(b'=', b'(', b'`', value).is_none()
+                    && memchr::memchr3(b'[', b'\\', b'&', value).is_none() =>
+            {
+                None
+            }
             Context::Attribute if WORDS.is_match(value) => markup::in_attribute(value),
             Context::Script if WORDS.is_match(value) => markup::in_script(value),
             _ => None,
@@ -105,6 +111,9 @@ const SPILL: &[&str] = &[
     "\u{3c9}",
 ];
 
+/// Nothing is called, set or hidden without one of these.
+const CALLS: ByteSet = ByteSet::of(b"=(`[\\&");
+
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     AhoCorasick::new(SPILL).expect("the words are a fixed list, short enough for any automaton")
 });
@@ -152,7 +161,7 @@ impl Operator for DetectMarkup {
             (true, false) => Need { bytes: vec![ByteSet::of(b"<")], min_len: 4, ..Need::ALWAYS },
             (false, true) => {
                 let literals = SPILL.iter().map(|word| word.as_bytes().to_vec()).collect();
-                Need { literals: Some(literals), min_len: 4, ..Need::ALWAYS }
+                Need { literals: Some(literals), bytes: vec![CALLS], min_len: 4 }
             }
             _ => Need { min_len: 4, ..Need::ALWAYS },
         }

@@ -109,6 +109,8 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"detect_shell": true})),
         Just(json!({"detect_sqli": true})),
         Just(json!({"detect_xss": true})),
+        Just(json!({"detect_markup": "text"})),
+        Just(json!({"detect_markup": ["attribute", "script"]})),
         Just(json!({"validate_byte_range": "9,32-126"})),
         Just(json!({"validate_url_encoding": true})),
         Just(json!({"validate_utf8_encoding": true})),

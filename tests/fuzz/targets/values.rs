@@ -73,6 +73,8 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("contains", json!("SeLeCt")),
         ("contains_word", json!("or")),
         ("detect_path", json!(true)),
+        ("detect_markup", json!("text")),
+        ("detect_markup", json!(["attribute", "script"])),
         ("detect_sql_escape", json!(true)),
         ("detect_shell", json!(true)),
         ("detect_sqli", json!(true)),

@@ -260,7 +260,9 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         b"base" if place.short && has(b"href") => Some(b"all links of the page"),
         b"meta" if small && !tag.get(b"content").is_some_and(is_template) => {
             let refresh = is(b"http-equiv", b"refresh") && (is(b"content", b"url") || place.tiny);
-            let other = is(b"http-equiv", b"link") || is(b"http-equiv", b"set-cookie");
+            let other = is(b"http-equiv", b"link")
+                || is(b"http-equiv", b"set-cookie")
+                || is(b"http-equiv", b"content-security-policy");
             let charset = is(b"charset", b"utf-7")
                 || is(b"charset", b"x-")
                 || is(b"charset", b"mac-")
@@ -272,7 +274,9 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         b"link" if small && is(b"rel", b"stylesheet") && foreign(value, at, tag, b"href") => {
             Some(b"a style from elsewhere")
         }
-        b"iframe" | b"frame" if small && only(&[b"src", b"sandbox"]) && foreign(value, at, tag, b"src") => {
+        b"iframe" | b"frame"
+            if small && only(&[b"src", b"sandbox", b"name"]) && foreign(value, at, tag, b"src") =>
+        {
             Some(b"a bare frame")
         }
         b"iframe" | b"frame" if is(b"src", b"mhtml:") || is(b"src", b"view-source:") => {
@@ -304,7 +308,13 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         b"use" if small && (is(b"href", b"data:") || is(b"xlink:href", b"data:")) => {
             Some(b"a picture with script")
         }
-        b"script" if place.tiny && at > 0 && leaves(value, at) => Some(b"behind the end of an attribute"),
+        b"script" if place.tiny && at > 0 && (leaves(value, at) || value[..at].ends_with(b"</script>")) => {
+            Some(b"behind the end of an attribute")
+        }
+        b"form" if small && foreign(value, at, tag, b"action") => Some(b"a form for another site"),
+        _ if place.tiny && at > 0 && tag.closed && place.tags == 0 && leaves(value, at) => {
+            Some(b"behind the end of an attribute")
+        }
         b"xss" => Some(b"a tester's element"),
         b"listener" if small && has(b"handler") => Some(b"an XML event"),
         b"style" if small && imports(content(value, tag, b"</style")) => Some(b"imports a style"),
@@ -324,8 +334,9 @@ fn foreign(value: &[u8], at: usize, tag: &Tag, name: &[u8]) -> bool {
     };
     let quoted = matches!(value.get(attribute.value_at.wrapping_sub(1)), Some(b'"' | b'\''));
     let href = attribute.value;
-    let exit = matches!(value[..at].trim_ascii_end().last(), Some(b'>' | b'"' | b'\''));
-    href.starts_with(b"//") || (href.starts_with(b"http") && (!quoted || exit))
+    let before = &value[..at];
+    let exit = !before.contains(&b'<') && matches!(before.trim_ascii_end().last(), Some(b'>' | b'"' | b'\''));
+    href.starts_with(b"//") || href.starts_with(b"http:") || (href.starts_with(b"http") && (!quoted || exit))
 }
 
 /// `@import'//x.test'`: as short as can be. People put a space before the address.

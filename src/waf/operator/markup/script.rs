@@ -307,6 +307,9 @@ impl<'a> Judge<'a, '_> {
             b"function" | b"constructor" if self.is(at + 1, b'(') && text => {
                 self.raise(Verdict::Attack, word);
             }
+            b"function" if self.before(at, b'(') && self.word(at.wrapping_sub(2)) == b"new" => {
+                self.raise(Verdict::Attack, word);
+            }
             b"function" | b"constructor" if self.template_with(at + 1, b"\\$(") => {
                 self.raise(Verdict::Attack, word);
             }
@@ -492,7 +495,10 @@ impl<'a> Judge<'a, '_> {
             Kind::Text | Kind::Template => matches!(self.kind(at + 2), Some(Kind::Sign(b'+') | Kind::Text)),
             Kind::Pattern => true,
             Kind::Number => self.is(at + 2, b'.') && !closed,
-            Kind::Word => matches!(first.text, b"atob" | b"string") || (global && is_dialog(first.text)),
+            Kind::Word => {
+                matches!(first.text, b"atob" | b"string")
+                    || (global && (is_dialog(first.text) || self.is(at + 2, b'+')))
+            }
             Kind::Sign(b'[' | b'(' | b'!' | b'+') => true,
             _ => false,
         };
