@@ -111,6 +111,8 @@ fn text_filters_sizes_and_whole_statements_stay_where_they_are() {
         "{ items(name: \"sleep(5) python\") { id } }",
         "... WHERE a = b AND c = 1",
         "waitfor delay documentation",
+        "the boys' or 2",
+        "Boss' or manager = approval",
         "regexp.exec() on a `RegExp`",
         "/*! library v1.0 */ a{b:c}",
         "\"Chromium\";v=\"120\", \"Not'A Brand\";v=\"99\"",
