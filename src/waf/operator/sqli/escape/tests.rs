@@ -111,6 +111,7 @@ fn text_filters_sizes_and_whole_statements_stay_where_they_are() {
         "{ items(name: \"sleep(5) python\") { id } }",
         "... WHERE a = b AND c = 1",
         "waitfor delay documentation",
+        "You can use WAITFOR DELAY '00:00:05' in a test",
         "the boys' or 2",
         "Boss' or manager = approval",
         "regexp.exec() on a `RegExp`",
