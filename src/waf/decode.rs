@@ -293,23 +293,24 @@ fn tells(out: &mut Vec<u8>) -> bool {
     wide && is_text(out)
 }
 
-/// Text of a person or a program: UTF-8, no control characters but white space and at most one NUL, and more to it than
-/// letters and digits, of which alone nothing is made that a rule looks for.
+/// Text of a person or a program: UTF-8, hardly a control character but white space, and more to it than letters and
+/// digits, of which alone nothing is made that a rule looks for. Noise of that length is not ASCII throughout.
 fn is_text(bytes: &[u8]) -> bool {
     if bytes.len() < 4 {
         return false;
     }
-    let mut nulls = 0;
+    let mut controls = 0;
     let mut signs = false;
     for byte in bytes {
         match byte {
             b'\t' | b'\n' | b'\r' => signs = true,
-            0 => nulls += 1,
-            1..=0x1f | 0x7f => return false,
+            0..=0x1f | 0x7f => controls += 1,
             byte => signs |= byte.is_ascii_punctuation() || *byte == b' ',
         }
     }
-    signs && nulls <= 1 && (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok())
+    let is_ascii = bytes.is_ascii();
+    let most = if is_ascii { 1 + bytes.len() / 8 } else { 1 };
+    signs && controls <= most && (is_ascii || std::str::from_utf8(bytes).is_ok())
 }
 
 /// Percent-decodes; a plus sign stays.

@@ -4,10 +4,10 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::Http;
 use crate::support::client::{Client, Entry, request};
 use crate::support::origin::Spec;
 use crate::support::proxy::{PORTWARD, Setup, portward};
+use crate::support::{Http, until};
 
 const QUIET: &str = r#"{"name": "quiet", "version": "1", "mode": "off", "rules": [{"id": 900001,
     "phase": "request_headers", "message": "m", "severity": "critical", "then": ["score"],
@@ -95,4 +95,82 @@ fn sets_that_are_off_are_listed_so_and_their_examples_are_run() {
     let tested = portward(&["rules", "test", &path, "--no-core-rules"]);
     assert_eq!(tested.status.code(), Some(1), "{tested:?}");
     assert!(String::from_utf8_lossy(&tested.stdout).contains("rule 900001 should match"), "{tested:?}");
+}
+
+/// The first bytes of a program for Windows, and more behind them than is looked at.
+fn program() -> Vec<u8> {
+    let mut bytes = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00".to_vec();
+    bytes.resize(128, 0);
+    bytes.extend_from_slice(b"PE\x00\x00d\x86");
+    bytes.resize(200_000, 7);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_behind_the_type_of_a_picture_is_stopped_by_its_first_bytes_when_asked() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let picture = [b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR".to_vec(), vec![7; 200_000]].concat();
+    for (args, expect) in [(vec![], 200), (vec!["--rule-set", "malware-downloads=block"], 403)] {
+        let setup = args.iter().fold(Setup::new().origin(&origin), |setup, arg| setup.arg(*arg));
+        let proxy = setup.start().await;
+        for http in Http::BOTH {
+            for entry in Entry::EXPLICIT {
+                let client = Client::new(entry, &proxy);
+                let echo = |body: &[u8]| {
+                    let kind = [("content-type", "image/png")];
+                    client.send(
+                        http,
+                        "origin.test",
+                        request("POST", "https://origin.test/echo", &kind, body.to_vec()),
+                    )
+                };
+                let answer = echo(&program()).await;
+                assert_eq!(answer.status, expect, "{http:?} {entry:?} {args:?}");
+                assert_eq!(answer.body == program(), expect == 200, "{http:?} {entry:?} {args:?}");
+                let answer = echo(&picture).await;
+                assert!(
+                    answer.status == 200 && answer.body == picture,
+                    "{http:?} {entry:?} {args:?}: the picture"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_must_not_send_never_arrives_when_its_set_blocks() {
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC".repeat(4));
+    let part = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"k\"\r\n\r\n{key}\r\n--b--\r\n"
+    );
+    let multipart = ("content-type", "multipart/form-data; boundary=b");
+    let cases: [(&str, &str, &str, (&str, &str), &str); 4] = [
+        ("exfiltration", "POST", "/drop", ("content-type", "text/plain"), &key),
+        ("exfiltration", "POST", "/drop", multipart, &part),
+        (
+            "doh-evasion",
+            "GET",
+            "/dns-query?dns=AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB",
+            ("accept", "*/*"),
+            "",
+        ),
+        ("command-and-control", "GET", "/a.exe", ("user-agent", "CertUtil URL Agent"), ""),
+    ];
+    for (set, method, path, field, body) in cases {
+        let origin = Spec::tls(&["origin.test"]).start().await;
+        let ask = || request(method, &format!("https://origin.test{path}"), &[field], body.to_owned());
+        for (mode, expect) in [("off", 200), ("detect", 200), ("block", 403)] {
+            let before = origin.seen().len();
+            let rule_set = format!("{set}={mode}");
+            let proxy = Setup::new().origin(&origin).args(["--rule-set", &rule_set]).start().await;
+            let answer = Client::new(Entry::HttpProxy, &proxy).send(Http::H2, "origin.test", ask()).await;
+            assert_eq!(answer.status, expect, "{rule_set} {path}");
+            assert_eq!(origin.seen().len() - before, usize::from(expect == 200), "{rule_set} {path}");
+            let record =
+                until("the record", || proxy.audit().into_iter().find(|r| r["kind"] == "exchange")).await;
+            let matched = record["waf"]["matches"].as_array().into_iter().flatten();
+            let told = matched.filter(|found| found["rule"].as_u64() >= Some(220_000)).count();
+            assert_eq!(told > 0, mode != "off", "{rule_set} {path}: {record}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ def main():
     root, out = sys.argv[1].rstrip("/"), sys.argv[2]
     os.makedirs(out, exist_ok=True)
     seen = set()
+    taken = {}
     total = 0
     for module in MODULES:
         started = time.monotonic()
@@ -50,11 +51,12 @@ def main():
                     file.write(json.dumps({"value": value}, ensure_ascii=False) + "\n")
             if not fresh:
                 print(f"  nothing in {name}", file=sys.stderr)
-            values += min(most, len(fresh))
+            taken[name] = fresh[:most]
+            values += len(taken[name])
         total += values
         print(f"  {module.__name__}: {values} values in {time.monotonic() - started:.1f} s", file=sys.stderr)
     count = 0
-    for name, lines in traffic.lines(traffic.requests(root, seeded, 6_000)).items():
+    for name, lines in traffic.lines(traffic.requests(root, seeded, 6_000, taken)).items():
         with open(os.path.join(out, f"{name}.jsonl"), "w", encoding="utf-8") as file:
             file.writelines(dict.fromkeys(lines))
         count += len(lines)

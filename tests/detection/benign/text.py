@@ -94,8 +94,10 @@ def paragraphs(text, least=30, most=2500):
 
 def sentences(parts):
     for part in parts:
-        for one in re.split(r"(?<=[.!?。！？])\s*(?=[^\s.!?])", part):
-            if 12 <= len(one) <= 400:
+        for one in re.split(r"(?<=[.!?])\s+(?=[^\sa-z])|(?<=[。！？])\s*", part):
+            # What a cut inside a quotation or an expression leaves is nothing that anyone wrote.
+            whole = one.count('"') % 2 == 0 and one.count("(") == one.count(")") and one.count("{") == one.count("}")
+            if whole and 12 <= len(one) <= 400:
                 yield one.strip()
 
 

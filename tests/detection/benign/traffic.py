@@ -8,6 +8,7 @@ import base64
 import urllib.parse
 
 import bodies
+import editors
 import fill
 import shapes
 
@@ -80,24 +81,26 @@ def jar(filler, random):
     return "; ".join(filler(one) for one in random.sample(shapes.COOKIES, count))
 
 
-def multipart(filler, random, parts):
-    boundary = random.choice(["----WebKitFormBoundary", "---------------------------"]) + filler("§an16§")
+def multipart(written, random, parts):
+    boundary = random.choice(["----WebKitFormBoundary", "---------------------------"]) + "%016x" % random.getrandbits(64)
     out = b""
     for name, value in parts:
         disposition = f'form-data; name="{name}"'
         if isinstance(value, tuple):
             file, kind, content = value
-            file = filler(file).replace('"', "%22")
+            file = written(file).replace('"', "%22")
             disposition += f'; filename="{file}"\r\nContent-Type: {kind}'
             # Images and documents are bytes, not text.
-            value = filler(content).encode("latin-1", "replace") if kind != "text/csv" else filler(content).encode()
+            value = written(content).encode("latin-1", "replace") if kind != "text/csv" else written(content).encode()
         else:
-            value = filler(value).encode()
+            value = written(value).encode()
         out += f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + value + b"\r\n"
     return f"multipart/form-data; boundary={boundary}", out + f"--{boundary}--\r\n".encode()
 
 
-def request(filler, random, method, address, content_type=None, body=None):
+def request(filler, random, method, address, content_type=None, body=None, is_template=True):
+    # What people wrote is taken as it stands.
+    written = filler if is_template else str
     host = "www.example.com"
     # A client writes what may not stand in a target in percent encoding; brackets, bars and quotes some leave as they are.
     address = urllib.parse.quote(filler(address), safe="%/?&=;:@!$'()*+,-._~[]|{}^`").split("#")[0]
@@ -112,10 +115,10 @@ def request(filler, random, method, address, content_type=None, body=None):
     content = b""
     if body is not None:
         if isinstance(body, list):
-            content_type, content = multipart(filler, random, body)
+            content_type, content = multipart(written, random, body)
         else:
             # Bodies of bytes are written with one character for each byte.
-            text = filler(body)
+            text = written(body)
             content = text.encode("latin-1", "replace") if "proto" in content_type else text.encode()
             if "boundary=batch_" in content_type:
                 content_type = "multipart/mixed; boundary=batch_x"
@@ -124,7 +127,7 @@ def request(filler, random, method, address, content_type=None, body=None):
     return head.encode("utf-8", "replace") + content
 
 
-def requests(root, seeded, wanted):
+def requests(root, seeded, wanted, taken):
     """(class, request) for about so many requests, half with a body."""
     random = seeded("requests")
     filler = fill.Fill(random, root)
@@ -134,6 +137,8 @@ def requests(root, seeded, wanted):
     for _ in range(-(-wanted // 2 // len(bodies.BODIES))):
         for method, address, content_type, body in bodies.BODIES:
             yield "requests-bodies", request(filler, random, method, address, content_type, body)
+    for method, address, content_type, body in editors.made(seeded("editors"), taken, 70):
+        yield "requests-editors", request(filler, random, method, address, content_type, body, is_template=False)
 
 
 def lines(made):

@@ -1,12 +1,12 @@
 //! One element: does it run script, and is that what an honest page would do there?
 
 use super::html::{Attribute, Tag, unescape};
-use super::names::{is_address, loads, waits_for_the_user};
+use super::names::{is_address, waits_for_the_user};
 use super::place::Place;
 use super::script::{Verdict, judge as judge_script};
 use super::spill::prose;
 use super::style;
-use super::{Found, Look, within};
+use super::{Found, Look, address, within};
 
 /// More of a script is not looked at.
 const LONGEST_SCRIPT: usize = 2048;
@@ -60,7 +60,7 @@ pub(super) fn judge(
     }
 }
 
-fn local(name: &[u8]) -> &[u8] {
+pub(super) fn local(name: &[u8]) -> &[u8] {
     name.rsplit(|&byte| byte == b':').next().unwrap_or(name)
 }
 
@@ -107,7 +107,9 @@ fn script_runs(
         let elsewhere = [&b"//"[..], b"\\\\", b"/\\", b"http:", b"https:", b"ftp:"]
             .iter()
             .any(|start| address.starts_with(start));
-        if (address.starts_with(b"data:") && place.near) || (elsewhere && place.start && place.short) {
+        if (address.starts_with(b"data:") && place.near)
+            || (elsewhere && place.start && place.short && place.tags <= 2)
+        {
             return Some(scratch.clone());
         }
     }
@@ -175,7 +177,11 @@ fn attribute_runs(
         let runs = match finding.verdict {
             Verdict::Attack => true,
             Verdict::Loud => place.start || (place.near && place.short),
-            Verdict::Acts => place.start && place.short && !waits && !scratch.starts_with(b"{"),
+            Verdict::Acts => {
+                // `<body onload="init()">`
+                let begins = tag.name == b"body" && local == b"onload" && contains(scratch, b"()");
+                place.start && place.short && !waits && !begins && !scratch.starts_with(b"{")
+            }
             // `<body onload="XSS">`: a word to look for in the answer.
             Verdict::Idle => {
                 let marker = !scratch.is_empty()
@@ -206,7 +212,7 @@ fn attribute_runs(
         return (runs || (place.start && scratch.contains(&b'<') && place.short)).then(|| b"srcdoc".to_vec());
     }
     if is_address(name) {
-        return address_runs(value, tag, attribute, place, look, scratch);
+        return address::runs(value, tag, attribute, place, look, scratch);
     }
     // A sanitiser that writes its tree back may turn escaped text of an attribute into markup.
     if place.start
@@ -237,151 +243,7 @@ fn is_framework(name: &[u8]) -> bool {
         .any(|start| name.starts_with(start))
 }
 
-/// What comes of an address when a browser follows it.
-fn address_runs(
-    value: &[u8],
-    tag: &Tag,
-    attribute: &Attribute,
-    place: Place,
-    look: &mut Look,
-    scratch: &mut Vec<u8>,
-) -> Option<Vec<u8>> {
-    let written_as = broken_scheme(value, attribute);
-    unescape(written_as, scratch);
-    let element = local(tag.name);
-    let own = local(attribute.name);
-    // `set` and `animate` write other attributes.
-    let written = tag.get(b"attributename").map(local);
-    if written.is_some_and(is_handler) && judge_script(scratch).verdict >= Verdict::Acts {
-        return Some(scratch.clone());
-    }
-    if matches!(own, b"to" | b"values" | b"from" | b"value") && scratch.contains(&b'<') {
-        let inner = std::mem::take(scratch);
-        if within(&inner, look) {
-            return Some(b"markup".to_vec());
-        }
-        *scratch = inner;
-    }
-    if let Some(code) = script_address(scratch, own) {
-        let disguised = !contains(written_as, b"script:") && !contains(written_as, b"vbs:");
-        let code_text = percent(&scratch[code..]);
-        let finding = judge_script(&code_text);
-        let auto = loads(element) && element != b"a";
-        let runs = match finding.verdict {
-            Verdict::Attack => true,
-            _ if disguised && code_text.len() > 2 => true,
-            Verdict::Loud => place.start || (place.near && place.short),
-            Verdict::Acts => {
-                (auto && place.near) || (place.start && place.short && finding.word == b"location")
-            }
-            Verdict::Idle => element == b"base",
-        };
-        return runs.then(|| finding.word.to_vec());
-    }
-    data_address(tag, own, place, scratch)
-}
-
-/// The value of an attribute without quotes that a blank ended in the middle of a scheme: read on to the end of
-/// the tag.
-fn broken_scheme<'a>(value: &'a [u8], attribute: &Attribute<'a>) -> &'a [u8] {
-    const LONGEST: usize = 120;
-    let text = attribute.value;
-    let start = attribute.value_at;
-    let stops = value.get(start + text.len()).is_some_and(|byte| *byte < b' ');
-    let scheme = [&b"javascript:"[..], b"vbscript:"].iter().any(|scheme| scheme.starts_with(text));
-    if text.is_empty() || !stops || !scheme {
-        return text;
-    }
-    let rest = &value[start..value.len().min(start + LONGEST)];
-    &rest[..memchr::memchr(b'>', rest).unwrap_or(rest.len())]
-}
-
-/// The script of an address is percent-decoded before it runs.
-pub(super) fn percent(code: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| code.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-    let mut out = Vec::with_capacity(code.len());
-    let mut at = 0;
-    while at < code.len() {
-        match (code[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                // Two hexadecimal digits are a byte.
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    out
-}
-
-/// Where the script of a `javascript:` or `vbscript:` address begins. Blanks and control characters inside the
-/// scheme are dropped, as browsers did.
-pub(super) fn script_address(address: &[u8], attribute: &[u8]) -> Option<usize> {
-    const SCHEMES: [&[u8]; 4] = [b"javascript:", b"vbscript:", b"livescript:", b"vbs:"];
-    const LONGEST: usize = 120;
-    let mut scheme = Vec::with_capacity(32);
-    // Lists (`values`), and the target behind the delay of a refresh.
-    let anywhere = matches!(
-        attribute,
-        b"values" | b"content" | b"to" | b"from" | b"by" | b"value" | b"srcset" | b"filter"
-    );
-    for (at, &byte) in address.iter().enumerate().take(LONGEST) {
-        if byte <= b' ' || byte == 0x7f {
-            continue;
-        }
-        scheme.push(byte.to_ascii_lowercase());
-        if byte == b':' {
-            let fits = |known: &&[u8]| {
-                if anywhere { scheme.ends_with(known) } else { scheme == **known || feed(&scheme, known) }
-            };
-            if SCHEMES.iter().any(fits) {
-                return Some(at + 1);
-            }
-        }
-    }
-    None
-}
-
-/// `feed:javascript:`, and quotes before the scheme.
-fn feed(scheme: &[u8], known: &[u8]) -> bool {
-    scheme.strip_suffix(known).is_some_and(|before| {
-        matches!(before, b"feed:" | b"view-source:" | b"url=" | b"jar:" | b"mhtml:")
-            || before.iter().all(|byte| !byte.is_ascii_alphanumeric())
-    })
-}
-
-/// A `data:` address that is a document or a script.
-fn data_address(tag: &Tag, attribute: &[u8], place: Place, address: &[u8]) -> Option<Vec<u8>> {
-    let plain: Vec<u8> = address.iter().take(100).copied().filter(|byte| *byte > b' ').collect();
-    let at = memchr::memmem::find(&plain, b"data:")?;
-    let refresh = attribute == b"content" && tag.get(b"http-equiv").is_some();
-    if at > 0 && !refresh && !plain[..at].ends_with(b":") {
-        return None;
-    }
-    let rest = &plain[at + 5..];
-    let kind = &rest[..rest.iter().position(|byte| matches!(byte, b',' | b';')).unwrap_or(rest.len())];
-    let page = [&b"text/html"[..], b"xhtml", b"xml", b"javascript", b"x-x509", b"text/xsl", b"text/css"]
-        .iter()
-        .any(|mark| contains(kind, mark));
-    let page = page && !kind.starts_with(b"image/");
-    let picture = kind.starts_with(b"image/svg")
-        && (contains(address, b"<script")
-            || contains(address, b"onload")
-            || contains(address, b"onerror")
-            || tag.get(b"to").is_some()
-            || matches!(local(tag.name), b"embed" | b"object" | b"iframe"));
-    let untyped = kind.is_empty()
-        && matches!(
-            local(tag.name),
-            b"script" | b"iframe" | b"embed" | b"object" | b"link" | b"xml-stylesheet"
-        );
-    ((page || picture || untyped) && place.near).then(|| b"data:".to_vec())
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(text, part).is_some()
 }
 
@@ -396,7 +258,7 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
     let small = value.len() <= 300;
     match local(tag.name) {
         b"base" if place.short && has(b"href") => Some(b"all links of the page"),
-        b"meta" if small => {
+        b"meta" if small && !tag.get(b"content").is_some_and(is_template) => {
             let refresh = is(b"http-equiv", b"refresh") && (is(b"content", b"url") || place.tiny);
             let other = is(b"http-equiv", b"link") || is(b"http-equiv", b"set-cookie");
             let charset = is(b"charset", b"utf-7")
@@ -407,18 +269,21 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         }
         b"link" if place.short && is(b"rel", b"import") => Some(b"imports a page"),
         b"link" if small && is(b"type", b"javascript") => Some(b"a style that is a script"),
-        b"link" if small && is(b"rel", b"stylesheet") && foreign_style(value, tag) => {
+        b"link" if small && is(b"rel", b"stylesheet") && foreign(value, at, tag, b"href") => {
             Some(b"a style from elsewhere")
         }
-        b"iframe" | b"frame" if small && has(b"src") && only(&[b"src", b"sandbox"]) => Some(b"a bare frame"),
+        b"iframe" | b"frame" if small && only(&[b"src", b"sandbox"]) && foreign(value, at, tag, b"src") => {
+            Some(b"a bare frame")
+        }
         b"iframe" | b"frame" if is(b"src", b"mhtml:") || is(b"src", b"view-source:") => {
             Some(b"a frame of the browser")
         }
-        b"object" | b"embed" | b"applet"
+        b"object" | b"embed"
             if small
-                && (has(b"data") || has(b"src") || has(b"code"))
-                && (only(&[b"data", b"src", b"code", b"type", b"allowscriptaccess"])
-                    || is(b"allowscriptaccess", b"always")) =>
+                && !tag.attributes.iter().any(|attribute| attribute.name == b"width")
+                && (is(b"allowscriptaccess", b"always")
+                    || is(b"type", b"x-scriptlet")
+                    || [&b"data"[..], b"src", b"code"].iter().any(|name| foreign(value, at, tag, name))) =>
         {
             Some(b"a bare object")
         }
@@ -442,9 +307,7 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
         b"script" if place.tiny && at > 0 && leaves(value, at) => Some(b"behind the end of an attribute"),
         b"xss" => Some(b"a tester's element"),
         b"listener" if small && has(b"handler") => Some(b"an XML event"),
-        b"style" if small && contains(content(value, tag, b"</style"), b"@import") => {
-            Some(b"imports a style")
-        }
+        b"style" if small && imports(content(value, tag, b"</style")) => Some(b"imports a style"),
         _ if small && tag.attributes.iter().any(|a| matches!(a.name, b"datasrc" | b"dataformatas")) => {
             Some(b"data binding")
         }
@@ -455,13 +318,29 @@ fn element_itself(value: &[u8], at: usize, tag: &Tag, place: Place) -> Option<&'
 
 /// An address on another host, written without quotes or right behind what closes an attribute. Pages that offer
 /// fonts give a full, quoted address.
-fn foreign_style(value: &[u8], tag: &Tag) -> bool {
-    let Some(attribute) = tag.attributes.iter().find(|attribute| attribute.name == b"href") else {
+fn foreign(value: &[u8], at: usize, tag: &Tag, name: &[u8]) -> bool {
+    let Some(attribute) = tag.attributes.iter().find(|attribute| attribute.name == name) else {
         return false;
     };
     let quoted = matches!(value.get(attribute.value_at.wrapping_sub(1)), Some(b'"' | b'\''));
     let href = attribute.value;
-    (href.starts_with(b"//") || href.starts_with(b"http")) && !quoted
+    let exit = matches!(value[..at].trim_ascii_end().last(), Some(b'>' | b'"' | b'\''));
+    href.starts_with(b"//") || (href.starts_with(b"http") && (!quoted || exit))
+}
+
+/// `@import'//x.test'`: as short as can be. People put a space before the address.
+fn imports(css: &[u8]) -> bool {
+    [
+        &b"@import'"[..],
+        b"@import\"",
+        b"@import//",
+        b"@importurl",
+        b"@import url(//",
+        b"@import '//",
+        b"@import \"//",
+    ]
+    .iter()
+    .any(|mark| contains(css, mark))
 }
 
 /// Nothing but quotes and a `>` stand before the tag.

@@ -4,10 +4,12 @@
 //!
 //! A value should be in lower case and without NUL. Work is bounded by a small multiple of the value's length.
 
+mod address;
 mod element;
 mod html;
 mod names;
 mod place;
+mod probe;
 mod script;
 mod spill;
 mod style;
@@ -70,7 +72,7 @@ fn text(value: &[u8], look: &mut Look) -> Option<Found> {
         }
         // Once the work is used up, tags inside of tags and what stands in scripts are left out.
         from = if look.work > 0 { at + 1 } else { tag.end };
-        tags += 1;
+        tags += usize::from(!tag.ends);
     }
     None
 }

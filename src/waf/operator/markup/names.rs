@@ -202,6 +202,8 @@ pub(super) fn is_lookup(word: &[u8]) -> bool {
             | b"addeventlistener"
             | b"ready"
             | b"push"
+            | b"date"
+            | b"datalayer"
             | b"gtag"
             | b"getitem"
             | b"style"

@@ -30,8 +30,12 @@ pub(super) fn of(value: &[u8], at: usize, tags_before: usize) -> Place {
     let last = before.trim_ascii_end().last();
     let exit =
         matches!(last, None | Some(b'>' | b'"' | b'\'' | b'`' | b';' | b')' | b'}' | b'-' | b'<' | b'|'));
-    let start =
-        tags_before <= WRAPPERS && (at <= START || (exit && at <= AFTER_EXIT)) && value.len() <= 4 * NEAR;
-    let near = start || (at <= NEAR && value.len() <= 2 * NEAR);
+    // A whole page: what stands in it is judged as in a document.
+    let page = tags_before > 1 && (value.starts_with(b"<!doctype") || value.starts_with(b"<html"));
+    let start = !page
+        && tags_before <= WRAPPERS
+        && (at <= START || (exit && at <= AFTER_EXIT))
+        && value.len() <= 4 * NEAR;
+    let near = start || (!page && at <= NEAR && value.len() <= 2 * NEAR);
     Place { start, near, short: value.len() <= SHORT, tiny: value.len() <= TINY, tags: tags_before }
 }

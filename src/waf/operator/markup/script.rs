@@ -2,6 +2,7 @@
 //! without a grammar: the piece may be cut off, begin inside a string, or be VBScript.
 
 use super::names::{is_dialog, is_global, is_keyword, is_lookup};
+use super::probe::{has_probe_word, is_brackets_only, is_probe_text};
 use super::tokens::{Kind, Token, tokens};
 
 /// How sure it is that the script is no part of an honest page.
@@ -217,6 +218,10 @@ impl<'a> Judge<'a, '_> {
         else {
             return;
         };
+        // Python maps with it.
+        if word == b"print" {
+            return;
+        }
         let caller = self.word(at.wrapping_sub(2));
         let attack = match sign {
             b'(' if is_keyword(caller) => return,
@@ -386,7 +391,11 @@ impl<'a> Judge<'a, '_> {
                 }
             }
             b"localstorage" | b"sessionstorage" if of_page => {
-                self.note(READS, at, word);
+                if !(self.is(at + 1, b'.')
+                    && matches!(self.word(at + 2), b"setitem" | b"removeitem" | b"clear"))
+                {
+                    self.note(READS, at, word);
+                }
             }
             b"write" | b"writeln" if called && (of_page || self.word(at.wrapping_sub(2)) == b"document") => {
                 self.loud(RUNS, at, word);
@@ -493,45 +502,4 @@ impl<'a> Judge<'a, '_> {
             self.raise(Verdict::Loud, b"[");
         }
     }
-}
-
-/// Short, or a word that testers write.
-fn is_probe_text(text: &[u8]) -> bool {
-    text.len() <= 3 || has_probe_word(text)
-}
-
-fn has_probe_word(text: &[u8]) -> bool {
-    const WORDS: [&[u8]; 10] =
-        [b"xss", b"hack", b"pwn", b"cookie", b"inject", b"vuln", b"owned", b"document.", b"xxs", b"poc"];
-    text.len() <= 60 && WORDS.iter().any(|word| memchr::memmem::find(text, word).is_some())
-}
-
-/// JavaScript can be written in six characters, `[]()!+` (JSFuck), in these and names of signs only (jjencode), or in
-/// Japanese smileys (aaencode). A form field has a `+` as a space.
-fn is_brackets_only(code: &[u8]) -> bool {
-    const LONG: usize = 24;
-    let mut run = 0;
-    let mut start = 0;
-    for (at, byte) in code.iter().enumerate() {
-        if matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+' | b'{' | b'}' | b' ') {
-            if run == 0 {
-                start = at;
-            }
-            run += 1;
-            if run % LONG == 0 {
-                let text = &code[start..=at];
-                let marks = ["![]", "[][", "+[]", "+!", "{}["];
-                let told =
-                    marks.iter().filter(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some()).count();
-                if told >= 2 {
-                    return true;
-                }
-                start = at;
-            }
-        } else {
-            run = 0;
-        }
-    }
-    let smiley = "\u{ff9f}\u{3c9}\u{ff9f}".as_bytes();
-    memchr::memmem::find(code, b"=~[]").is_some() || memchr::memmem::find(code, smiley).is_some()
 }

@@ -3,11 +3,10 @@
 use smallvec::SmallVec;
 
 use super::Found;
-use super::element;
 use super::html::{attributes, unescape};
-use super::names::waits_for_the_user;
 use super::script::{Verdict, judge};
 use super::tokens::{Kind, tokens};
+use super::{address, element};
 
 /// A payload comes to the point within this.
 const HEAD: usize = 600;
@@ -39,7 +38,7 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
                 let runs = match finding.verdict {
                     Verdict::Attack => true,
                     Verdict::Loud => quoted,
-                    Verdict::Acts => quoted && focus && !waits_for_the_user(attribute.name),
+                    Verdict::Acts => quoted && focus,
                     Verdict::Idle => false,
                 };
                 if runs {
@@ -54,7 +53,7 @@ pub(crate) fn in_attribute(value: &[u8]) -> Option<Found> {
                 && matches!(attribute.name, b"href" | b"src" | b"action" | b"formaction" | b"xlink:href")
             {
                 unescape(attribute.value, &mut scratch);
-                let script = element::script_address(&scratch, attribute.name);
+                let script = address::script(&scratch, attribute.name);
                 if let Some(finding) =
                     script.map(|code| judge(&scratch[code..])).filter(|f| f.verdict >= Verdict::Loud)
                 {
@@ -130,7 +129,10 @@ pub(crate) fn in_script(value: &[u8]) -> Option<Found> {
 /// that was put into a script.
 fn whole(value: &[u8]) -> Option<Found> {
     const LONGEST: usize = 300;
-    if value.len() > LONGEST || value.len() < 4 {
+    // Code shown in formatted text.
+    let shown = [&b"<code"[..], b"<pre", b"</p>", b"</li>", b"</td>", b"<br", b"</span>"];
+    let markup = shown.iter().any(|mark| memchr::memmem::find(value, mark).is_some());
+    if value.len() > LONGEST || value.len() < 4 || markup {
         return None;
     }
     const DECLARES: [&[u8]; 12] = [
@@ -163,11 +165,11 @@ fn address(head: &[u8]) -> Option<Found> {
     unescape(head, &mut plain);
     let head = &plain[..];
     let start = head.iter().position(|byte| !matches!(byte, 0..=b' ' | b'"' | b'\'' | b'(' | b'`'))?;
-    let code = start + element::script_address(&head[start..], b"href")?;
+    let code = start + address::script(&head[start..], b"href")?;
     if head.get(code) == Some(&b' ') && prose(&head[code..]) {
         return None;
     }
-    let script = element::percent(&head[code..]);
+    let script = address::percent(&head[code..]);
     let finding = judge(&script);
     // In some template languages a line says `javascript:` and the next ones are a script.
     let least =

@@ -171,13 +171,13 @@ impl Extent<'_> {
         Extent { value, start, end: start + inner.len(), single: None }
     }
 
-    /// One word: no white space, no quotes, no markup.
+    /// One word: no white space, no quotes, no markup; escaped ones count as well.
     fn is_single(&mut self) -> bool {
         let (value, range) = (self.value, self.start..self.end);
         *self.single.get_or_insert_with(|| {
             let parts =
                 |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
-            !value[range].iter().any(parts)
+            !value[range.clone()].iter().any(parts) && !has_escaped_blank(&value[range])
         })
     }
 
@@ -193,6 +193,17 @@ impl Extent<'_> {
     fn has_space_from(&self, from: usize) -> bool {
         self.value[from.min(self.end)..self.end].iter().any(u8::is_ascii_whitespace)
     }
+}
+
+/// A text that is written in percent escapes as a whole, as in cookies.
+fn has_escaped_blank(value: &[u8]) -> bool {
+    const BLANKS: [&[u8]; 7] = [b"%20", b"%0a", b"%0d", b"%22", b"%27", b"%3c", b"%3e"];
+    memchr::memchr_iter(b'%', value).any(|at| {
+        let escape = value.get(at..at + 3);
+        // At the end it is stuck on, not part of a text.
+        at + 3 < value.len()
+            && escape.is_some_and(|escape| BLANKS.iter().any(|blank| escape.eq_ignore_ascii_case(blank)))
+    })
 }
 
 fn judge(path: &Path, extent: &mut Extent<'_>) -> Option<Finding> {

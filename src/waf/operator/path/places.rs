@@ -99,7 +99,7 @@ pub(super) fn kept_by_server(path: &[u8]) -> Option<Place> {
     let of_server =
         || path.split(|&byte| byte == b'/').rev().skip(1).any(|folder| is_one_of(folder, SERVERS));
     if let Some(place) = file(path) {
-        let is_own = place.kind == Account || place.name == ".env" || (place.kind == System && of_server());
+        let is_own = place.kind == Account || (place.kind == System && of_server());
         return if is_own { system(place.name) } else { None };
     }
     let leaf = leaf(path);
@@ -752,7 +752,7 @@ const FILES: &[(&str, Kind)] = &[
     (".bash_profile", Account),
     (".bashrc", Account),
     (".dockercfg", Account),
-    (".env", Secret),
+    (".env", Account),
     (".ftpconfig", Account),
     (".git-credentials", Account),
     (".htaccess", Account),

@@ -113,6 +113,8 @@ fn an_honest_path_is_left_alone() {
         b"The file /etc/passwd lists accounts",
         b"what does ../../../ mean",
         b"wait...",
+        b"cd%20..%2F..%2Fbuild%3B%20make",
+        b"%3Clink%20href%3D%22..%2F..%2F..%2Fa%22%3E",
         b"1...2...3",
         b".../---/...",
         b"1../2",

@@ -96,8 +96,10 @@ impl Head {
             let first =
                 inner[open..].split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
             let first = first.unwrap_or_default();
+            // In a path the words of a user are a piece of it.
+            let base = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             let is_command =
-                table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
+                table::find(base).is_some() || table::is_prefix(base) || first.starts_with(b"./");
             let prompt = inner
                 .iter()
                 .position(|byte| is_blank(*byte))
@@ -109,7 +111,8 @@ impl Head {
                 false => Kind::Words(self.words),
             };
         }
-        if self.code > 0 || text.starts_with(b"#") || text.ends_with(b":") {
+        let command = table::is_prefix(text) || table::find(text).is_some_and(|command| command.odd);
+        if self.code > 0 || command || text.starts_with(b"#") || text.ends_with(b":") {
             return Kind::Script;
         }
         match is_data(text) && self.idle == 0 {
@@ -117,6 +120,16 @@ impl Head {
             false => Kind::Token,
         }
     }
+}
+
+/// Whether the head is nothing, an address or a closed string: what a list of names never has before its items.
+pub(super) fn is_bare(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.is_empty()
+        || is_ip(text)
+        || text.starts_with(b"-")
+        || text.contains(&b'/')
+        || matches!(text[text.len() - 1], b'\'' | b'"' | b')' | b';' | b'|' | b'&')
 }
 
 /// Whether one word is a value of its own: a number, an address, a file, a host, a letter.

@@ -107,10 +107,38 @@ fn in_path(value: &[u8]) -> Option<Found> {
     let blank = value.iter().any(|byte| command::is_blank(*byte));
     let pieces = memchr::memchr_iter(b'/', value).take(if blank { MOST_PIECES } else { 0 });
     let piece = |at: usize| {
+        // `/usr/bin/id` is one path.
+        if value[at + 1..].starts_with(b"bin/") {
+            return None;
+        }
         let found = whole(&value[at + 1..]).or_else(|| whole(&value[(at + 1).min(last)..last]));
         found.map(|found| Found { start: found.start + at + 1, end: found.end + at + 1, ..found })
     };
     pieces.map(piece).find(Option::is_some).flatten().or_else(|| within(&value[..last]))
+}
+
+/// Whether an odd number of backslashes stands before `at`; of many only the last are counted.
+fn is_escaped(value: &[u8], at: usize) -> bool {
+    value[..at].iter().rev().take(64).take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// A string of GraphQL without its escapes; those of other characters than ASCII matter to no shell.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b't') => b'\t',
+                Some(other) => other,
+                None => b'\\',
+            },
+            other => other,
+        });
+    }
+    plain
 }
 
 /// A command that starts in a string of a GraphQL document: each is a value of its own.
@@ -122,10 +150,15 @@ fn in_strings(value: &[u8]) -> Option<Found> {
     if !named && !anonymous {
         return None;
     }
-    let mut quotes = memchr::memchr_iter(b'"', value).filter(|at| *at == 0 || value[at - 1] != b'\\');
+    let mut quotes = memchr::memchr_iter(b'"', value).filter(|at| !is_escaped(value, *at));
     while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
         let part = &value[open + 1..close];
-        if let Some(found) = whole(part).or_else(|| within(part)) {
+        if memchr::memchr(b'\\', part).is_some() {
+            let plain = unescape(part);
+            if let Some(found) = whole(&plain).or_else(|| within(&plain)) {
+                return Some(Found { start: open + 1, end: close, ..found });
+            }
+        } else if let Some(found) = whole(part).or_else(|| within(part)) {
             return Some(Found { start: found.start + open + 1, end: found.end + open + 1, ..found });
         }
     }
@@ -256,7 +289,14 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         (Kind::Script, _) if rest == Rest::Quiet && !many_lines(value) => 4,
         (Kind::Script, _) => 5,
     };
-    parsed.strength >= need
+    // Names of commands that are columns and properties as often.
+    let column = parsed.strength == 1
+        && matches!(
+            parsed.name,
+            "date" | "last" | "history" | "users" | "groups" | "jobs" | "export" | "env" | "set" | "route"
+        );
+    let number = separator != Pipe && value[..at].trim_ascii().iter().all(u8::is_ascii_digit);
+    parsed.strength >= need && (!column || number || head::is_bare(&value[..at]))
 }
 
 /// Whether a back quote follows that closes the one before the command.

@@ -87,10 +87,10 @@ fn read(line: &'static str) -> impl Iterator<Item = Command> {
 
 /// Words that stand before the command they run.
 pub(super) fn is_prefix(name: &[u8]) -> bool {
-    const PREFIXES: [&[u8]; 26] = [
+    const PREFIXES: [&[u8]; 27] = [
         b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid",
         b"xargs", b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call",
-        b"!", b"elif", b"stdbuf", b"timeout", b"case",
+        b"!", b"elif", b"stdbuf", b"timeout", b"case", b"RUN",
     ];
     PREFIXES.contains(&name)
 }
