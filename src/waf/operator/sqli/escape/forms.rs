@@ -119,19 +119,25 @@ impl Tokens<'_> {
                 let closes = cut
                     || last_open
                     || self.is_kind(next, Kind::Semicolon)
-                    || self.is_end(next) && self.tight;
+                    || self.is_end(next) && self.tight && !self.ends_in_name(next);
                 let text = self.is_end(next) && self.is_string(next.wrapping_sub(1));
                 exit == Exit::Quote && closes
                     || exit == Exit::Number && text
                     || cut && !marked && exit != Exit::Name
             }
             Condition::Constant => {
-                let closes = exit == Exit::Quote && self.is_end(next) && !last_open;
+                let closes = exit == Exit::Quote && self.tight && self.is_end(next) && !last_open;
                 cut && !marked || closes && !self.is_string(next.wrapping_sub(1))
             }
             Condition::Name => exit == Exit::Quote && cut,
         };
         injection.then_some("condition joined to the statement's own")
+    }
+
+    /// A name stands before `next`: `Boss' or x = y` is no more than text.
+    fn ends_in_name(&self, next: usize) -> bool {
+        let last = next.wrapping_sub(1);
+        self.is_word(last) && self.text(last)[0] != b'`' && !vocabulary::CONSTANT_WORDS.has(self.text(last))
     }
 
     /// `union select`: a second query.

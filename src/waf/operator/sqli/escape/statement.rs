@@ -198,9 +198,7 @@ impl Tokens<'_> {
                 || self.is_any(next, &["or", "and", "||", "&&", "=", "<", ">", ",", "-", "+", "*", ";"]);
             return (ends && self.is_kind(at + 2, Kind::Number) && self.text(at + 2) != b"1").then_some(FORM);
         }
-        if vocabulary::function(self.text(at)).is_none() {
-            return None;
-        }
+        vocabulary::function(self.text(at))?;
         let (worth, _) = self.primary(at)?;
         let settled = || self.settles(at + 2..next);
         let asks =
@@ -308,10 +306,8 @@ impl Tokens<'_> {
             self.is_kind(at, Kind::Number) && self.text(at).len() > 10 && self.text(at).starts_with(b"0x")
         };
         let waits = |at: usize| {
-            self.is(at, "waitfor")
-                && self.is(at + 1, "delay")
-                && self.is_string(at + 2)
-                && self.text(at + 2).contains(&b':')
+            let delay = self.is(at, "waitfor") && self.is(at + 1, "delay") && self.is_string(at + 2);
+            delay && self.text(at + 2).contains(&b':') && self.is_end(at + 3)
         };
         let runs = |at: usize| {
             self.is_any(at, &["exec", "execute"])

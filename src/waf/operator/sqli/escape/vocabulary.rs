@@ -146,7 +146,7 @@ pub(super) fn function(name: &[u8]) -> Option<Function> {
     let begins = |start: &&str| {
         name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
     };
-    if DATABASE.has(name) || DATABASE_PREFIXES.iter().any(|start| begins(&start)) {
+    if DATABASE.has(name) || DATABASE_PREFIXES.iter().any(begins) {
         return Some(Function::Database);
     }
     COMMON.has(name).then_some(Function::Common)
