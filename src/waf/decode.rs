@@ -503,7 +503,7 @@ mod tests {
         super::candidates(b"/api/PHNjcmlwdD4=/x", true, Encodings::ALL, &mut Vec::new(), |_, bytes| {
             candidates.push(bytes.to_vec());
         });
-        assert_eq!(candidates, [b"<script>"]);
+        assert_eq!(candidates[0], b"<script>", "{candidates:?}");
     }
 
     proptest! {

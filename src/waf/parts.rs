@@ -14,7 +14,7 @@ const SEGMENTS: usize = 16;
 const PLAIN: ByteSet = ByteSet::range(b'a', b'z')
     .union(ByteSet::range(b'A', b'Z'))
     .union(ByteSet::range(b'0', b'9'))
-    .union(ByteSet::of(b"-_."));
+    .union(ByteSet::of(b"-_.~@,+=:"));
 
 /// Tells the segments of a path that are more than names, and what is left of the path from the
 /// first of them on, for a payload may have slashes itself.
@@ -111,8 +111,17 @@ mod tests {
     fn a_payload_in_a_path_begins_where_its_segment_does() {
         assert_eq!(path("/items/' or 1=1 -- /view"), ["' or 1=1 -- ", "' or 1=1 -- /view"]);
         assert_eq!(path("/x/;cat /etc/passwd"), [";cat ", ";cat /etc/passwd"]);
-        assert_eq!(path("/a/1,2"), ["1,2"]);
-        for ordinary in ["/", "/assets/js/main-1.2.min.js", "/users/42", "", "a b", "/%%"] {
+        assert_eq!(path("/a/1;2"), ["1;2"]);
+        for ordinary in [
+            "/",
+            "/assets/js/main-1.2.min.js",
+            "/users/42",
+            "/@scope/a,b",
+            "/PHNjcmlwdD4=/x",
+            "",
+            "a b",
+            "/%%",
+        ] {
             assert!(path(ordinary).is_empty(), "{ordinary}");
         }
     }

@@ -1,6 +1,7 @@
 //! How much of what is an attack the core rules stop, and how much of what is harmless.
 
 mod attack;
+mod benign;
 
 #[test]
 fn write() {

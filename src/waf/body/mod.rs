@@ -7,7 +7,7 @@ use crate::waf::input::Extent;
 mod json;
 mod multipart;
 mod urlencoded;
-mod utf16;
+mod wide;
 mod xml;
 
 pub use urlencoded::{cookies, has_invalid_percent, query};
@@ -281,16 +281,11 @@ pub fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let narrowed = match processor {
-        Processor::Json | Processor::Xml => utf16::narrowed(bytes),
-        Processor::Urlencoded | Processor::Multipart => None,
-    };
-    let bytes = narrowed.as_deref().unwrap_or(bytes);
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
-        Processor::Json => json::parse(bytes, extent, bounds, sink),
-        Processor::Xml => xml::parse(bytes, extent, bounds, sink),
+        Processor::Json => json::parse(&wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
     }
 }
 

@@ -105,6 +105,7 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(json!({"ge": 3})),
         Just(json!({"lt": 5})),
         Just(json!({"detect_sql_escape": true})),
+        Just(json!({"detect_shell": true})),
         Just(json!({"detect_sqli": true})),
         Just(json!({"detect_xss": true})),
         Just(json!({"validate_byte_range": "9,32-126"})),

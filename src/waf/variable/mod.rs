@@ -306,7 +306,7 @@ pub fn unsupported(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_uppercase();
     Some(match name.as_str() {
         "ENV" => "the engine reads no environment of a process",
-        "FILES_TMPNAMES" | "FILES_TMP_CONTENT" => "uploads are not written to temporary files",
+        "FILES_TMPNAMES" => "uploads are not written to temporary files",
         "GEO" => "no database of places is part of the engine",
         "STREAM_INPUT_BODY" | "STREAM_OUTPUT_BODY" => "bodies are not rewritten by rules",
         "WEBSERVER_ERROR_LOG" => "there is no error log of a web server here",

@@ -3,7 +3,7 @@
 //! them. All of it is written to files for `rules eval`; none of the public data is committed.
 
 mod crs;
-mod libinjection;
+pub mod libinjection;
 mod own;
 mod wfuzz;
 

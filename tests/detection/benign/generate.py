@@ -18,6 +18,7 @@ import prose
 import snippets
 import traffic
 import web
+from text import by_digest
 
 MODULES = [prose, snippets, web]
 
@@ -40,7 +41,8 @@ def main():
                 if value.strip() and len(value) <= 20_000 and value not in seen:
                     seen.add(value)
                     fresh.append(value)
-            seeded(name).shuffle(fresh)
+            # Which are taken depends on each value alone: a package's next version changes little.
+            fresh.sort(key=by_digest)
             # What is not taken may come again in another class.
             seen.difference_update(fresh[most:])
             with open(os.path.join(out, f"{name}.jsonl"), "w", encoding="utf-8", errors="surrogateescape") as file:

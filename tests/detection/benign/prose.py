@@ -9,10 +9,8 @@ ENGLISH_HTML = ["usr/share/doc/apache2-doc/manual/en", "usr/share/doc/sqlite3-do
 LANGUAGES = ["de", "fr", "es", "it", "ja", "ru", "zh_CN", "zh_TW", "pl", "pt_BR", "tr"]
 
 
-def shuffled(random, values, most):
-    values = list(dict.fromkeys(values))
-    random.shuffle(values)
-    return values[:most]
+def some(values, most):
+    return sorted(dict.fromkeys(values), key=text.by_digest)[:most]
 
 
 def english(root, seeded):
@@ -21,23 +19,23 @@ def english(root, seeded):
     for section in range(1, 9):
         for path in text.files(root, f"usr/share/man/man{section}"):
             manuals += text.paragraphs(text.roff(text.read(path)))
-    manuals = shuffled(random, manuals, 12_000)
+    manuals = some(manuals, 12_000)
     pages = []
     for folder in ENGLISH_HTML:
         paths = text.files(root, folder, ".html")
-        random.shuffle(paths)
+        paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
         for path in paths[:250]:
             pages += text.paragraphs(text.unhtml(text.read(path))[0])
-    pages = shuffled(random, pages, 12_000)
+    pages = some(pages, 12_000)
     changes = []
     for path in text.files(root, "usr/share/doc"):
         if re.search(r"/(README|changelog|NEWS|TODO|copyright|AUTHORS|THANKS|INSTALL)[^/]*$", path):
             changes += text.paragraphs(text.read(path, 60_000))
-    changes = shuffled(random, changes, 8_000)
+    changes = some(changes, 8_000)
     dictionary = []
     for name in ["jargon", "foldoc"]:
         dictionary += text.paragraphs(text.read(f"{root}/usr/share/dictd/{name}.dict.dz", 4_000_000))
-    dictionary = shuffled(random, dictionary, 8_000)
+    dictionary = some(dictionary, 8_000)
     cookies = [one for path in text.files(root, "usr/share/games/fortunes") if "." not in path.rsplit("/", 1)[1] and path.count("/") == root.count("/") + 5
                for one in text.fortunes(path)]
     yield "prose-manual-paragraphs", manuals, 7_000
@@ -48,8 +46,8 @@ def english(root, seeded):
     yield "prose-dictionary", dictionary, 5_000
     yield "prose-fortunes", cookies, 9_000
     everything = manuals + pages + changes + dictionary + cookies
-    random.shuffle(everything)
-    yield "prose-word-groups", text.word_groups(random, everything), 9_000
+    everything.sort(key=text.by_digest)
+    yield "prose-word-groups", text.word_groups(everything), 9_000
     yield "prose-mail", mail(random, everything), 2_500
     yield "prose-comments", comments(random, list(text.sentences(everything[:9_000]))), 4_000
 
@@ -60,15 +58,15 @@ def other_languages(root, seeded):
         parts = []
         for path in text.files(root, f"usr/share/man/{language}"):
             parts += text.paragraphs(text.roff(text.read(path)), least=12)
-        parts = shuffled(random, parts, 1_500)
-        yield f"prose-{language}", parts + list(text.sentences(parts)) + list(text.word_groups(random, parts)), 2_000
+        parts = some(parts, 1_500)
+        yield f"prose-{language}", parts + list(text.sentences(parts)) + list(text.word_groups(parts)), 2_000
     for name, folder in [("interface-texts", "usr/share/wordpress"), ("interface-names", "usr/share/locale")]:
         random = seeded(name)
         paths = text.files(root, folder, ".mo") + text.files(root, "var/lib/wordpress", ".mo")
-        random.shuffle(paths)
+        paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
         values = []
         for path in paths[:160]:
-            values += shuffled(random, text.catalogue(path), 120)
+            values += some(text.catalogue(path), 120)
         yield name, values, 6_000
     words = []
     for name in ["american-english", "french", "ngerman"]:

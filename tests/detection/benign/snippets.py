@@ -66,9 +66,9 @@ def cut(random, source):
     return piece if 4 < len(piece.strip()) and len(piece) < 6000 else ""
 
 
-def from_files(root, random, folder, ending, wanted):
+def from_files(root, seeded, folder, ending, wanted):
     paths = text.files(root, folder, ending)
-    random.shuffle(paths)
+    paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
     made = 0
     paths = paths[: max(400, wanted // 4)]
     each = max(2, -(-wanted * 2 // max(1, len(paths))))
@@ -76,6 +76,7 @@ def from_files(root, random, folder, ending, wanted):
         source = text.read(path)
         if not source:
             continue
+        random = seeded(path[len(root) :])
         for _ in range(min(each, 60)):
             piece = cut(random, source)
             if piece:
@@ -85,11 +86,12 @@ def from_files(root, random, folder, ending, wanted):
             return
 
 
-def from_listings(root, random, folder, wanted):
+def from_listings(root, seeded, folder, wanted):
     paths = text.files(root, folder, ".html")
-    random.shuffle(paths)
+    paths.sort(key=lambda path: text.by_digest(path[len(root) :]))
     made = 0
     for path in paths[:1200]:
+        random = seeded(path[len(root) :])
         for listing in text.unhtml(text.read(path))[1]:
             made += 1
             yield listing.strip("\n") if len(listing) < 3000 else cut(random, listing)
@@ -124,16 +126,16 @@ def numbered(random, codes):
 def classes(root, seeded):
     by_class = {}
     for name, folder, ending, wanted in FILES:
-        pieces = list(from_files(root, seeded(folder + ending), folder, ending, wanted))
+        pieces = list(from_files(root, seeded, folder, ending, wanted))
         by_class.setdefault(name, []).append((pieces, wanted))
     for name, folder, wanted in LISTINGS:
-        by_class.setdefault(name, []).append((list(from_listings(root, seeded(folder), folder, wanted)), wanted))
+        by_class.setdefault(name, []).append((list(from_listings(root, seeded, folder, wanted)), wanted))
     everything = []
     for name, parts in sorted(by_class.items()):
         yield name, [piece for pieces, _ in parts for piece in pieces], sum(wanted for _, wanted in parts)
         everything += [piece for pieces, wanted in parts for piece in pieces[:wanted]]
     random = seeded("code-fenced")
-    random.shuffle(everything)
+    everything.sort(key=text.by_digest)
     comments = [found for piece in everything for found in re.findall(r"(?m)(?:#|//) ([A-Z][\w ,.'()-]{25,120})$", piece)]
     yield "code-fenced", list(fenced(random, comments[:2500], everything[:2500])), 2000
     yield "code-diff", list(numbered(random, everything[2500:5000])), 2000

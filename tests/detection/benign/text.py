@@ -4,16 +4,23 @@ Nothing here renders well; it only gets the words out in the order in which a pe
 """
 
 import gzip
+import hashlib
 import html
 import os
 import re
 import struct
+from random import Random
 
 ENTITY = {
     "(aq": "'", "(dq": '"', "(co": "©", "(bu": "•", "(em": "—", "(en": "–", "(lq": "“", "(rq": "”", "(oq": "‘",
     "(cq": "’", "(ti": "~", "(ha": "^", "(rs": "\\", "(ga": "`", "(bv": "|", "(->": "→", "(<-": "←", "(>=": "≥",
     "(<=": "≤", "(mu": "×", "(+-": "±", "(de": "°", "(ss": "ß", "(Po": "£", "(Eu": "€", "(sc": "§", "(rg": "®",
 }
+
+
+def by_digest(value):
+    """An order that looks random and depends on each value alone."""
+    return hashlib.sha1(value.encode("utf-8", "surrogateescape")).digest()
 
 
 def files(root, folder, ending="", limit=None):
@@ -92,9 +99,10 @@ def sentences(parts):
                 yield one.strip()
 
 
-def word_groups(random, parts, most=7):
+def word_groups(parts, most=7):
     """Some words in a row, as people type into search boxes and titles."""
     for part in parts:
+        random = Random(part)
         words = part.split()
         if len(words) >= 2:
             count = random.randint(1, min(most, len(words)))

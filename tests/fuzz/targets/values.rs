@@ -73,6 +73,7 @@ static OPERATORS: LazyLock<Vec<Box<dyn Operator>>> = LazyLock::new(|| {
         ("contains", json!("SeLeCt")),
         ("contains_word", json!("or")),
         ("detect_sql_escape", json!(true)),
+        ("detect_shell", json!(true)),
         ("detect_sqli", json!(true)),
         ("detect_xss", json!(true)),
         ("ends_with", json!("%00")),

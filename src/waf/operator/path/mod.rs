@@ -95,10 +95,11 @@ fn is_worth_reading(value: &[u8]) -> bool {
             return true;
         }
     }
+    let hexadecimal = |at: usize| at > 0 && value[at - 1] == b'0' && value.get(at + 1) == Some(&b'2');
     begins_as_a_place(value)
         || (!value.is_ascii() && has_long_dot(value))
-        || memchr::memmem::find(value, b"0x2").is_some()
-        || memchr::memmem::find(value, b"\\u002").is_some()
+        || memchr::memchr_iter(b'x', value).any(hexadecimal)
+        || memchr::memchr_iter(b'\\', value).any(|at| value[at + 1..].starts_with(b"u002"))
 }
 
 /// A dot of more than one byte: overlong, or a look-alike.
@@ -117,29 +118,33 @@ fn has_long_dot(value: &[u8]) -> bool {
     })
 }
 
-fn begins_as_a_place<'a>(value: &'a [u8]) -> bool {
-    let mut rest = trim(value);
+fn begins_as_a_place(value: &[u8]) -> bool {
+    if memchr::memchr3(b'/', b'\\', b'%', value).is_none() {
+        return false;
+    }
+    let inner = trim(value);
+    let mut rest = inner;
     if let [b'f' | b'F', _, _, _, b':', behind @ ..] = rest {
         rest = behind;
     }
-    let skip = |mut rest: &'a [u8]| {
-        loop {
-            match rest {
-                [b'/' | b'\\' | 0, ..] | [b'.', b'/' | b'\\', ..] => rest = &rest[1..],
-                _ => return rest,
-            }
-        }
-    };
-    rest = skip(rest);
+    rest = behind_separators(rest);
     if let [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|', behind @ ..] = rest {
-        rest = skip(behind);
+        rest = behind_separators(behind);
     }
-    if rest.first() == Some(&b'%') || trim(value).starts_with(b"\\\\") {
+    if rest.first() == Some(&b'%') || inner.starts_with(b"\\\\") {
         return true;
     }
-    let end = rest.iter().take(64).position(|byte| matches!(byte, b'/' | b'\\' | b'%' | 0 | b'?' | b'#'));
-    let first = &rest[..end.unwrap_or(rest.len()).min(64)];
-    !first.is_empty() && places::may_begin(first)
+    let first = rest.iter().take(64).position(|byte| matches!(byte, b'/' | b'\\' | b'%' | 0 | b'?' | b'#'));
+    let first = &rest[..first.unwrap_or(rest.len()).min(64)];
+    places::may_begin(first, rest.len() < inner.len())
+}
+
+/// The rest behind slashes and segments that lead nowhere.
+fn behind_separators(mut rest: &[u8]) -> &[u8] {
+    while let [b'/' | b'\\' | 0, ..] | [b'.', b'/' | b'\\', ..] = rest {
+        rest = &rest[1..];
+    }
+    rest
 }
 
 /// White space and quotes around a value say nothing.
@@ -219,7 +224,7 @@ fn is_enough(place: &Place, path: &Path, alone: bool) -> bool {
         Kind::Account if alone => true,
         // In a text the name of a file alone could be anything.
         Kind::Account => path.ups > if path.depth() == 1 { 2 } else { 1 },
-        Kind::System => alone && (path.ups > 1 || path.root != Root::Relative),
+        Kind::System => alone,
         Kind::Secret => alone && path.ups > 1,
     }
 }

@@ -93,7 +93,10 @@ fn text_escape(rest: &[u8]) -> Option<Read> {
     };
     let unit = look_alike(number(digits)?)?;
     let path = matches!(unit, Unit::Slash | Unit::Backslash | Unit::Dot | Unit::TwoDots);
-    path.then_some(Read { unit, len: 2 + most, writing: Writing::UNICODE })
+    // Serialisers escape the slash; nobody escapes a dot.
+    let is_dot = matches!(unit, Unit::Dot | Unit::TwoDots);
+    let writing = if is_dot { Writing::UNICODE } else { Writing::PLAIN };
+    path.then_some(Read { unit, len: 2 + most, writing })
 }
 
 /// `0x2e`, `0x2f`, `0x5c`.
@@ -331,7 +334,7 @@ mod tests {
             (b"\xef\xbc\x8f", Slash, unicode),
             (b"\xe2\x80\xa5", TwoDots, unicode),
             (b"\\u002e", Dot, unicode),
-            (b"\\x2f", Slash, unicode),
+            (b"\\x2f", Slash, plain),
             (b"0x2e", Dot, unicode),
             (b"0x5C", Backslash, unicode),
         ] {

@@ -57,6 +57,14 @@ pub(super) fn skip_blanks(value: &[u8], at: usize) -> usize {
 pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parsed> {
     let mut at = at;
     let mut assigned = false;
+    let start = skip_openers(value, at);
+    for blank in [&b"${IFS}"[..], b"$IFS"] {
+        // A command behind blanks that no filter sees.
+        if value[start.min(value.len())..].starts_with(blank) {
+            let parsed = simple(value, start + blank.len()).filter(|parsed| parsed.strength > 0)?;
+            return Some(Parsed { strength: 4, disguised: true, ..parsed });
+        }
+    }
     if let Some(parsed) = powershell_call(value, skip_blanks(value, at)).or_else(|| reads_file(value, at)) {
         return Some(parsed);
     }
@@ -104,11 +112,17 @@ pub(super) fn parse(value: &[u8], at: usize, mut inside: Inside) -> Option<Parse
 /// The command behind `sudo`, `time` and the like.
 fn after_prefix(value: &[u8], at: usize, inside: Inside) -> Option<Parsed> {
     let mut at = skip_openers(value, at);
+    let mut option = false;
     for _ in 0..MOST_PREFIXES {
         let word = read(value, at, Place::Name, inside);
+        if let Some(parsed) = compound(value, &word) {
+            return Some(parsed);
+        }
+        // `sudo -u root id`
+        let taken = option && table::find(&word.text).is_none();
+        option = word.text.starts_with(b"-");
         let number = word.text.iter().all(|byte| byte.is_ascii_digit() || b"smh.".contains(byte));
-        let again =
-            table::is_prefix(&word.text) || word.text.starts_with(b"-") || number && !word.text.is_empty();
+        let again = table::is_prefix(&word.text) || option || taken || number && !word.text.is_empty();
         if matches!(word.stop, Stop::Blank) && again {
             at = skip_openers(value, word.end);
             continue;
@@ -184,7 +198,7 @@ fn compound(value: &[u8], word: &Word) -> Option<Parsed> {
 
 /// `[System.Diagnostics.Process]::Start(...)`, `&('i'+'ex')`, `&'whoami'`: what only PowerShell calls.
 fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
-    const TYPES: [&[u8]; 12] = [
+    const TYPES: [&[u8]; 13] = [
         b"system.",
         b"net.",
         b"diagnostics.",
@@ -195,12 +209,16 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
         b"activator",
         b"appdomain",
         b"ref]",
+        b"environment]",
         b"runtime.",
         b"scriptblock",
     ];
     let rest = &value[at.min(value.len())..];
     let rest = &rest[..rest.len().min(120)];
     let name = match rest {
+        [b'$', b'e' | b'E', b'n' | b'N', b'v' | b'V', b':', letter, ..] if letter.is_ascii_alphabetic() => {
+            "$env"
+        }
         [b'[', name @ ..] => {
             let known = TYPES
                 .iter()
@@ -208,12 +226,20 @@ fn powershell_call(value: &[u8], at: usize) -> Option<Parsed> {
             let member = memchr::memmem::find(name, b"]::")
                 .or_else(|| memchr::memmem::find(name, b"]."))
                 .filter(|_| known)?;
-            memchr::memchr(b'(', &name[member..])?;
+            if !name[..10].eq_ignore_ascii_case(b"environmen") {
+                memchr::memchr(b'(', &name[member..])?;
+            }
             "a .NET type"
+        }
+        [b'.' | b'&', b'(', quote @ (b'\'' | b'"'), name @ ..] => {
+            let close = memchr::memchr(*quote, name)?;
+            let known = table::find(&name[..close]).is_some() || table::is_cmdlet(&name[..close]);
+            known.then_some("a name in quotes")?
         }
         [b'(', quote @ (b'\'' | b'"'), name @ ..] => {
             let close = memchr::memchr(*quote, name)?;
-            let joined = name[close + 1..].trim_ascii_start().first() == Some(&b'+');
+            // After URL decoding a plus sign is a space.
+            let joined = matches!(name[close + 1..].trim_ascii_start(), [b'+' | b'\'' | b'"', ..]);
             joined.then_some("a joined name")?
         }
         _ => return None,
@@ -286,8 +312,8 @@ fn call(value: &[u8], word: &Word) -> Option<Parsed> {
     let inner = simple(value, at + 1)?;
     let strength = match inner.strength {
         0 => return None,
-        1 => 2,
-        _ => 4,
+        2.. if matches!(inner.end.by, By::Quote | By::Separator) => 4,
+        _ => 2,
     };
     Some(Parsed { name, strength, ..inner })
 }
@@ -547,7 +573,7 @@ impl Arguments {
             b')' => Err(By::Close),
             b'}' if inside.braces => Err(By::Close),
             b'`' if inside.ticks => Err(By::Close),
-            b'#' => Err(By::Comment),
+            b'#' | 0 => Err(By::Comment),
             // `2>&1`
             b'0'..=b'9' if value.get(at + 1) == Some(&b'>') => Ok(at + 1),
             b'>' if value.get(at + 1) == Some(&b'&') && value.get(at + 2).is_some_and(u8::is_ascii_digit) => {
@@ -578,7 +604,11 @@ impl Arguments {
         if tricks.has(Tricks::SUBSTITUTION) {
             shapes = shapes.and(Shapes::SUBSTITUTION);
         }
-        if tricks.has(Tricks::ANSI) || tricks.has(Tricks::IFS) || tricks.has(Tricks::CARET) {
+        if tricks.has(Tricks::SLICE)
+            || tricks.has(Tricks::ANSI)
+            || tricks.has(Tricks::IFS)
+            || tricks.has(Tricks::CARET)
+        {
             shapes = shapes.and(Shapes::DISGUISE);
         }
         self.shapes = self.shapes.and(shapes);
@@ -623,7 +653,10 @@ fn weigh(command: &Command, by_path: bool, arguments: &Arguments) -> u8 {
     if shapes.meets(Shapes::SECRET) && command.takes.meets(Shapes::GLOB) && arguments.count <= 6 {
         return 4;
     }
-    if shapes.meets(Shapes::REDIRECT) && shapes.meets(Shapes::SYSTEM_PATH) && (command.alone > 0 || by_path) {
+    if shapes.meets(Shapes::REDIRECT)
+        && shapes.meets(Shapes::SYSTEM_PATH.and(Shapes::PATH))
+        && (command.alone > 0 || by_path || command.takes.meets(Shapes::REDIRECT))
+    {
         return 3;
     }
     let strong = shapes.meets(command.takes);

@@ -80,22 +80,30 @@ impl Head {
             return Kind::Data;
         }
         let json = text.len() > 64 && (text.starts_with(b"{\"") || text.starts_with(b"[{"));
-        if self.lines > 1 || json {
+        // Code keeps its indentation, quoted mail and patches their marks.
+        let indented = value.starts_with(b"    ") || value.starts_with(b"\t") || value.starts_with(b"> ");
+        if self.lines > 1 || json || indented {
             return Kind::Script;
         }
         let closes = |quote: u8, count: u32| text.ends_with(&[quote]) && count % 2 == 1;
         let quoted = closes(b'\'', self.single) || closes(b'"', self.double);
-        if quoted && self.words <= 8 && self.code == 0 {
+        if quoted && self.words <= 8 && self.code == 0 && !self.options {
             return Kind::Data;
         }
         if self.words > 1 {
-            let prompt = matches!(text, [b'$' | b'%' | b'#' | b'>', b' ', ..]);
-            let text = if prompt { &text[2..] } else { text };
-            let first = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
+            let inner = text.trim_ascii_start();
+            let open = inner.iter().take_while(|byte| matches!(byte, b'(' | b'{' | b'"' | b'\'')).count();
+            let first =
+                inner[open..].split(|byte| !byte.is_ascii_alphanumeric() && !b"_-./".contains(byte)).next();
             let first = first.unwrap_or_default();
             let is_command =
                 table::find(first).is_some() || table::is_prefix(first) || first.starts_with(b"./");
-            let comment = text.starts_with(b"#") || text.starts_with(b"//") || text.starts_with(b"$ ");
+            let prompt = inner
+                .iter()
+                .position(|byte| is_blank(*byte))
+                .is_some_and(|end| matches!(inner[..end], [b'$' | b'%' | b'>'] | [.., b'#'] | [.., _, b'$']));
+            let comment =
+                prompt || text.starts_with(b"#") || text.starts_with(b"//") || text.starts_with(b"`");
             return match is_command || comment || self.code > 0 || self.options {
                 true => Kind::Script,
                 false => Kind::Words(self.words),

@@ -92,9 +92,48 @@ impl Separator {
 /// The first command that the value starts.
 pub(super) fn detect(value: &[u8]) -> Option<Found> {
     let value = &value[..value.len().min(MOST_BYTES)];
-    if let Some(found) = whole(value) {
-        return Some(found);
+    whole(value).or_else(|| within(value)).or_else(|| match value.trim_ascii_start().first()? {
+        b'/' => in_path(value),
+        b'{' | b'q' | b'm' | b's' => in_strings(value),
+        _ => None,
+    })
+}
+
+/// A command that is a piece of a path, or starts in one: what follows the piece is not the command's.
+fn in_path(value: &[u8]) -> Option<Found> {
+    /// Pieces that are looked at. Applications have what a user gave them in the first few.
+    const MOST_PIECES: usize = 6;
+    let last = memchr::memrchr(b'/', value).filter(|last| *last > 0)?;
+    let blank = value.iter().any(|byte| command::is_blank(*byte));
+    let pieces = memchr::memchr_iter(b'/', value).take(if blank { MOST_PIECES } else { 0 });
+    let piece = |at: usize| {
+        let found = whole(&value[at + 1..]).or_else(|| whole(&value[(at + 1).min(last)..last]));
+        found.map(|found| Found { start: found.start + at + 1, end: found.end + at + 1, ..found })
+    };
+    pieces.map(piece).find(Option::is_some).flatten().or_else(|| within(&value[..last]))
+}
+
+/// A command that starts in a string of a GraphQL document: each is a value of its own.
+fn in_strings(value: &[u8]) -> Option<Found> {
+    let text = value.trim_ascii_start();
+    let words = [&b"query"[..], b"mutation", b"subscription"];
+    let named = words.iter().any(|word| text.starts_with(word) && memchr::memchr(b'{', text).is_some());
+    let anonymous = matches!(text, [b'{', rest @ ..] if rest.trim_ascii_start().first().is_some_and(u8::is_ascii_alphabetic));
+    if !named && !anonymous {
+        return None;
     }
+    let mut quotes = memchr::memchr_iter(b'"', value).filter(|at| *at == 0 || value[at - 1] != b'\\');
+    while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
+        let part = &value[open + 1..close];
+        if let Some(found) = whole(part).or_else(|| within(part)) {
+            return Some(Found { start: found.start + open + 1, end: found.end + open + 1, ..found });
+        }
+    }
+    None
+}
+
+/// The first command that starts somewhere in the value.
+fn within(value: &[u8]) -> Option<Found> {
     let mut head = Head::default();
     let mut at = 0;
     while let Some(next) = memchr_separator(&value[at..]) {
@@ -155,7 +194,11 @@ fn ends_entity(value: &[u8], at: usize) -> bool {
 fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &Parsed) -> bool {
     use Separator::{Ampersand, And, Dollar, Line, Or, Pipe, Process, Semicolon, Tick};
     let kind = head.kind(value, at);
-    let rest = Rest::of(value, parsed.end, separator);
+    let rest = match parsed.name {
+        // Its output is an object, and members are asked of it.
+        "a cmdlet" if parsed.end.by == By::Close => Rest::Quiet,
+        _ => Rest::of(value, parsed.end, separator),
+    };
     let solid = parsed.shapes.meets(Shapes::SOLID) || parsed.disguised || parsed.by_path;
     let escaped = value[at] == b'\\';
     let need = match (kind, separator) {
@@ -166,16 +209,23 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
         (_, Tick) if !is_closed(value, parsed.end.at) => 5,
         (Kind::Script, Tick | Dollar | Process) => 5,
         (Kind::Words(_), Dollar | Process) if head.lines > 0 => 5,
+        // The version of the running kernel, in a path or the name of a package.
+        (Kind::Data | Kind::Token, Tick | Dollar)
+            if parsed.name == "uname" && matches!(value[..at].last(), Some(b'/' | b'-' | b'\\')) =>
+        {
+            4
+        }
         (Kind::Data, Tick | Dollar | Process) if value[..at].ends_with(b"=") && at > 1 => 4,
         (Kind::Data, Tick | Dollar | Process) => match rest {
             Rest::Quiet => 1,
             Rest::Word => 2,
+            Rest::Text if parsed.arguments > 0 && separator == Dollar => 3,
             Rest::Text => 4,
         },
         (_, Line) if is_layout(value, at) => 5,
         (Kind::Data, Line) if rest != Rest::Quiet => 4,
         (Kind::Data, Ampersand)
-            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphanumeric()) =>
+            if parsed.arguments == 0 && matches!(&value[..at], [byte] if byte.is_ascii_alphabetic()) =>
         {
             2
         }
@@ -192,6 +242,7 @@ fn starts(value: &[u8], at: usize, separator: Separator, head: &Head, parsed: &P
             Rest::Quiet => 2,
             _ => 3,
         },
+        (Kind::Token, Tick) if command::is_blank(value[at - 1]) => 4,
         (Kind::Token, Tick | Dollar | Process) => match rest {
             Rest::Text => 4,
             _ => 2,
@@ -247,7 +298,7 @@ impl Rest {
             By::Long => return Rest::Text,
             By::Separator | By::Close | By::Quote => {}
         }
-        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}`'\"\\".contains(byte);
+        let marks = |byte: &u8| byte.is_ascii_whitespace() || b";|&)}(]{[`'\"\\\0".contains(byte);
         let skipped = value[end.at..].iter().take(16).take_while(|byte| marks(byte)).count();
         let rest = &value[end.at + skipped..];
         let rest = rest.trim_ascii();
@@ -255,6 +306,19 @@ impl Rest {
             return Rest::Quiet;
         }
         if matches!(rest, [b'n' | b'r'] | [b'n' | b'r', b'\\' | b';' | b'|', ..]) {
+            return Rest::Quiet;
+        }
+        let comment =
+            rest.len() >= 3 && rest[..3].eq_ignore_ascii_case(b"rem") && !rest[3..].starts_with(b"o");
+        if comment || matches!(rest, [b'>' | b'<', ..] | [b'0'..=b'9', b'>', ..]) {
+            return Rest::Quiet;
+        }
+        // `||a #'`: a command that there is none of, then a comment.
+        let dummy = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        if dummy <= 2 && rest[dummy..].starts_with(b" #") {
+            return Rest::Quiet;
+        }
+        if rest.len() <= 2 && rest.iter().all(u8::is_ascii_alphanumeric) {
             return Rest::Quiet;
         }
         if rest[0] == b'.' && rest.len() <= 5 && rest[1..].iter().all(u8::is_ascii_alphanumeric) {
@@ -278,28 +342,42 @@ impl Rest {
 /// A value that is a command line as a whole. Only what nobody writes into a field: people look for commands.
 fn whole(value: &[u8]) -> Option<Found> {
     let start = value.iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\')
+    if !matches!(value[start], b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'{' | b'$' | b'@' | b'\'' | b'"' | b'%' | b'(' | b'\\' | b'.' | b'&')
     {
         return None;
     }
     let begin = start + usize::from(value[start] == b'$' && value.get(start + 1) == Some(&b' ')) * 2;
-    let parsed = command::parse(value, begin, word::Inside::default())?;
+    let inside = word::Inside { assigns: true, ..word::Inside::default() };
+    let parsed = command::parse(value, begin, inside)?;
     let rest = Rest::of(value, parsed.end, Separator::None);
     let shapes = parsed.shapes;
     let long_name = parsed.arguments > 0 || parsed.name.len() >= 4;
     let address = shapes.meets(Shapes::URL) || shapes.meets(Shapes::IP);
     let probes =
         parsed.name.starts_with("ping") && shapes.meets(Shapes::OPTION.and(Shapes::SWITCH)) && address;
+    // `{sleep 5;}`: a group, and nothing else.
+    let group =
+        value[start] == b'{' && matches!(value.trim_ascii_end(), [.., b';', b'}'] | [.., b';', b' ', b'}']);
+    let hides = shapes.meets(Shapes::DISGUISE.and(Shapes::SUBSTITUTION))
+        && !shapes.meets(Shapes::PATH.and(Shapes::SYSTEM_PATH));
     let function = parsed.name.ends_with(')');
+    let reads = matches!(parsed.name, "cat" | "head" | "tail" | "tac" | "nl" | "more" | "less");
     let runs = matches!(parsed.name, "cmd" | "powershell" | "pwsh") && runs_argument(&value[begin..]);
     let cmdlet = parsed.name == "a cmdlet"
-        && (shapes.meets(Shapes::SOLID) || shapes.meets(Shapes::FILE.and(Shapes::URL)));
+        && shapes.meets(Shapes::SOLID.and(Shapes::FILE).and(Shapes::URL).and(Shapes::PATH));
     let found = match parsed.strength {
         4.. if function => rest != Rest::Text,
         4.. if parsed.disguised => long_name && rest != Rest::Text,
         4.. => parsed.arguments <= 3 && rest != Rest::Text,
         3 if parsed.by_path => rest == Rest::Quiet && parsed.arguments <= 3 && tells(&parsed),
+        1.. if group => parsed.strength > 2 || parsed.arguments == 0,
         _ if runs => parsed.strength > 0,
+        3 if matches!(parsed.name, "if" | "for") => begin == start && shell_statement(value),
+        3 if matches!(parsed.name, "a name in quotes" | "a joined name") => true,
+        3 if parsed.name == "dir" => rest != Rest::Text,
+        3 if parsed.name == "a variable" || reads && hides => {
+            parsed.arguments <= 6 && rest != Rest::Text && !many_lines(value)
+        }
         3 if cmdlet => rest != Rest::Text,
         3 => probes && parsed.arguments <= 4 && rest == Rest::Quiet,
         _ => false,
@@ -337,6 +415,14 @@ fn runs_argument(text: &[u8]) -> bool {
         plain += usize::from(word.iter().all(u8::is_ascii_alphabetic));
     }
     told && plain <= 2
+}
+
+/// A loop or a test of sh on one line.
+fn shell_statement(value: &[u8]) -> bool {
+    let has = |mark: &[u8]| memchr::memmem::find(&value[..value.len().min(300)], mark).is_some();
+    let runs = has(b"$(") || has(b"`") || has(b"[ ");
+    let closed = has(b"; done") || has(b";done") || has(b"; fi") || has(b";fi");
+    runs && closed && memchr::memchr(b'\n', value.trim_ascii()).is_none()
 }
 
 /// Programs that only tell about the system.

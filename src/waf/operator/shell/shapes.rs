@@ -32,8 +32,6 @@ impl Shapes {
     pub(super) const WORD: Shapes = Shapes(1 << 15);
     /// files with accounts, keys and settings that attacks ask for
     pub(super) const SECRET: Shapes = Shapes(1 << 16);
-    /// a subcommand that the command has
-    pub(super) const SUBCOMMAND: Shapes = Shapes(1 << 17);
     /// written so that nobody sees what it is
     pub(super) const DISGUISE: Shapes = Shapes(1 << 18);
 
@@ -213,6 +211,7 @@ fn name(text: &[u8]) -> Shapes {
             [b'@', ..] => Shapes::FILE,
             // A drive of PowerShell.
             [letters @ .., b':'] if letters.eq_ignore_ascii_case(b"env") => Shapes::PATH,
+            [class @ .., _] if class.len() > 6 && class[..6].eq_ignore_ascii_case(b"win32_") => Shapes::PATH,
             _ if table::find(text).is_some_and(|command| command.odd) => Shapes::PROGRAM.and(Shapes::WORD),
             _ if text.contains(&b'/') && text.ends_with(b"passwd") => Shapes::PATH,
             _ => Shapes::WORD,

@@ -67,7 +67,7 @@ pub(super) fn all() -> &'static [Command] {
 
 /// The commands of one line; the list is ours and a test reads all of it.
 fn read(line: &'static str) -> impl Iterator<Item = Command> {
-    let (facts, names) = line.split_once(':').unwrap_or_default();
+    let (facts, names) = line.split_once(": ").unwrap_or_default();
     let mut facts = facts.splitn(4, ' ');
     let system = match facts.next() {
         Some("unix") => System::Unix,
@@ -87,10 +87,10 @@ fn read(line: &'static str) -> impl Iterator<Item = Command> {
 
 /// Words that stand before the command they run.
 pub(super) fn is_prefix(name: &[u8]) -> bool {
-    const PREFIXES: [&[u8]; 25] = [
+    const PREFIXES: [&[u8]; 26] = [
         b"sudo", b"doas", b"nohup", b"exec", b"command", b"builtin", b"env", b"time", b"nice", b"setsid",
         b"xargs", b"busybox", b"then", b"do", b"else", b"if", b"while", b"until", b"eval", b"start", b"call",
-        b"!", b"elif", b"stdbuf", b"timeout",
+        b"!", b"elif", b"stdbuf", b"timeout", b"case",
     ];
     PREFIXES.contains(&name)
 }
@@ -194,7 +194,7 @@ mod tests {
         let lines =
             include_str!("commands.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         for line in lines {
-            let (facts, names) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+            let (facts, names) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
             let facts: Vec<&str> = facts.splitn(4, ' ').collect();
             assert!(["unix", "windows", "any"].contains(&facts[0]), "{line}");
             assert!(

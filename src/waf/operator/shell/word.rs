@@ -141,7 +141,8 @@ impl Reader<'_> {
                 | b'~'
                 | b'@' => self.push(byte),
                 b' ' | b'\t' | 0x0b | 0x0c => Some(Stop::Blank),
-                b'\n' | b'\r' | b';' | b'|' | b'&' | b')' => Some(Stop::End),
+                b'\n' | b'\r' | b';' | b'|' | b'&' | b')' | 0 => Some(Stop::End),
+                b'#' if self.place == Place::Name && !self.word.text.is_empty() => Some(Stop::End),
                 b'}' if self.inside.braces || self.place == Place::Name => Some(Stop::End),
                 b',' if self.inside.braces => Some(Stop::Blank),
                 b'<' | b'>' => Some(Stop::Redirect),
@@ -228,7 +229,7 @@ impl Reader<'_> {
     fn backslash(&mut self) -> Option<Stop> {
         let text = &self.word.text;
         let in_windows_path = text.contains(&b'\\')
-            || matches!(text[..], [_, b':', ..] | [b'.', b'.', ..])
+            || matches!(text[..], [_, b':', ..] | [b'.', b'.', ..] | [b'.'])
             || self.word.tricks.has(Tricks::VARIABLE);
         match self.at(1) {
             _ if in_windows_path => self.push(b'\\'),
@@ -289,6 +290,10 @@ impl Reader<'_> {
             return Some(Stop::End);
         }
         let open = self.word.end;
+        // Two of them before a word are markup.
+        if self.word.text.is_empty() && self.at(1) == Some(b'`') {
+            return Some(Stop::Other);
+        }
         match self.find(b'`', open + 1) {
             Some(close) => {
                 let part = &self.value[open + 1..close];

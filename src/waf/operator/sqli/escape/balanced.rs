@@ -76,8 +76,8 @@ impl Tokens<'_> {
         }
         let marks = self.is_any(at, JOINING) && !self.is_kind(at, Kind::Comma) || self.is_any(at, COMPARING);
         if marks
-            || self.is_any(at, vocabulary::COMPARING_WORDS)
-            || self.is_any(at, vocabulary::OPERATOR_WORDS)
+            || vocabulary::COMPARING_WORDS.has(self.text(at))
+            || vocabulary::OPERATOR_WORDS.has(self.text(at))
         {
             return Some(Part::Operator);
         }

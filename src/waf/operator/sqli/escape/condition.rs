@@ -20,40 +20,6 @@ pub(super) enum Operand {
     Query,
 }
 
-/// What may follow a column of SELECT without a comma.
-const AFTER_COLUMN: &[&str] = &[
-    "from",
-    "as",
-    "where",
-    "union",
-    "limit",
-    "order",
-    "group",
-    "having",
-    "into",
-    "and",
-    "or",
-    "like",
-    "is",
-    "in",
-    "between",
-    "for",
-    "procedure",
-    "intersect",
-    "except",
-    "minus",
-    "div",
-    "mod",
-    "else",
-    "end",
-    "collate",
-    "waitfor",
-    "rlike",
-    "regexp",
-    "window",
-    "offset",
-];
-
 /// What a condition comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
@@ -113,10 +79,13 @@ impl Tokens<'_> {
             let is = self.is(next, "is");
             next += 1;
             if is {
-                return Some(if self.is(next, "not") { next + 1 } else { next });
+                let negated = usize::from(self.is(next, "not"));
+                let asked = self
+                    .is_any(next + negated, &["null", "true", "false", "unknown", "distinct", "\\", "\\N"]);
+                return (asked || negated > 0).then_some(next + negated);
             }
         }
-        if self.is_any(next, vocabulary::COMPARING_WORDS) {
+        if vocabulary::COMPARING_WORDS.has(self.text(next)) {
             next += 1;
             return Some(if self.is_any(next, &["to", "binary"]) { next + 1 } else { next });
         }
@@ -199,7 +168,7 @@ impl Tokens<'_> {
             Kind::Number if !self.is_word(at) => return Some((Operand::Constant, at + 1)),
             Kind::Text => return Some((Operand::Constant, at + 1)),
             Kind::Variable if self.text(at).starts_with(b"@") => {
-                let server = self.text(at).starts_with(b"@@") && self.text(at).len() > 2;
+                let server = vocabulary::is_server_variable(self.text(at));
                 return Some((if server { Operand::Query } else { Operand::Name }, at + 1));
             }
             _ if !self.is_word(at) => return None,
@@ -226,8 +195,8 @@ impl Tokens<'_> {
             if self.is(at, "exists") && self.is_end(self.behind_closers(at + 1)) {
                 return Some((Operand::Constant, at + 1));
             }
-            let constant = self.is_any(at, vocabulary::CONSTANT_WORDS);
-            return (!self.is_any(at, vocabulary::NO_NAMES))
+            let constant = vocabulary::CONSTANT_WORDS.has(self.text(at));
+            return (!vocabulary::NO_NAMES.has(self.text(at)))
                 .then_some((if constant { Operand::Constant } else { Operand::Name }, at + 1));
         }
         let next = self.behind_brackets(at + 1);
@@ -235,14 +204,16 @@ impl Tokens<'_> {
             self.is(index, "select") && self.lists_columns(index + 1)
                 || self.is_kind(index + 1, Kind::LeftParen)
                     && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
-                || self.text(index).starts_with(b"@@")
+                || vocabulary::is_server_variable(self.text(index))
         });
         let worth = match vocabulary::function(text) {
-            _ if asks => Operand::Query,
-            Some(Function::Database) => Operand::Query,
+            known if asks && (known.is_some() || self.is_called(at)) => Operand::Query,
+            Some(Function::Database) if self.is_called(at) || !self.is_word(at + 2) => Operand::Query,
+            Some(Function::Database) => Operand::Name,
             Some(Function::Common) if self.is_called(at) => Operand::Call,
             Some(Function::Common) => Operand::Name,
             None if self.is_called(at)
+                && !text.eq_ignore_ascii_case(b"currentuser")
                 && words::find(text).is_some_and(|word| word.kind == Some(Kind::Function)) =>
             {
                 Operand::Call
@@ -258,7 +229,7 @@ impl Tokens<'_> {
         while self.is_any(at, &["all", "distinct", "top", "("]) || self.is(at - 1, "top") {
             at += 1;
         }
-        let constant = self.is_any(at, vocabulary::CONSTANT_WORDS) || self.is_kind(at, Kind::Variable);
+        let constant = vocabulary::CONSTANT_WORDS.has(self.text(at)) || self.is_kind(at, Kind::Variable);
         let column = self.is_word(at) && self.is_any(at + 1, &[",", "from", ")", "(", "||", "as"]);
         constant
             || column
@@ -302,7 +273,7 @@ impl Tokens<'_> {
         // `select null objects` is no SQL, `select 1 a from` is.
         let sentence = worth == Operand::Constant
             && self.is_word(next)
-            && !self.is_any(next, AFTER_COLUMN)
+            && !vocabulary::AFTER_COLUMN.has(self.text(next))
             && !self.is_any(next + 1, &["from", ","])
             && !self.is_cut(next + 1);
         (worth > Operand::Name && !sentence && modest || listed()).then_some(next)

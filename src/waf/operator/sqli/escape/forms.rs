@@ -4,7 +4,7 @@
 use super::super::token::Kind;
 use super::condition::{Condition, Operand};
 use super::tokens::Tokens;
-use super::{Exit, JOINING};
+use super::{Exit, JOINING, vocabulary};
 
 impl Tokens<'_> {
     pub(super) fn goes_on(&self, at: usize, exit: Exit) -> Option<&'static str> {
@@ -34,7 +34,8 @@ impl Tokens<'_> {
         let word = content.len() <= 8
             && content.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-+*".contains(byte));
         if exit == Exit::Number {
-            let short = self.span(at.saturating_sub(1)).end <= 4;
+            let short = self.span(at.saturating_sub(1)).end <= 4
+                && self.value.first().is_some_and(|byte| byte.is_ascii_digit() || b"-(".contains(byte));
             let cut = content.is_empty() && comment[0] != b'#' || content == b"-" || content == b"+";
             return (short && cut).then_some(FORM);
         }
@@ -68,7 +69,9 @@ impl Tokens<'_> {
         let mut at = at;
         // A condition that says nothing may be followed by one that does.
         for _ in 0..8 {
-            if !self.is_joint(at) && !(exit != Exit::Bare && self.is(at, "where")) {
+            if !self.is_joint(at)
+                && !(self.is(at, "where") && (exit != Exit::Quote || self.tight) && exit != Exit::Bare)
+            {
                 return None;
             }
             let marked = self.is_any(at, &["||", "&&"]);
@@ -101,7 +104,7 @@ impl Tokens<'_> {
     fn judged(&self, condition: Condition, next: usize, exit: Exit, marked: bool) -> Option<&'static str> {
         let ends = self.is_end(next)
             || self.is_joint(next)
-            || self.is_any(next, ENDS)
+            || vocabulary::ENDS.has(self.text(next))
             || self.comparison(next).is_some();
         let cut = self.is_cut(next);
         let last_open = next == self.len() && self.is_open_string(next.wrapping_sub(1));
@@ -147,7 +150,9 @@ impl Tokens<'_> {
         } else if self.is_any(at, &["values", "table"]) {
             self.is_kind(at + 1, Kind::LeftParen) || self.is(at + 1, "row") || self.is_cut(at + 2)
         } else {
-            let dangles = || self.is_end(at) && (exit == Exit::Quote || self.value.first() == Some(&b'-'));
+            let dangles = || {
+                self.is_end(at) && (exit == Exit::Quote && self.tight || self.value.first() == Some(&b'-'))
+            };
             sure && dangles()
                 || sure
                     && self.is_kind(at, Kind::Number)
@@ -199,6 +204,9 @@ impl Tokens<'_> {
         let sure = matches!(exit, Exit::Quote | Exit::Number | Exit::Bare);
         let Some((mut listed, mut next)) = self.operand(at) else { return false };
         while self.is_kind(next, Kind::Comma) {
+            if self.is_cut(next + 1) {
+                return sure;
+            }
             let Some((more, after)) = self.operand(next + 1) else { return false };
             (listed, next) = (listed.max(more), after);
         }
@@ -271,24 +279,3 @@ impl Tokens<'_> {
         found.then_some(FORM)
     }
 }
-
-/// What a condition may be followed by in a statement.
-const ENDS: &[&str] = &[
-    "union",
-    "order",
-    "limit",
-    "group",
-    ";",
-    ",",
-    "having",
-    "into",
-    "for",
-    "procedure",
-    "rlike",
-    "regexp",
-    "waitfor",
-    "else",
-    "end",
-    "as",
-    "then",
-];

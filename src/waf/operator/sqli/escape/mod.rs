@@ -21,6 +21,7 @@ use super::{MOST_BYTES, is_quiet};
 mod balanced;
 mod condition;
 mod forms;
+mod hints;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,9 @@ pub(in super::super) fn find(value: &[u8]) -> Option<Escape> {
         return None;
     }
     let value = &value[..value.len().min(MOST_BYTES)];
+    if value.len() > LONGEST_WORD && hints::is_one_word(value) {
+        return None;
+    }
     find_as_written(value)
         .or_else(|| respelled(value).and_then(|spelling| find_as_written(&spelling)))
         .or_else(|| find_inside(value))
@@ -78,23 +82,26 @@ fn find_inside(value: &[u8]) -> Option<Escape> {
         let from = value[..end].iter().rposition(|byte| *byte == b'/')? + 1;
         return inner(from, value.len());
     }
-    let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
-    if ![&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins) {
+    if !is_document(value) {
         return None;
     }
     let mut rest = 0;
     for _ in 0..MOST_STRINGS {
         let from = rest + memchr(b'"', &value[rest..])? + 1;
-        let len = value[from..]
-            .iter()
-            .enumerate()
-            .position(|(at, byte)| *byte == b'"' && value[from + at - 1] != b'\\')?;
+        let ends = |at: &usize| value[*at] == b'"' && value[*at - 1] != b'\\';
+        let len = (from..value.len()).find(ends).unwrap_or(value.len()) - from;
         if let Some(found) = inner(from, from + len) {
             return Some(found);
         }
-        rest = from + len + 1;
+        rest = (from + len + 1).min(value.len());
     }
     None
+}
+
+/// A query in GraphQL or a JSON text.
+fn is_document(value: &[u8]) -> bool {
+    let begins = |start: &&[u8]| value.trim_ascii_start().starts_with(start);
+    [&b"{"[..], b"[", b"query", b"mutation", b"subscription"].iter().any(begins)
 }
 
 /// So many strings of a document are looked at by themselves.
@@ -124,23 +131,37 @@ fn respelled(value: &[u8]) -> Option<Vec<u8>> {
     Some(spelling)
 }
 
+/// An address, a token, an encoded picture: values of this length without spaces are common.
+const LONGEST_WORD: usize = 64;
+
+/// So many tokens are read of a value that may be a sentence.
+const FIRST_TOKENS: usize = 16;
+
 /// A longer value is read as it is written only.
 const MOST_RESPELLED: usize = 1024;
 
 fn find_as_written(value: &[u8]) -> Option<Escape> {
-    let tokens = Tokens::read(value, 0);
+    let mut tokens = Tokens::read_some(value, 0, FIRST_TOKENS);
     if tokens.is_sum(0) {
         return None;
     }
-    let found = tokens.operand_exit().or_else(|| tokens.word_exit()).or_else(|| {
-        tokens
-            .united_anywhere(tokens.is_kind(0, Kind::Number) || tokens.is(0, "-"))
-            .map(|form| tokens.escape(form, 0))
-    });
+    let mut found = tokens.operand_exit().or_else(|| tokens.word_exit());
+    let later = hints::has_later_form(value);
+    if found.is_none() && tokens.more && (later || !tokens.is_sentence()) {
+        tokens = Tokens::read(value, 0);
+        found = tokens.operand_exit().or_else(|| tokens.word_exit());
+    }
+    if found.is_none() && (later || hints::has_settled_numbers(value)) {
+        found = tokens.anywhere();
+    }
     if found.is_some() {
         return found;
     }
     for quote in [b'\'', b'"', b'`'] {
+        // The quotes of a document are its own; what stands between them is looked at by itself.
+        if quote == b'"' && is_document(value) {
+            continue;
+        }
         if let Some(first) = memchr(quote, value)
             && let Some(found) = quote_exits(value, quote, first)
         {
@@ -154,7 +175,16 @@ fn find_as_written(value: &[u8]) -> Option<Escape> {
 /// are short and close together.
 fn quote_exits(value: &[u8], quote: u8, first: usize) -> Option<Escape> {
     let mut at = first;
+    let later = hints::has_later_form(value);
     for nth in 0..MOST_QUOTES {
+        if !hints::may_go_on(&value[at + 1..]) && !(later && nth == 0) {
+            let next = at + 1 + memchr(quote, &value[at + 1..])?;
+            if next - first > 40 || value[..next].contains(&b' ') && next != at + 1 {
+                return None;
+            }
+            at = next;
+            continue;
+        }
         let mut tokens = Tokens::read(value, at + 1);
         tokens.tight = at <= 40 && !value[..at].trim_ascii_start().contains(&b' ');
         let found = if nth == 0 { tokens.quote_exit(at) } else { tokens.late_exit(at) };
@@ -207,7 +237,8 @@ impl Tokens<'_> {
         let start = self.span(0).start;
         let spaced = |at: &usize| self.value[start..self.span(*at).start].iter().any(u8::is_ascii_whitespace);
         let at = (1..self.len().min(24)).find(spaced)?;
-        if self.is_on_new_line(at) {
+        let word = self.value[start..self.span(at).start].iter().any(u8::is_ascii_alphanumeric);
+        if self.is_on_new_line(at) || !word {
             return None;
         }
         self.continuation(at, Exit::Name, 0)
@@ -244,7 +275,7 @@ impl Tokens<'_> {
                 .or_else(|| self.united_anywhere(true))
                 .or_else(|| self.batch_anywhere())
                 .or_else(|| {
-                    (self.is_any(0, vocabulary::WAITING) && self.is_called(0))
+                    (vocabulary::WAITING.has(self.text(0)) && self.is_called(0))
                         .then_some("expression around the value")
                 })
                 .or_else(|| {
@@ -265,6 +296,14 @@ impl Tokens<'_> {
         let at = self.behind_closers(0);
         let form = self.joined(at, Exit::Name).or_else(|| self.united(at, Exit::Name))?;
         Some(self.escape(form, left))
+    }
+
+    /// What is looked for behind whatever stands before it.
+    fn anywhere(&self) -> Option<Escape> {
+        let number = self.is_kind(0, Kind::Number) || self.is(0, "-");
+        let form = self.united_anywhere(number);
+        let form = form.or_else(|| self.settled_anywhere()).or_else(|| self.waits_anywhere())?;
+        Some(self.escape(form, 0))
     }
 
     fn escape(&self, form: &'static str, left: usize) -> Escape {

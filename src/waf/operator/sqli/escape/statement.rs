@@ -35,6 +35,12 @@ const OBJECTS: &[&str] = &[
     "aggregate",
 ];
 
+/// A value that begins so is a whole statement, as a console sends it.
+const STATEMENTS: &[&str] = &[
+    "select", "with", "insert", "create", "explain", "update", "delete", "merge", "alter", "use", "set",
+    "declare", "begin",
+];
+
 impl Tokens<'_> {
     pub(super) fn stacked(&self, at: usize, exit: Exit) -> Option<&'static str> {
         const FORM: &str = "second statement";
@@ -237,8 +243,7 @@ impl Tokens<'_> {
                 || (at..self.len()).any(|index| {
                     self.is_called(index)
                         && matches!(vocabulary::function(self.text(index)), Some(Function::Database))
-                        || self.is(index, "from")
-                            && vocabulary::holds(vocabulary::TABLES, self.text(index + 1))
+                        || self.is(index, "from") && vocabulary::TABLES.has(self.text(index + 1))
                 });
             return (bracketed && asks || self.is_cut_short(at)).then_some(FORM);
         }
@@ -262,10 +267,10 @@ impl Tokens<'_> {
             return None;
         }
         let next = self.behind_brackets(at + 1);
-        if self.is_any(at, vocabulary::WAITING) {
+        if vocabulary::WAITING.has(self.text(at)) {
             let ends = self.is_end(next)
                 || self.is_any(next, &["or", "and", "||", "&&", "=", "<", ">", ",", "-", "+", "*", ";"]);
-            return (ends && self.is_kind(at + 2, Kind::Number)).then_some(FORM);
+            return (ends && self.is_kind(at + 2, Kind::Number) && self.text(at + 2) != b"1").then_some(FORM);
         }
         if vocabulary::function(self.text(at)).is_none() {
             return None;
@@ -276,7 +281,7 @@ impl Tokens<'_> {
             || (at + 2..next).any(|index| self.is(index, "select") && self.selects(index + 1).is_some());
         let waits = || {
             (at + 2..next).any(|index| {
-                self.is_any(index, vocabulary::WAITING)
+                vocabulary::WAITING.has(self.text(index))
                     && self.is_kind(index + 1, Kind::LeftParen)
                     && self.is_kind(index + 2, Kind::Number)
             })
@@ -290,7 +295,7 @@ impl Tokens<'_> {
         let Some(from) = (at..at + 40).find(|index| self.is(*index, "from")) else { return false };
         let name = self.text(from + 1);
         name.iter().any(|byte| b"_.[`".contains(byte))
-            || vocabulary::holds(vocabulary::TABLES, self.text(from + 1))
+            || vocabulary::TABLES.has(self.text(from + 1))
             || self.is_kind(from + 1, Kind::LeftParen)
     }
 
@@ -344,15 +349,57 @@ impl Tokens<'_> {
         })
     }
 
+    /// `and 1=2-- x` at the very end of a line of whatever: a browser's name, a title. Numbers side by side, as who
+    /// probes writes them and who calculates does not.
+    pub(super) fn settled_anywhere(&self) -> Option<&'static str> {
+        if self.value.len() > 512 || self.value.contains(&b'\n') || self.is_any(0, STATEMENTS) {
+            return None;
+        }
+        for at in 1..self.len() {
+            if self.is(at, "select") {
+                return None;
+            }
+            if !self.is_any(at, &["and", "or", "xor"]) {
+                continue;
+            }
+            let number = self.behind_prefixes(at + 1);
+            let sides = self.span(number).end == self.span(number + 1).start
+                && self.span(number + 1).end == self.span(number + 2).start;
+            let settled = self.is_kind(number, Kind::Number)
+                && self.text(number + 1) == b"="
+                && self.is_kind(number + 2, Kind::Number);
+            let next = self.behind_closers(number + 3);
+            if settled && sides && (self.is_end(next) || self.is_any(next, &["and", "or"])) {
+                return Some("condition joined to the statement's own");
+            }
+        }
+        None
+    }
+
+    /// `if (...) waitfor delay '0:0:5'`, and a batch that is hidden in a number and run.
+    pub(super) fn waits_anywhere(&self) -> Option<&'static str> {
+        let number = |at: usize| {
+            self.is_kind(at, Kind::Number) && self.text(at).len() > 10 && self.text(at).starts_with(b"0x")
+        };
+        let waits = |at: usize| {
+            self.is(at, "waitfor")
+                && self.is(at + 1, "delay")
+                && self.is_string(at + 2)
+                && self.text(at + 2).contains(&b':')
+        };
+        let runs = |at: usize| {
+            self.is_any(at, &["exec", "execute"])
+                && self.is_kind(at + 1, Kind::LeftParen)
+                && self.is_kind(at + 2, Kind::Variable)
+        };
+        let waits = (0..self.len()).any(waits) && !self.value.contains(&b'\n');
+        let hidden = self.is(0, "declare") && (0..self.len()).any(number) && (0..self.len()).any(runs);
+        (waits || hidden).then_some("second statement")
+    }
+
     /// UNION SELECT anywhere, with columns that nobody asks for: NULLs, small numbers, the version.
     pub(super) fn united_anywhere(&self, sure: bool) -> Option<&'static str> {
-        if self.is_any(
-            0,
-            &[
-                "select", "with", "insert", "create", "explain", "update", "delete", "merge", "alter", "use",
-                "set", "declare", "begin",
-            ],
-        ) {
+        if self.is_any(0, STATEMENTS) {
             return None;
         }
         for at in 0..self.len() {

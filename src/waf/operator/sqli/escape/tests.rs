@@ -32,6 +32,9 @@ fn a_value_that_goes_on_as_sql_is_found_with_its_form() {
                 "' or (1,1)=(select 1,1)-- ",
                 "'+or+true+--",
                 "1 /*!50000or*/ 1=1",
+                "Mozilla/5.0 (X11; Linux) and 1=2-- x",
+                "/items/1 or 7=7",
+                "{ item(name: \"1 or 7=7\") { id } }",
             ],
         ),
         (
@@ -55,9 +58,9 @@ fn a_value_that_goes_on_as_sql_is_found_with_its_form() {
         ),
         (
             "expression around the value",
-            &["'+(select 1)+'", "1-(select 1)", "'+convert(int,@@version)+'", "'=0--"],
+            &["'+(select 1)+'", "1-(select 1)", "'+convert(int,@@version)+'", "'=0--", "x' like 'y"],
         ),
-        ("expression up to the closing quote", &["' or 'a", "'-'", "1' or '1", "x' like 'y"]),
+        ("expression up to the closing quote", &["' or 'a", "'-'", "1' or '1"]),
         ("expression instead of a value", &["sleep(5)", "(select 1 from dual)", "if(1=1,2,3)", "(1=2)*3"]),
         (
             "comment that cuts the statement",
@@ -106,6 +109,9 @@ fn text_filters_sizes_and_whole_statements_stay_where_they_are() {
         "SET x = '';\nUPDATE t SET a = 'b';",
         "CASE WHEN a THEN b ELSE c END",
         "(SELECT a FROM b) LIMIT 10",
+        "{ items(name: \"exec sp_x error\") { id } }",
+        "{ items(name: \"sleep(5) python\") { id } }",
+        "... WHERE a = b AND c = 1",
         "waitfor delay documentation",
         "regexp.exec() on a `RegExp`",
         "/*! library v1.0 */ a{b:c}",

@@ -50,6 +50,11 @@ struct Item {
 impl<'a> Tokens<'a> {
     /// What stands from `at` on.
     pub(super) fn read(value: &'a [u8], at: usize) -> Tokens<'a> {
+        Tokens::read_some(value, at, MOST_TOKENS)
+    }
+
+    /// So many tokens of it.
+    pub(super) fn read_some(value: &'a [u8], at: usize, most: usize) -> Tokens<'a> {
         let mut lexer = Lexer::new(&value[at..], Quote::None, Dialect::Any);
         let mut tokens = Tokens { value, items: SmallVec::new(), comment: None, more: false, tight: false };
         while let Some(token) = lexer.next() {
@@ -60,13 +65,18 @@ impl<'a> Tokens<'a> {
                 continue;
             }
             tokens.comment = None;
-            if tokens.items.len() == MOST_TOKENS {
+            if tokens.items.len() == most {
                 tokens.more = true;
                 break;
             }
             tokens.items.push(item);
         }
         tokens
+    }
+
+    /// Four names in a row: a sentence, in which an operand ends no place.
+    pub(super) fn is_sentence(&self) -> bool {
+        self.items.windows(4).any(|four| four.iter().all(|item| item.kind == Kind::Bareword))
     }
 
     pub(super) fn len(&self) -> usize {
