@@ -54,13 +54,30 @@ fn is_more_than_a_name(piece: &[u8]) -> bool {
     piece.len() > 2 && piece.iter().any(|byte| !PLAIN.contains(*byte))
 }
 
+/// True for what begins as JSON or as a GraphQL operation does, and not as a block of code.
 fn is_structure(text: &[u8]) -> bool {
     const WORDS: [&[u8]; 4] = [b"query", b"mutation", b"subscription", b"fragment"];
+    match text.trim_ascii_start() {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'"')) || is_selection(rest),
+        [b'[', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'"' | b'{' | b'[')),
+        text => WORDS.iter().any(|word| text.starts_with(word)) && memchr::memchr(b'{', text).is_some(),
+    }
+}
+
+/// A field with fields of its own, an alias, or an argument with its name.
+fn is_selection(text: &[u8]) -> bool {
+    let word =
+        |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
     let text = text.trim_ascii_start();
-    match text.first() {
-        Some(b'{' | b'[') => true,
-        Some(_) => WORDS.iter().any(|word| text.starts_with(word)) && memchr::memchr(b'{', text).is_some(),
-        None => false,
+    let field = word(text);
+    match text[field..].trim_ascii_start() {
+        [b'{' | b':', ..] => field > 0,
+        [b'(', rest @ ..] => {
+            let rest = rest.trim_ascii_start();
+            let name = word(rest);
+            field > 0 && name > 0 && rest[name..].trim_ascii_start().starts_with(b":")
+        }
+        _ => false,
     }
 }
 
@@ -132,7 +149,16 @@ mod tests {
         assert_eq!(text(r#" ["\"x\\\n", "<\u0061>"]"#), ["\"x\\\n", "<\\u0061>"]);
         assert_eq!(text(r#"{ user(name: "' or 1=1") { id } }"#), ["' or 1=1"]);
         assert_eq!(text(r#"query Q { user(name: "' or 1=1") { id } }"#), ["' or 1=1"]);
-        for other in ["say \"hello you\" {", "{\"a b", "{\"a b\\", "query \"a b\"", "\"a b\"", ""] {
+        for other in [
+            "{ echo \"a b\" }",
+            "{\n # x\n f=\"a b\"",
+            "say \"hello you\" {",
+            "{\"a b",
+            "{\"a b\\",
+            "query \"a b\"",
+            "\"a b\"",
+            "",
+        ] {
             assert!(text(other).is_empty(), "{other}");
         }
     }

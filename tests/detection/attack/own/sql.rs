@@ -10,15 +10,15 @@ pub fn vary(seed: &str) -> Vec<String> {
     out.push(super::alternating(seed));
     out.push(seed.to_lowercase());
     out.push(seed.to_uppercase());
-    if seed.starts_with('\'') {
+    if let Some(rest) = seed.strip_prefix('\'') {
         for before in ["1", "-1", "x", "abc@example.test", "1)", "%", "O\\", "12-3"] {
             out.push(format!("{before}{seed}"));
         }
         if !inner.contains('"') {
             out.push(seed.replace('\'', "\""));
         }
-        out.push(format!("x'){}", &seed[1..]));
-        out.push(format!("x')){}", &seed[1..]));
+        out.push(format!("x'){rest}"));
+        out.push(format!("x')){rest}"));
     }
     if let Some(start) = seed.strip_suffix(" -- ") {
         for end in ["#", " #", "-- -", "--+", " --%20", "/*", ";%00", ";", " -- x", "--\n"] {
