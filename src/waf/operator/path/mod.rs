@@ -81,19 +81,18 @@ pub(super) fn detect(value: &[u8]) -> Option<Finding> {
 
 /// Only a value with a step in it, or one that begins as a place does, can be hostile.
 fn is_worth_reading(value: &[u8]) -> bool {
-    for at in memchr::memchr2_iter(b'.', b'%', value) {
-        let worth = match (value[at], &value[at + 1..]) {
-            (b'.', [b'.', ..]) => true,
-            (b'.', [b'%' | 0..0x20 | 0xc0.., ..]) => true,
-            (b'.', [b'\\', b'u' | b'x', ..]) => true,
-            (b'.', [b'0', b'x' | b'X', ..]) => true,
-            (b'%', [b'2', b'e' | b'E' | b'5', ..]) => true,
-            (b'%', [b'%' | b'u' | b'U' | b'c' | b'C' | b'e' | b'E' | b'f' | b'F', ..]) => true,
-            _ => false,
-        };
-        if worth {
-            return true;
-        }
+    let begins_a_step = |at: usize| {
+        matches!(
+            &value[at..],
+            [b'.', b'.' | b'%' | 0..0x20 | 0xc0.., ..]
+                | [b'.', b'\\', b'u' | b'x', ..]
+                | [b'.', b'0', b'x' | b'X', ..]
+                | [b'%', b'2', b'e' | b'E' | b'5', ..]
+                | [b'%', b'%' | b'u' | b'U' | b'c' | b'C' | b'e' | b'E' | b'f' | b'F', ..]
+        )
+    };
+    if memchr::memchr2_iter(b'.', b'%', value).any(begins_a_step) {
+        return true;
     }
     let hexadecimal = |at: usize| at > 0 && value[at - 1] == b'0' && value.get(at + 1) == Some(&b'2');
     begins_as_a_place(value)

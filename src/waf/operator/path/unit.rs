@@ -229,11 +229,11 @@ fn sequence(rest: &[u8], lead: Octet) -> Option<Read> {
     let (mut len, mut writing) = (lead.len, lead.writing);
     for _ in 0..more {
         let Some(next) = octet(rest.get(len..)?) else { return made_up(rest, len, lead) };
-        if more == 1 && lead.byte <= 0xc1 {
-            if let Some(unit) = careless(lead.byte, next.byte) {
-                let writing = writing.with(next.writing).with(Writing::OVERLONG);
-                return Some(Read { unit, len: len + next.len, writing });
-            }
+        if more == 1
+            && let Some(unit) = careless(lead.byte, next.byte)
+        {
+            let writing = writing.with(next.writing).with(Writing::OVERLONG);
+            return Some(Read { unit, len: len + next.len, writing });
         }
         if next.byte & 0xc0 != 0x80 {
             return None;
