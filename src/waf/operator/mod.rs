@@ -19,10 +19,10 @@ pub(crate) use literals::commonness;
 pub(crate) use number::read as number;
 
 mod data_file;
+mod detect_markup;
 mod detect_path;
 mod detect_shell;
 mod detect_sql_escape;
-mod detect_markup;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
