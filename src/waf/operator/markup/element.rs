@@ -166,31 +166,7 @@ fn attribute_runs(
     let name = attribute.name;
     let local = local(name);
     if is_handler(local) {
-        unescape(attribute.value, scratch);
-        // `onClick={() => ...}`: JSX, which no browser reads.
-        let finding = judge_script(scratch);
-        let comes = tag
-            .attributes
-            .iter()
-            .any(|a| matches!(a.name, b"autofocus" | b"tabindex" | b"accesskey" | b"contenteditable"));
-        let waits = waits_for_the_user(local) && !(comes && matches!(local, b"onfocus" | b"onblur"));
-        let runs = match finding.verdict {
-            Verdict::Attack => true,
-            Verdict::Loud => place.start || (place.near && place.short),
-            Verdict::Acts => {
-                // `<body onload="init()">`
-                let begins = tag.name == b"body" && local == b"onload" && contains(scratch, b"()");
-                place.start && place.short && !waits && !begins && !scratch.starts_with(b"{")
-            }
-            // `<body onload="XSS">`: a word to look for in the answer.
-            Verdict::Idle => {
-                let marker = !scratch.is_empty()
-                    && scratch.len() <= 8
-                    && scratch.iter().all(u8::is_ascii_alphanumeric);
-                marker && place.start && place.tiny && !waits
-            }
-        };
-        return runs.then(|| finding.word.to_vec());
+        return handler_runs(tag, attribute, place, scratch);
     }
     if attribute.value.starts_with(b"&{") {
         let finding = judge_script(&attribute.value[2..]);
@@ -228,6 +204,35 @@ fn attribute_runs(
         .then(|| judge_script(attribute.value))
         .filter(|finding| finding.verdict == Verdict::Attack)
         .map(|finding| finding.word.to_vec())
+}
+
+/// A handler, judged by what it calls.
+fn handler_runs(tag: &Tag, attribute: &Attribute, place: Place, scratch: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let local = local(attribute.name);
+    unescape(attribute.value, scratch);
+    // `onClick={() => ...}`: JSX, which no browser reads.
+    let finding = judge_script(scratch);
+    let comes = tag
+        .attributes
+        .iter()
+        .any(|a| matches!(a.name, b"autofocus" | b"tabindex" | b"accesskey" | b"contenteditable"));
+    let waits = waits_for_the_user(local) && !(comes && matches!(local, b"onfocus" | b"onblur"));
+    let runs = match finding.verdict {
+        Verdict::Attack => true,
+        Verdict::Loud => place.start || (place.near && place.short),
+        Verdict::Acts => {
+            // `<body onload="init()">`
+            let begins = tag.name == b"body" && local == b"onload" && contains(scratch, b"()");
+            place.start && place.short && !waits && !begins && !scratch.starts_with(b"{")
+        }
+        // `<body onload="XSS">`: a word to look for in the answer.
+        Verdict::Idle => {
+            let marker =
+                !scratch.is_empty() && scratch.len() <= 8 && scratch.iter().all(u8::is_ascii_alphanumeric);
+            marker && place.start && place.tiny && !waits
+        }
+    };
+    runs.then(|| finding.word.to_vec())
 }
 
 pub(super) fn is_handler(name: &[u8]) -> bool {
