@@ -124,6 +124,9 @@ const LETTERS: ByteSet =
 /// Both alphabets; a plus sign may have become a space in a query, and long lines are broken.
 const BASE64: ByteSet = LETTERS.union(ByteSet::of(b"+/-_= \r\n\t."));
 
+/// Writes what a value decodes to; false when there is nothing to decode.
+type Way = fn(&[u8], &mut Vec<u8>) -> bool;
+
 /// Tells each candidate of one layer. `is_path` splits the value at slashes first. `out` is room to work in.
 pub(crate) fn candidates(
     value: &[u8],
@@ -170,7 +173,7 @@ pub(crate) fn candidates(
     if !MARKS.intersects(&present) {
         return;
     }
-    let ways: [(Encoding, bool, fn(&[u8], &mut Vec<u8>) -> bool); 4] = [
+    let ways: [(Encoding, bool, Way); 4] = [
         (Encoding::Url, present.contains(b'%'), percent),
         (Encoding::Html, present.contains(b'&') && !present.contains(b'<'), entities),
         (Encoding::Escapes, present.contains(b'\\'), escapes),
@@ -282,7 +285,8 @@ fn tells(out: &mut Vec<u8>) -> bool {
     if is_text(out) || STREAMS.iter().any(|stream| out.starts_with(stream)) {
         return true;
     }
-    let wide = out.len() >= 8 && out.len() % 2 == 0 && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
+    let wide =
+        out.len() >= 8 && out.len().is_multiple_of(2) && out.iter().skip(1).step_by(2).all(|byte| *byte == 0);
     if wide {
         let mut at = 0;
         out.retain(|_| {

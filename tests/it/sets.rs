@@ -144,7 +144,8 @@ async fn what_a_client_must_not_send_never_arrives_when_its_set_blocks() {
         "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"k\"\r\n\r\n{key}\r\n--b--\r\n"
     );
     let multipart = ("content-type", "multipart/form-data; boundary=b");
-    let cases: [(&str, &str, &str, (&str, &str), &str); 4] = [
+    type Field<'a> = (&'a str, &'a str);
+    let cases: [(&str, &str, &str, Field, &str); 4] = [
         ("exfiltration", "POST", "/drop", ("content-type", "text/plain"), &key),
         ("exfiltration", "POST", "/drop", multipart, &part),
         (

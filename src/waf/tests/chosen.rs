@@ -96,7 +96,7 @@ fn an_unknown_set_is_an_error_with_its_place_and_the_nearest_name() {
         told[0].to_string(),
         "1.json:1:19: no loaded file is a rule set named `cryptominer` (did you mean `cryptominers`?)"
     );
-    let told = errors(&[set.clone()], &asked("cryptomners", SetupMode::Block));
+    let told = errors(std::slice::from_ref(&set), &asked("cryptomners", SetupMode::Block));
     assert_eq!(
         told[0].to_string(),
         "--rule-set: no loaded file is a rule set named `cryptomners` (did you mean `cryptominers`?)"

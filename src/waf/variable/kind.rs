@@ -51,6 +51,8 @@ impl Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kinds(u8);
 
+type Test = fn(&[u8]) -> bool;
+
 impl Kinds {
     pub const NONE: Kinds = Kinds(0);
 
@@ -81,7 +83,7 @@ impl Kinds {
             return Kinds::NONE;
         }
         let mut kinds = Kinds::NONE;
-        let tests: [(Kind, fn(&[u8]) -> bool); 8] = [
+        let tests: [(Kind, Test); 8] = [
             (Kind::Number, is_number),
             (Kind::Uuid, is_uuid),
             (Kind::Word, is_word),
