@@ -225,8 +225,8 @@ fn hex(piece: &[u8], out: &mut Vec<u8>) -> bool {
         [b'x' | b'X', b'\'', digits @ .., b'\''] => digits,
         digits => digits,
     };
-    // Shorter ones are numbers.
-    if digits.len() < 8 || digits.len() % 2 != 0 {
+    // Shorter ones are numbers, and what has no letter is one whatever its length.
+    if digits.len() < 8 || !digits.len().is_multiple_of(2) || digits.iter().all(u8::is_ascii_digit) {
         return false;
     }
     out.clear();

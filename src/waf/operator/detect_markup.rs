@@ -59,6 +59,9 @@ impl Context {
     }
 }
 
+/// Bytes of what was found that are told.
+const MOST_NOTED: usize = 64;
+
 /// Without a tag there is no attack that does not name one of these.
 const SPILL: &[&str] = &[
     "alert",
@@ -151,7 +154,9 @@ impl Operator for DetectMarkup {
         let value = &value[..value.len().min(MOST_BYTES)];
         let found = self.contexts.iter().find_map(|context| context.find(value))?;
         let span = found.at.min(value.len())..value.len();
-        Some(Hit { span, note: Some(found.what), ..Hit::default() })
+        let mut note = found.what;
+        note.truncate(note.floor_char_boundary(MOST_NOTED));
+        Some(Hit { span, note: Some(note), ..Hit::default() })
     }
 
     fn need(&self) -> Need {
