@@ -25,7 +25,6 @@ mod interest;
 pub mod lang;
 pub mod measure;
 pub mod operator;
-mod parts;
 pub mod persistent;
 mod pipeline;
 mod prefilter;

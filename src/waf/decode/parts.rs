@@ -3,7 +3,7 @@
 //! and not where the whole value does. Refuses to be a parser: it finds strings, whatever stands
 //! around them.
 
-use super::bytes::ByteSet;
+use crate::waf::bytes::ByteSet;
 
 /// Strings that are looked at by themselves.
 const STRINGS: usize = 64;

@@ -1,0 +1,117 @@
+//! What stands for single characters: percent signs, entities, escapes, overlong and full-width forms.
+
+use crate::waf::transformation;
+
+/// Percent-decodes; a plus sign stays.
+pub(super) fn percent(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let (code, length) = match rest {
+            [b'%', b'u' | b'U', digits @ ..] => (code_point(digits, 4), 6),
+            [b'%', digits @ ..] => (transformation::hex_pair(digits).map(u32::from), 3),
+            _ => (None, 1),
+        };
+        match code {
+            // What is written in pairs is bytes.
+            Some(byte) if length == 3 => out.push(byte as u8),
+            Some(code) => push(code, out),
+            None => out.push(b'%'),
+        }
+        changed |= code.is_some();
+        rest = &rest[if code.is_some() { length } else { 1 }..];
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
+pub(super) fn entities(value: &[u8], out: &mut Vec<u8>) -> bool {
+    transformation::find("html_entity_decode").is_some_and(|found| (found.apply)(value, out))
+}
+
+pub(super) fn escapes(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        match escape(&rest[1..]) {
+            Some((code, length)) => {
+                push(code, out);
+                rest = &rest[1 + length..];
+                changed = true;
+            }
+            None => {
+                out.push(b'\\');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
+/// The character of the escape behind a backslash, and how long its text is.
+fn escape(text: &[u8]) -> Option<(u32, usize)> {
+    match text {
+        [b'u', b'{', digits @ ..] => {
+            let end = digits.iter().take(7).position(|byte| *byte == b'}')?;
+            Some((code_point(digits, end)?, end + 3))
+        }
+        [b'u' | b'U', digits @ ..] => Some((code_point(digits, 4)?, 5)),
+        [b'x' | b'X', digits @ ..] => Some((u32::from(transformation::hex_pair(digits)?), 3)),
+        [high @ b'0'..=b'1', middle @ b'0'..=b'7', low @ b'0'..=b'7', ..] => {
+            let digit = |byte: &u8| u32::from(byte - b'0');
+            Some((digit(high) * 64 + digit(middle) * 8 + digit(low), 3))
+        }
+        _ => None,
+    }
+}
+
+/// The number that so many hexadecimal digits stand for.
+fn code_point(digits: &[u8], count: usize) -> Option<u32> {
+    let digits = digits.get(..count).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0u32, |number, byte| Some(number << 4 | char::from(*byte).to_digit(16)?))
+}
+
+/// Writes a character; a full-width form as what it is the form of, half of a pair not at all.
+fn push(code: u32, out: &mut Vec<u8>) {
+    let code = if (0xff01..=0xff5e).contains(&code) { code - 0xfee0 } else { code };
+    if let Some(character) = char::from_u32(code) {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Overlong sequences of ASCII characters and full-width forms become ASCII, and so does ASCII in UTF-16.
+pub(super) fn unicode(value: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let every_other = |from: usize| value.iter().skip(from).step_by(2).all(|byte| *byte == 0);
+    if let Some(zeros) = [1, 0].into_iter().find(|from| every_other(*from)) {
+        out.extend(value.iter().skip(1 - zeros).step_by(2));
+        return true;
+    }
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(byte) = value.get(at) {
+        let (code, length) = match &value[at..] {
+            [lead @ 0xc0..=0xc1, low @ 0x80..=0xbf, ..] => ((lead & 1) << 6 | low & 0x3f, 2),
+            [0xe0, high @ 0x80..=0x81, low @ 0x80..=0xbf, ..] => ((high & 1) << 6 | low & 0x3f, 3),
+            [0xf0, 0x80, high @ 0x80..=0x81, low @ 0x80..=0xbf, ..] => ((high & 1) << 6 | low & 0x3f, 4),
+            [0xef, 0xbc, low @ 0x81..=0xbf, ..] => (low - 0x60, 3),
+            [0xef, 0xbd, low @ 0x80..=0x9e, ..] => (low - 0x20, 3),
+            _ => {
+                out.push(*byte);
+                at += 1;
+                continue;
+            }
+        };
+        out.push(code);
+        changed = true;
+        at += length;
+    }
+    changed
+}
