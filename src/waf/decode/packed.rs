@@ -9,7 +9,9 @@ pub(super) fn unpack(piece: &[u8], wanted: Encodings, out: &mut Vec<u8>) -> Opti
     if piece.len() < SHORTEST {
         return None;
     }
-    if wanted.contains(Encoding::Hex) && hex(piece, out) && is_text(out) {
+    // Numbers and dates are hex too: what they decode to mostly has control characters.
+    let clean = |out: &[u8]| !piece.iter().all(u8::is_ascii_digit) || !out.iter().any(u8::is_ascii_control);
+    if wanted.contains(Encoding::Hex) && hex(piece, out) && is_text(out) && clean(out) {
         return Some(Encoding::Hex);
     }
     (wanted.contains(Encoding::Base64) && base64(piece, out) && tells(out)).then_some(Encoding::Base64)
@@ -21,8 +23,8 @@ fn hex(piece: &[u8], out: &mut Vec<u8>) -> bool {
         [b'x' | b'X', b'\'', digits @ .., b'\''] => digits,
         digits => digits,
     };
-    // Shorter ones are numbers, and what has no letter is one whatever its length.
-    if digits.len() < 8 || !digits.len().is_multiple_of(2) || digits.iter().all(u8::is_ascii_digit) {
+    // Shorter ones are numbers.
+    if digits.len() < 8 || !digits.len().is_multiple_of(2) {
         return false;
     }
     out.clear();

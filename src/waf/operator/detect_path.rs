@@ -31,7 +31,7 @@ impl Operator for DetectPath {
     }
 
     fn need(&self) -> Need {
-        Need { bytes: vec![MARKS], min_len: 4, ..Need::ALWAYS }
+        Need { bytes: vec![MARKS], min_len: 3, ..Need::ALWAYS }
     }
 
     fn describe(&self) -> String {
