@@ -38,8 +38,10 @@
 //! | a 4xx or 5xx that we send | `message/reply.rs` (text), `message/reason.rs` (words), `proxy/respond.rs` (when) |
 //! | a transformation or operator | its name, under `waf/` |
 //! | how rules are loaded and compiled | `waf/lang/`, `waf/compile.rs` |
+//! | what a value decodes to, and what kind of value it is | `waf/decode/`, `waf/variable/kind.rs`, `waf/sift.rs` |
 //! | how rules of ModSecurity come in | `waf/lang/seclang/` |
 //! | how rules are measured | `waf/measure/`, `cli/rules/eval/` |
+//! | what the rules must stop and must leave alone | `tests/detection/` |
 //! | what rules keep between exchanges | `waf/persistent/` |
 //! | a limit or timeout | `net/limits.rs` |
 //! | what happens when something fails | `policy/fail.rs` |
