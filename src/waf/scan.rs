@@ -27,7 +27,9 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
             continue;
         }
         let (key, bytes) = (scratch.store.get(value.key), scratch.store.get(value.value));
-        let clean = program.clean.as_ref().filter(|_| key.len() + bytes.len() <= clean::LONGEST);
+        // Bodies hardly ever come twice, and what rules ask of them depends on how they were read.
+        let repeats = Side::of(value.collection) != Side::RequestBody;
+        let clean = program.clean.as_ref().filter(|_| repeats && key.len() + bytes.len() <= clean::LONGEST);
         let name = clean.map(|clean| clean.name(value.collection as u8, first_leaf, key, bytes));
         if let (Some(clean), Some(name)) = (clean, name)
             && clean.knows(name)
