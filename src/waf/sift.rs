@@ -2,7 +2,7 @@
 //! its kind do not, and what a value decodes to is looked at by those that asked for it.
 
 use super::bits::{self, Bits};
-use super::decode::{self, Decode, Encoding, Encodings};
+use super::decode::{self, Decode, Encoding, Encodings, Origin};
 use super::rule::Leaf;
 use super::scratch::Scratch;
 use super::variable::Collection;
@@ -12,19 +12,6 @@ use super::variable::store::{Store, Value};
 /// Candidates of one exchange: their number, and their bytes.
 const MOST: usize = 4096;
 const BYTES: usize = 1024 * 1024;
-
-/// Where a decoded value came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    /// The value that was decoded, by number, and the one that came in.
-    pub from: u32,
-    pub root: u32,
-    /// The last layer.
-    pub encoding: Encoding,
-    /// How many layers there were, and of which kinds.
-    pub depth: u8,
-    pub layers: Encodings,
-}
 
 #[derive(Debug)]
 pub(crate) struct Sifting {

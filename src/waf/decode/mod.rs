@@ -121,6 +121,19 @@ impl Decode {
     }
 }
 
+/// Where a decoded value came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The value that was decoded, by number, and the one that came in.
+    pub from: u32,
+    pub root: u32,
+    /// The last layer.
+    pub encoding: Encoding,
+    /// How many layers there were, and of which kinds.
+    pub depth: u8,
+    pub layers: Encodings,
+}
+
 /// Bytes that an encoding other than base64 and hex cannot do without.
 const MARKS: ByteSet = ByteSet::of(b"\0%&\\\xc0\xc1\xe0\xef\xf0");
 const LETTERS: ByteSet =

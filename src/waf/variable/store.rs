@@ -1,7 +1,7 @@
 //! The values of one exchange: one growing buffer and spans in it.
 
 use super::Collection;
-use crate::waf::sift::Origin;
+use crate::waf::decode::Origin;
 
 /// A piece of the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
