@@ -105,7 +105,7 @@ fn is_text(bytes: &[u8]) -> bool {
     let mut signs = false;
     for byte in bytes {
         match byte {
-            b'\t' | b'\n' | b'\r' => signs = true,
+            b'\t' | b'\n' | 0x0b | 0x0c | b'\r' => signs = true,
             0..=0x1f | 0x7f => controls += 1,
             byte => signs |= byte.is_ascii_punctuation() || *byte == b' ',
         }
