@@ -46,7 +46,7 @@ pub enum StartError {
     #[error("{0}")]
     Transparent(String),
     #[error(transparent)]
-    Roots(#[from] crate::tls::connect::RootsError),
+    Roots(#[from] crate::tls::verify::RootsError),
     #[error("{0}")]
     Resolver(String),
     #[error("{0}: {source}\n  fix: make the file writable, or give --audit-log FILE", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]

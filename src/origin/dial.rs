@@ -14,7 +14,8 @@ use crate::audit::record::CertificateFacts;
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
-use crate::tls::connect::{CertificateInfo, Offer, OriginStream};
+use crate::tls::connect::{Offer, OriginStream};
+use crate::tls::verify::CertificateInfo;
 use crate::tls::{Negotiated, OriginTls, Refusal};
 
 /// RFC 8305 section 5: the delay before the next address is tried beside the last.

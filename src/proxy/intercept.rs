@@ -24,8 +24,9 @@ use crate::net::{Alpn, Authority, Host, Limits};
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit, VerificationId};
 use crate::tls::accept::{LeafConfigs, LeafError, handshake_failure};
-use crate::tls::connect::{CertificateInfo, Offer};
+use crate::tls::connect::Offer;
 use crate::tls::sniff::Sniff;
+use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, LeafConfig, Negotiated, Rewind};
 
 /// Leaves for hosts, and which origins were verified lately.

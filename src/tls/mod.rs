@@ -7,6 +7,7 @@ pub mod accept;
 pub mod connect;
 pub mod rewind;
 pub mod sniff;
+pub mod verify;
 
 use std::sync::Arc;
 

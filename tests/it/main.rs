@@ -19,6 +19,7 @@ mod peers;
 mod policy;
 mod reload;
 mod sets;
+mod tls_bar;
 mod tunnel;
 mod waf;
 mod websocket;
