@@ -1,6 +1,7 @@
 //! Whether an origin's certificate is acceptable: webpki's verdict and what we ask beyond it, with a
 //! refusal that says what was wrong with which certificate.
 
+mod names;
 mod roots;
 mod words;
 
@@ -13,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+pub use names::describe;
 pub use roots::RootsError;
 pub use words::certificate_code;
 
@@ -24,9 +26,27 @@ use words::{issuer_problem, sentence};
 pub struct CertificateInfo {
     pub subject: String,
     pub issuer: String,
+    /// The subject's common name, when it has one that can be read.
+    pub common_name: Option<String>,
+    /// What it proves: DNS names in lower case, `*.` included, and addresses as text.
+    pub names: Arc<[String]>,
+    pub key: KeyKind,
+    /// Unix seconds.
+    pub not_before: i64,
     pub not_after: i64,
     /// SHA-256 of the DER.
     pub fingerprint: String,
+}
+
+/// The kind of a certificate's public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// With the length of its modulus.
+    Rsa(usize),
+    /// With the size of its curve.
+    Ec(usize),
+    Ed25519,
+    Other,
 }
 
 /// One verification policy: roots, and what is asked beyond a chain to one of them.
@@ -141,34 +161,6 @@ impl ServerCertVerifier for Watch {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.webpki.supported_verify_schemes()
     }
-}
-
-/// A certificate in words; none when it cannot be read.
-pub fn describe(der: &CertificateDer<'_>) -> Option<CertificateInfo> {
-    let (_, cert) = X509Certificate::from_der(der).ok()?;
-    let name = |x: &x509_parser::x509::X509Name<'_>| {
-        x.iter_common_name()
-            .next()
-            .and_then(|cn| cn.as_str().ok())
-            .map(str::to_owned)
-            .unwrap_or_else(|| x.to_string())
-    };
-    let mut subject = name(cert.subject());
-    if subject.is_empty() {
-        subject = match cert.subject_alternative_name() {
-            Ok(Some(san)) => san.value.general_names.first().map(|n| n.to_string()).unwrap_or_default(),
-            _ => String::new(),
-        };
-    }
-    let digest = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .map(|suite| suite.common.hash_provider.hash(der));
-    Some(CertificateInfo {
-        subject,
-        issuer: name(cert.issuer()),
-        not_after: cert.validity().not_after.timestamp(),
-        fingerprint: digest.map(|d| hex::encode(d.as_ref())).unwrap_or_default(),
-    })
 }
 
 fn subject_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
