@@ -16,9 +16,17 @@ pub struct Chain {
     key: Vec<u8>,
     pem: String,
     key_pem: String,
+    /// The OCSP response that is stapled; empty for none.
+    pub ocsp: Vec<u8>,
 }
 
 impl Chain {
+    /// Any certificates with the key of the first.
+    pub fn of(certs: Vec<CertificateDer<'static>>, key: &KeyPair) -> Chain {
+        let pem = certs.iter().map(|der| super::forge::pem("CERTIFICATE", der)).collect();
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
+    }
+
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }
@@ -130,7 +138,7 @@ impl Lab {
             certs.push(ca.der().clone());
             pem.push_str(&ca.pem());
         }
-        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem() }
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
     }
 
     pub fn good(&self, names: &[&str]) -> Chain {
