@@ -276,7 +276,6 @@ impl OpenSsl {
         self.read("response.der")
     }
 }
-}
 
 /// A running s_server; it ends when dropped.
 pub struct Server {

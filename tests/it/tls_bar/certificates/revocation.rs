@@ -1,7 +1,12 @@
 //! T29: certificates that were withdrawn, by list and by stapled response, and what becomes of one of which
 //! nobody says so.
 
+use std::sync::Arc;
+
+use portward::net::Host;
+use portward::tls::verify::{Own, Revocation, Settings, Verifier};
 use rcgen::{ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose, SerialNumber};
+use rustls::pki_types::UnixTime;
 
 use super::{Case, Setup, Show, Spec, ask, trusting};
 use crate::support::forge::{Ca, Made, OpenSsl, authority, must_staple, pem, server};
@@ -68,6 +73,7 @@ pub fn cases() -> Vec<Case> {
             let ca = Ca::root(authority("Lab"));
             Show::new(leaf(&ca, true).chain(&[]), &ca).seen().await
         }),
+        Case::new("T29", "a thousand mutated staples", "none believed", mutated),
         Case::new("T29", "staple is garbage", "502 staple_bad", || async {
             let ca = Ca::root(authority("Lab"));
             let mut chain = leaf(&ca, false).chain(&[]);
@@ -164,4 +170,34 @@ async fn stapled(status: &str, signer: &str, before: &str, promise: bool) -> Str
     let mut chain = made.chain(&[]);
     chain.ocsp = response;
     Show::new(chain, &ca).marked("revocation").await
+}
+
+/// A good response with bytes changed is never taken for good, unless it still says what its signer said.
+async fn mutated() -> String {
+    let ca = Ca::root(authority("Lab"));
+    let made = leaf(&ca, false);
+    let openssl = OpenSsl::new(&ca);
+    let response = openssl.ocsp(&made, SERIAL, "V", "ca", "");
+    openssl.put("roots.pem", ca.pem());
+    let settings = Settings { ca_file: Some(openssl.dir.path().join("roots.pem")), ..Settings::default() };
+    let verifier = Verifier::new(&settings, Arc::new(Own::default)).unwrap();
+    let host = Host::parse("origin.test").unwrap();
+    let good = |staple: &[u8]| {
+        let judged = verifier.judge(std::slice::from_ref(&made.der), staple, &host, UnixTime::now());
+        judged.is_ok_and(|judged| judged.marks.revocation == Revocation::Good)
+    };
+    assert!(good(&response), "unchanged");
+    // The signature's own form leaves no room: every changed byte of an ECDSA response is a wrong one, but
+    // for those of the responder's certificate, which is not needed here.
+    let signed = response.len() - ca.der().len();
+    let believed = (0..1000).filter(|n| {
+        let mut bytes = response.clone();
+        let at = (n * 7919) % signed;
+        bytes[at] ^= 1 << (n % 8);
+        good(&bytes)
+    });
+    match believed.count() {
+        0 => "none believed".to_owned(),
+        count => format!("{count} believed"),
+    }
 }
