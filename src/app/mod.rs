@@ -97,7 +97,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
             limits: limits.clone(),
         },
         pool: Pool::new(&limits),
-        leaves: Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?,
+        leaves: Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?,
         audit: audit.clone(),
         metrics,
         via: Via::new(random),

@@ -80,7 +80,7 @@ fn reload(
 fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
-        ("ca_dir", old.ca_dir != new.ca_dir),
+        ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
         ("origin", old.origin != new.origin),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::choice;
 use super::error::{Problem, from_toml};
@@ -17,6 +18,12 @@ use crate::policy::{self, FrontingRule, Rule};
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
 const MAX_WORKERS: usize = 1024;
+
+/// A minted leaf's life, unless the file says otherwise.
+const LEAF_LIFETIME: Duration = crate::ca::LEAF_LIFETIME.unsigned_abs();
+
+/// Shorter than this a leaf is minted again and again, and ends while a page is read.
+const MIN_LEAF_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Configuration files are read whole; one of this size is not a configuration.
 const MAX_FILE: u64 = 4 << 20;
@@ -96,6 +103,7 @@ impl Written {
             limits: file.limits.over(Limits::default()),
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
+            leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
             ca_dir,
             state_dir,
         };
@@ -104,6 +112,7 @@ impl Written {
         problems.rules(&config.rules);
         problems.policy(&config.policy);
         problems.limits(&config.limits);
+        problems.leaf_lifetime(config.leaf_lifetime);
         problems.rest(&config);
         if problems.list.is_empty() { Ok(config) } else { Err(ConfigError { problems: problems.list }) }
     }
@@ -362,6 +371,15 @@ impl Problems<'_> {
         }
     }
 
+    fn leaf_lifetime(&mut self, lifetime: Duration) {
+        let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
+        if !range.contains(&lifetime) {
+            let what = "a leaf lives for 10m at least, or clients meet it at its end, and for 47d at most, \
+                        which public CAs are bound to as well";
+            self.add(&["ca", "leaf_lifetime"], Problem::new(what));
+        }
+    }
+
     fn limits(&mut self, limits: &Limits) {
         let mut need = |ok: bool, key: &str, what: String| {
             if !ok {
@@ -465,7 +483,7 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()) },
+            ca: FileCa { dir: Some(self.ca_dir.clone()), leaf_lifetime: Some(Text(self.leaf_lifetime)) },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),

@@ -45,6 +45,7 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub leaf_lifetime: Option<Text<Duration>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

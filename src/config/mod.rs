@@ -42,6 +42,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// How long a minted leaf is valid at most.
+    pub leaf_lifetime: std::time::Duration,
     pub state_dir: PathBuf,
     /// htpasswd file; with one, clients that can must authenticate.
     pub auth_file: Option<PathBuf>,

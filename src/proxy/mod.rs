@@ -15,6 +15,7 @@ mod connect;
 mod exchange;
 mod finish;
 mod intercept;
+mod leaves;
 mod relay;
 mod respond;
 mod tunnel;
@@ -40,7 +41,7 @@ use crate::tls::BoxIo;
 use crate::waf::Engine;
 
 use classify::Opening;
-pub use intercept::Leaves;
+pub use leaves::Leaves;
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.
