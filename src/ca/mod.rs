@@ -32,7 +32,7 @@ pub use leaf::{
     LIFETIME as LEAF_LIFETIME, Leaf, LeafName, LeafPair, LeafProfile, MAX_LIFETIME as MAX_LEAF_LIFETIME,
     NameError, Serial,
 };
-pub use log::{MintLog, MintRecord};
+pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
