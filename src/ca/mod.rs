@@ -30,6 +30,7 @@ pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{Leaf, LeafName, LeafPair, LeafProfile, NameError, Serial};
 pub use log::{MintLog, MintRecord};
+pub use pki::pem_certificates;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
