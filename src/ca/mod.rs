@@ -33,6 +33,7 @@ pub use leaf::{
     NameError, Serial,
 };
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
+pub use pki::pem_certificates;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
