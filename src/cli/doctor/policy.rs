@@ -55,6 +55,8 @@ fn browser(host: &Host) -> Hello {
             Host::Ip(_) => Sni::Absent,
         },
         alpn: [Alpn::H2, Alpn::Http11].map(|alpn| alpn.wire().to_vec()).to_vec(),
+        ech: false,
+        ja4: None,
     }
 }
 
