@@ -3,12 +3,14 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
 pub mod dns;
 pub mod netns;
 pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod site;
 pub mod split;
 
 use std::future::Future;
