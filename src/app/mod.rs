@@ -2,7 +2,7 @@
 //! to stop. Port 0 is allowed everywhere, so tests pick no ports.
 
 mod banner;
-mod holder;
+pub mod holder;
 mod listeners;
 mod reload;
 mod snapshot;
@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{CaDir, CaError};
+use crate::ca::{Ca, CaDir, CaError};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
-use crate::net::Host;
+use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
@@ -82,20 +82,14 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
     let audit = start_audit(&config, metrics.clone())?;
-    let anchors = ca.anchors();
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
-    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: Dialer {
-            resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?),
-            limits: limits.clone(),
-        },
+        dialer: dialer(&config, &limits, Some(&ca))?,
         pool: Pool::new(&limits),
         leaves: Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?,
         audit: audit.clone(),
@@ -130,6 +124,17 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         tracing::warn!(%error, "the audit log is not complete");
     }
     Ok(finished)
+}
+
+/// What reaches and verifies origins; nothing that our own CA issued is one.
+pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Ca>) -> Result<Dialer, StartError> {
+    let own = ca.map(Ca::anchors).unwrap_or_default();
+    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    Ok(Dialer {
+        resolver: resolver.map_err(StartError::Resolver)?,
+        tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &own)?),
+        limits: limits.clone(),
+    })
 }
 
 async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {

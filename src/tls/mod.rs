@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod connect;
+pub mod probe;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;
