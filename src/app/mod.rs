@@ -2,7 +2,7 @@
 //! to stop. Port 0 is allowed everywhere, so tests pick no ports.
 
 mod banner;
-mod holder;
+pub mod holder;
 mod listeners;
 mod reload;
 mod snapshot;
@@ -24,7 +24,7 @@ use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
-use crate::net::Host;
+use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
@@ -86,16 +86,11 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
-    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: Dialer {
-            resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(OriginTls::new(&config.origin.verify, own_ca(&ca))?),
-            limits: limits.clone(),
-        },
+        dialer: dialer(&config, &limits, Some(&ca))?,
         pool: Pool::new(&limits),
         leaves: Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?,
         audit: audit.clone(),
@@ -133,9 +128,22 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
 }
 
 /// The keys of our own CA, which never stand behind an origin.
-fn own_ca(ca: &Arc<Ca>) -> OwnCa {
-    let ca = ca.clone();
-    Arc::new(move || Own::new(ca.own_keys(), &ca.anchors()))
+fn own_ca(ca: Option<&Arc<Ca>>) -> OwnCa {
+    let ca = ca.cloned();
+    Arc::new(move || match &ca {
+        Some(ca) => Own::new(ca.own_keys(), &ca.anchors()),
+        None => Own::default(),
+    })
+}
+
+/// What reaches and verifies origins; nothing that our own CA issued is one.
+pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Arc<Ca>>) -> Result<Dialer, StartError> {
+    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    Ok(Dialer {
+        resolver: resolver.map_err(StartError::Resolver)?,
+        tls: Arc::new(OriginTls::new(&config.origin.verify, own_ca(ca))?),
+        limits: limits.clone(),
+    })
 }
 
 async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {
