@@ -47,6 +47,7 @@ pub async fn watch(
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
+                snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
                 gateway.metrics.reloads.increment();
@@ -139,6 +140,7 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().chain(&config.auth_file).chain(&config.rules.paths);
+    let lists = config.categories.iter().flat_map(|category| &category.files);
+    let files = config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
 }

@@ -62,6 +62,13 @@ pub fn build(
     })
 }
 
+/// Bypass rules that ended stay in the file until somebody looks: say so.
+pub fn warn_of_expired(config: &Config) {
+    for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
+        tracing::warn!(rule, expires = date, "this bypass rule has expired and no longer holds; renew or remove it");
+    }
+}
+
 /// Compiles the rule sets that the configuration asks for.
 pub fn rules(config: &Config) -> Result<Engine, SnapshotError> {
     let mut sources = if config.rules.core { core_rules::core() } else { Sources::default() };
