@@ -33,7 +33,7 @@ use crate::proxy::{self, Gateway, Leaves};
 use crate::tls::OriginTls;
 use crate::waf::persistent::Memory;
 
-pub use snapshot::{SnapshotError, rules};
+pub use snapshot::{SnapshotError, policy, rules};
 
 /// Why the proxy does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
