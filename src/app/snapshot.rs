@@ -62,7 +62,11 @@ pub fn build(
 /// Bypass rules that ended stay in the file until somebody looks: say so.
 pub fn warn_of_expired(config: &Config) {
     for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
-        tracing::warn!(rule, expires = date, "this bypass rule has expired and no longer holds; renew or remove it");
+        tracing::warn!(
+            rule,
+            expires = date,
+            "this bypass rule has expired and no longer holds; renew or remove it"
+        );
     }
 }
 

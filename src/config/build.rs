@@ -77,8 +77,9 @@ impl Written {
                 problems.list.push(problem);
                 Default::default()
             });
-        let (categories, lists) =
-            category::load(&file.policy.category, base, |problem| problems.add(&["policy", "category"], problem));
+        let (categories, lists) = category::load(&file.policy.category, base, |problem| {
+            problems.add(&["policy", "category"], problem)
+        });
 
         let config = Config {
             file: self.path.clone(),
@@ -360,8 +361,7 @@ impl Problems<'_> {
                 let anywhere = rule.hosts.is_empty() && rule.categories.is_empty();
                 if anywhere && rule.clients.is_empty() && rule.identities.is_empty() {
                     let what = format!("rule `{}` of [[policy.{key}]] would hold for everything", rule.name);
-                    let help =
-                        "give `hosts`, `categories`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
+                    let help = "give `hosts`, `categories`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
                     self.add(&["policy", key], Problem::new(what).help(help));
                 }
             }
@@ -380,7 +380,10 @@ impl Problems<'_> {
             if known.iter().any(|category| category.name == *name) {
                 continue;
             }
-            let what = format!("rule `{}` of [[policy.{key}]] names the category `{name}`, which is not there", rule.name);
+            let what = format!(
+                "rule `{}` of [[policy.{key}]] names the category `{name}`, which is not there",
+                rule.name
+            );
             let names: Vec<&str> = known.iter().map(|category| &*category.name).collect();
             let help = match names[..] {
                 [] => "give it with [[policy.category]], a name and files".to_owned(),
@@ -398,7 +401,10 @@ impl Problems<'_> {
             for (rule, expires) in rules.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?))) {
                 if key != "bypass" {
                     let what = format!("rule `{}` of [[policy.{key}]] has `expires`", rule.name);
-                    self.add(&["policy", key], Problem::new(what).help("only [[policy.bypass]] rules end at a date"));
+                    self.add(
+                        &["policy", key],
+                        Problem::new(what).help("only [[policy.bypass]] rules end at a date"),
+                    );
                 } else if let Err(problem) = category::expiry(expires) {
                     self.add(&["policy", key], problem);
                 }

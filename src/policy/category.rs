@@ -183,10 +183,13 @@ mod tests {
         );
         assert_eq!(list.len(), 5);
         let host = |text: &str| Host::parse(text).unwrap();
-        for yes in ["bank.test", "credit.test", "a.b.credit.test", "a.fund.test", "192.0.2.7", "198.51.100.9"] {
+        for yes in ["bank.test", "credit.test", "a.b.credit.test", "a.fund.test", "192.0.2.7", "198.51.100.9"]
+        {
             assert!(list.contains(&host(yes)), "{yes}");
         }
-        for no in ["a.bank.test", "xbank.test", "xcredit.test", "fund.test", "test", "192.0.2.8", "203.0.113.1"] {
+        for no in
+            ["a.bank.test", "xbank.test", "xcredit.test", "fund.test", "test", "192.0.2.8", "203.0.113.1"]
+        {
             assert!(!list.contains(&host(no)), "{no}");
         }
     }
@@ -210,7 +213,8 @@ mod tests {
     /// is searched from end to end would.
     #[test]
     fn a_million_names_load_and_are_found() {
-        let text: String = (0..1_000_000).map(|n| format!(".site-{n:07}.example-{}.test\n", n % 977)).collect();
+        let text: String =
+            (0..1_000_000).map(|n| format!(".site-{n:07}.example-{}.test\n", n % 977)).collect();
         let begun = std::time::Instant::now();
         let list = list(&text);
         let loaded = begun.elapsed();

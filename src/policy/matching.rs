@@ -300,8 +300,7 @@ mod tests {
             ..Rule::default()
         };
         let matcher = Matcher::new(&rule, &[]);
-        let who =
-            |ip: &str, identity| Who { ip: ip.parse().unwrap(), identity, now: SystemTime::UNIX_EPOCH };
+        let who = |ip: &str, identity| Who { ip: ip.parse().unwrap(), identity, now: SystemTime::UNIX_EPOCH };
         assert!(matcher.matches(&host("a.test"), who("10.1.1.1", Some("ann"))));
         assert!(matcher.matches(&host("a.test"), who("::ffff:10.1.1.1", Some("ann"))));
         assert!(!matcher.matches(&host("b.test"), who("10.1.1.1", Some("ann"))));

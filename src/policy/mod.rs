@@ -25,8 +25,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
 pub use category::{Category, HostList, ListError};
+pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
 pub use matching::{Expiry, HostPattern, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
@@ -115,7 +115,9 @@ impl Config {
     /// Bypass rules that no longer hold, by name and date as written.
     pub fn expired(&self, now: SystemTime) -> impl Iterator<Item = (&str, &str)> {
         let expiries = self.bypass.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?)));
-        expiries.filter(move |(_, expiry)| expiry.at <= now).map(|(rule, expiry)| (&*rule.name, &*expiry.text))
+        expiries
+            .filter(move |(_, expiry)| expiry.at <= now)
+            .map(|(rule, expiry)| (&*rule.name, &*expiry.text))
     }
 }
 
@@ -184,7 +186,8 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(config: &Config) -> Policy {
-        let matchers = |rules: &[Rule]| rules.iter().map(|rule| Matcher::new(rule, &config.categories)).collect();
+        let matchers =
+            |rules: &[Rule]| rules.iter().map(|rule| Matcher::new(rule, &config.categories)).collect();
         Policy {
             client_networks: config.client_networks.clone(),
             ports: config.ports.clone(),

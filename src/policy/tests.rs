@@ -8,15 +8,16 @@ fn authority(text: &str) -> Authority {
 }
 
 fn client(ip: &str) -> ClientFacts<'static> {
-    ClientFacts { ip: ip.parse().unwrap(), entry: Entry::HttpProxy, identity: None, now: SystemTime::UNIX_EPOCH }
+    ClientFacts {
+        ip: ip.parse().unwrap(),
+        entry: Entry::HttpProxy,
+        identity: None,
+        now: SystemTime::UNIX_EPOCH,
+    }
 }
 
 fn rule(name: &str, hosts: &[&str]) -> Rule {
-    Rule {
-        name: name.into(),
-        hosts: hosts.iter().map(|h| h.parse().unwrap()).collect(),
-        ..Rule::default()
-    }
+    Rule { name: name.into(), hosts: hosts.iter().map(|h| h.parse().unwrap()).collect(), ..Rule::default() }
 }
 
 fn hello(sni: &str) -> Hello {
@@ -449,7 +450,9 @@ fn a_rule_that_ended_holds_no_longer() {
     let ends = Rule { expires: Some(Expiry { at, text: "then".into() }), ..rule("bank", &["bank.test"]) };
     let config = Config { bypass: vec![ends], ..Config::default() };
     let policy = Policy::new(&config);
-    for (seconds, answer) in [(999, "tunnel bank.test:443 bank.test: bypass"), (1_000, "inspect bank.test:443 bank.test")] {
+    for (seconds, answer) in
+        [(999, "tunnel bank.test:443 bank.test: bypass"), (1_000, "inspect bank.test:443 bank.test")]
+    {
         let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         let client = ClientFacts { now, ..client("192.0.2.9") };
         assert_eq!(show(&policy.connect(&client, &authority("bank.test:443"))), answer);
@@ -466,8 +469,11 @@ fn categories_stand_for_the_hosts_in_them() {
     hosts.add("bank.test\n.credit.test").unwrap();
     let categories = vec![Category { name: "banking".into(), hosts: Arc::new(hosts) }];
     let banking = Rule { categories: vec!["banking".into()], ..rule("money", &["fund.test"]) };
-    let config = Config { bypass: vec![banking.clone()], categories: categories.clone(), ..Config::default() };
-    for (host, bypassed) in [("bank.test", true), ("a.credit.test", true), ("fund.test", true), ("a.test", false)] {
+    let config =
+        Config { bypass: vec![banking.clone()], categories: categories.clone(), ..Config::default() };
+    for (host, bypassed) in
+        [("bank.test", true), ("a.credit.test", true), ("fund.test", true), ("a.test", false)]
+    {
         assert_eq!(connect(&config, &format!("{host}:443")).starts_with("tunnel"), bypassed, "{host}");
     }
     let denied = Config { deny: vec![banking.clone()], categories: categories.clone(), ..Config::default() };

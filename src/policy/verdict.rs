@@ -158,9 +158,7 @@ impl Denial {
             Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => {
                 "if these hosts belong together, say so in [[policy.fronting_allow]]".to_owned()
             }
-            Denial::TunnelName { .. } => {
-                "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned()
-            }
+            Denial::TunnelName { .. } => "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned(),
             Denial::AlpnNotHttp | Denial::NotHttp => {
                 "set `not_http = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
                     .to_owned()

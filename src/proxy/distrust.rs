@@ -92,9 +92,7 @@ impl Clients {
     pub fn saw(&self, client: IpAddr, ja4: Option<&Arc<str>>, host: &Host, ending: &Ending) {
         let ja4: Arc<str> = ja4.cloned().unwrap_or_default();
         let key = Key { client, ja4: ja4.clone(), host: host.clone() };
-        let case = self
-            .cases
-            .get_with(key, || Arc::new(Mutex::new(Case::new(client, &ja4, host.clone()))));
+        let case = self.cases.get_with(key, || Arc::new(Mutex::new(Case::new(client, &ja4, host.clone()))));
         let about = {
             let Ok(mut case) = case.lock() else { return };
             case.count(ending, seconds());

@@ -233,7 +233,11 @@ struct Ear<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Ear<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let room = buf.remaining() > 0;
@@ -302,7 +306,8 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     let snapshot = gateway.live.load_full();
     let hello = greeting.hello.clone();
-    let sni = hello.sni.name().cloned();
+    // An address in it is the target's own and says nothing.
+    let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
     let (permit, verified) = match snapshot.policy.hello(permit.clone(), &hello) {
         Answer::Inspect(permit) => {
@@ -312,7 +317,13 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Tunnel(permit, reason) => {
             let (gateway, client) = (gateway.clone(), client.clone());
             let judged = Judged::Hello(hello, permit.server_name().clone());
-            return relay_untouched(gateway, client, permit, &reason, greeting.into_untouched(), judged).await;
+            return relay_untouched(gateway, client, permit, &reason, greeting.into_untouched(), judged)
+                .await;
+        }
+        // Nothing is minted for a name that is none.
+        Answer::Deny(denial @ Denial::SniInvalid) => {
+            begin(Some(&hello)).fail(&Problem::Denied(denial));
+            return greeting.refuse().await;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };

@@ -44,9 +44,14 @@ pub enum Shut {
 
 enum Stage {
     /// The first bytes, until they are a ClientHello or something else.
-    Looking { reader: HelloReader, timer: Option<Pin<Box<Sleep>>> },
+    Looking {
+        reader: HelloReader,
+        timer: Option<Pin<Box<Sleep>>>,
+    },
     /// Judged: what was held, from `given` on, and then everything.
-    Open { given: usize },
+    Open {
+        given: usize,
+    },
     Shut(Shut),
 }
 

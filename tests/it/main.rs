@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod cli;
 mod connect;
+mod distrust;
 mod drain;
 mod eval;
 mod http1;

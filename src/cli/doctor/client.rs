@@ -73,7 +73,9 @@ fn words(findings: &[Finding], shown: &[&Case], only: Option<IpAddr>) -> String 
     let trusting = shown.iter().filter(|case| case.trusted > 0).count();
     match (only, shown.len()) {
         (Some(only), 0) => format!("{only} made no TLS handshake with us in the last day.\n"),
-        (Some(only), _) => format!("{only} refuses our CA nowhere; it accepted it for {trusting} hosts in the last day.\n"),
+        (Some(only), _) => {
+            format!("{only} refuses our CA nowhere; it accepted it for {trusting} hosts in the last day.\n")
+        }
         (None, _) => format!("No client refuses our CA; {} were seen in the last day.\n", clients(shown)),
     }
 }
