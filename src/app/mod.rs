@@ -28,6 +28,7 @@ use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
+use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Gateway, Leaves};
 use crate::tls::OriginTls;
 use crate::tls::verify::{Own, OwnCa};
@@ -82,17 +83,20 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let clients = Arc::new(Clients::open(Some(config.state_dir.join(proxy::distrust::FILE))));
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
         dialer: dialer(&config, &limits, Some(&ca))?,
         pool: Pool::new(&limits),
         leaves: Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?,
+        clients: clients.clone(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),
@@ -120,7 +124,10 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
-    let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
+    let flushed = tokio::task::spawn_blocking(move || {
+        clients.save();
+        audit.flush(Instant::now() + Duration::from_secs(5))
+    });
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");
     }

@@ -48,6 +48,7 @@ pub async fn watch(
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
+                snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
                 gateway.leaves.forget_verified();
@@ -144,9 +145,10 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-    let verify = &config.origin.verify;
-    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths))
-        .chain(&verify.ca_file)
-        .chain(&verify.crls);
+        let verify = &config.origin.verify;
+        let lists = config.categories.iter().flat_map(|category| &category.files);
+        let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
+            .chain(&verify.ca_file)
+            .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
-use crate::policy::{FailModes, Fronting, HostPattern, PortAction};
+use crate::policy::{FailModes, Fronting, HostPattern, NameMismatch, PortAction};
 use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
@@ -98,8 +98,10 @@ pub struct FilePolicy {
     pub forward_high_ports: Option<bool>,
     pub allow_private: Option<Vec<Text<IpNet>>>,
     pub fronting: Option<Fronting>,
+    pub tunnel_name_mismatch: Option<NameMismatch>,
     pub ports: BTreeMap<Text<Port>, PortAction>,
     pub fail: FailModes,
+    pub category: Vec<FileCategory>,
     pub deny: Vec<FileRule>,
     pub allow: Vec<FileRule>,
     pub bypass: Vec<FileRule>,
@@ -115,9 +117,20 @@ pub struct FileRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Text<HostPattern>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<Text<IpNet>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<toml::value::Datetime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileCategory {
+    pub name: String,
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! here acts on it; `app` hands each module its part.
 
 mod build;
+mod category;
 mod choice;
 pub mod core_rules;
 mod error;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use build::load;
+pub use category::CategoryFiles;
 pub use choice::{given_packs, given_sets};
 pub use error::{ConfigError, Place, Problem};
 pub use flags::Flags;
@@ -53,6 +55,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// Listeners, own addresses and verification are filled in by whoever binds and builds them.
     pub policy: policy::Config,
+    /// The files that the policy's categories were read from.
+    pub categories: Vec<CategoryFiles>,
     pub limits: Limits,
     /// A `tracing` filter.
     pub log: String,

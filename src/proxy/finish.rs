@@ -14,6 +14,7 @@ use crate::inspect::Case;
 use crate::message::body::BodyError;
 use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
+use crate::origin::OriginError;
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
 
@@ -145,6 +146,9 @@ impl Ending {
             record.verdict = verdict;
             record.reason = explained.code.as_str().into();
             record.sentence = explained.sentence.into();
+            if let Problem::Denied(denial) | Problem::Origin(OriginError::Denied(denial)) = problem {
+                record.policy_rule = denial.rule().cloned();
+            }
         });
     }
 
@@ -250,6 +254,7 @@ pub fn tunnel(gateway: &Arc<Gateway>, client: &Client, permit: &Permit, reason: 
         record.target = Some(permit.target().clone());
         record.reason = reason.code().into();
         record.sentence = reason.to_string().into();
+        record.policy_rule = reason.rule().cloned();
         record.stage = Stage::Dial;
     });
     ending

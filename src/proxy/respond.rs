@@ -127,6 +127,7 @@ pub fn denial(denial: &Denial) -> (u16, Code) {
         // RFC 9110 section 15.5.20: an honest client tries again on a connection of its own.
         Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => (421, Code::Misdirected),
         Denial::SniInvalid => (400, Code::ClientTls),
+        Denial::TunnelName { .. } => (502, Code::NameMismatch),
         Denial::AlpnNotHttp | Denial::NotHttp => (403, Code::NotHttp),
         Denial::Silent => (408, Code::Silent),
     }

@@ -5,6 +5,7 @@
 //! Every wait is bounded by the limits of the configuration.
 
 mod certificates;
+mod client;
 mod dns;
 mod http;
 mod mint;
@@ -36,8 +37,11 @@ use report::{Finding, Mark, Report, Section};
 #[derive(Args, Debug)]
 pub struct DoctorCommand {
     /// What to look at: HOST, HOST:PORT or an https:// URL [default port: 443]
-    #[arg(value_name = "HOST[:PORT]", value_parser = target)]
-    pub host: Target,
+    #[arg(value_name = "HOST[:PORT]", value_parser = target, required_unless_present = "client")]
+    pub host: Option<Target>,
+    /// Instead of a host: which clients refuse our CA and what would help, for all or for this address
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, conflicts_with = "host")]
+    pub client: Option<Option<IpAddr>>,
     /// Judge policy as for a client at this address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -99,8 +103,11 @@ pub struct Context<'a> {
 /// Runs the command: 0 when nothing failed, 1 when something did, 2 when the configuration does not load.
 pub fn run(command: &DoctorCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = config::load(&command.flags, &System::current())?;
+    let Some(target) = &command.host else {
+        return client::run(&config, command.client.flatten(), command.json, now, out);
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(host(command, &command.host, &config, now));
+    let report = runtime.block_on(host(command, target, &config, now));
     report.write(command.json, command.verbose, out)?;
     Ok(ExitCode::from(u8::from(report.verdict() == Mark::Fail)))
 }
