@@ -14,7 +14,6 @@ use crate::inspect::Case;
 use crate::message::body::BodyError;
 use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
-use crate::origin::OriginError;
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
 
@@ -146,9 +145,7 @@ impl Ending {
             record.verdict = verdict;
             record.reason = explained.code.as_str().into();
             record.sentence = explained.sentence.into();
-            if let Problem::Denied(denial) | Problem::Origin(OriginError::Denied(denial)) = problem {
-                record.policy_rule = denial.rule().cloned();
-            }
+            record.policy_rule = explained.rule;
         });
     }
 

@@ -172,6 +172,7 @@ impl Client {
     fn tls_config(&self, http: &[Http]) -> Arc<ClientConfig> {
         let versions: Vec<_> = self.tls.iter().map(|tls| tls.version()).collect();
         let mut config = if self.ech {
+            use rustls::crypto::hpke::Hpke;
             let suite = rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_128;
             let (key, _) = suite.generate_key_pair().unwrap();
             let grease = rustls::client::EchMode::Grease(rustls::client::EchGreaseConfig::new(suite, key));
