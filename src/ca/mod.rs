@@ -19,6 +19,7 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
 mod store;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use leaf::{
     NameError, Serial,
 };
 pub use log::{MintLog, MintRecord};
+pub use pool::KeyPool;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {

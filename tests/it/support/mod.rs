@@ -4,11 +4,13 @@
 pub mod attack;
 pub mod client;
 pub mod dns;
+pub mod lint;
 pub mod netns;
 pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod sites;
 pub mod split;
 
 use std::future::Future;
