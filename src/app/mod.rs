@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{CaDir, CaError};
+use crate::ca::{Ca, CaDir, CaError};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
@@ -30,9 +30,10 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::{self, Gateway, Leaves};
 use crate::tls::OriginTls;
+use crate::tls::verify::{Own, OwnCa};
 use crate::waf::persistent::Memory;
 
-pub use snapshot::{SnapshotError, rules};
+pub use snapshot::{SnapshotError, policy, rules};
 
 /// Why the proxy does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,6 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
     let audit = start_audit(&config, metrics.clone())?;
-    let anchors = ca.anchors();
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
@@ -93,7 +93,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         live: ArcSwap::from_pointee(snapshot),
         dialer: Dialer {
             resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?),
+            tls: Arc::new(OriginTls::new(&config.origin.verify, own_ca(&ca))?),
             limits: limits.clone(),
         },
         pool: Pool::new(&limits),
@@ -130,6 +130,12 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         tracing::warn!(%error, "the audit log is not complete");
     }
     Ok(finished)
+}
+
+/// The keys of our own CA, which never stand behind an origin.
+fn own_ca(ca: &Arc<Ca>) -> OwnCa {
+    let ca = ca.clone();
+    Arc::new(move || Own::new(ca.own_keys(), &ca.anchors()))
 }
 
 async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {

@@ -51,15 +51,20 @@ pub fn build(
             Some(Arc::new(Store::load(&text, &path.display().to_string())?))
         }
     };
-    let mut policy = config.policy.clone();
-    policy.own_listeners = listeners.to_vec();
-    policy.own_addresses = own_addresses();
     Ok(Snapshot {
-        policy: Policy::new(&policy),
+        policy: policy(config, listeners),
         fingerprint: engine.fingerprint().to_owned().into(),
         engine: Arc::new(engine),
         users,
     })
+}
+
+/// The policy that the configuration asks for, of a proxy that listens there.
+pub fn policy(config: &Config, listeners: &[SocketAddr]) -> Policy {
+    let mut policy = config.policy.clone();
+    policy.own_listeners = listeners.to_vec();
+    policy.own_addresses = own_addresses();
+    Policy::new(&policy)
 }
 
 /// Compiles the rule sets that the configuration asks for.

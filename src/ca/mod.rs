@@ -33,7 +33,8 @@ pub use leaf::{
     LIFETIME as LEAF_LIFETIME, Leaf, LeafName, LeafPair, LeafProfile, MAX_LIFETIME as MAX_LEAF_LIFETIME,
     NameError, Serial,
 };
-pub use log::{MintLog, MintRecord};
+pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
+pub use pki::pem_certificates;
 pub use pool::KeyPool;
 pub use root::{CaDir, RootKey, Rotate};
 

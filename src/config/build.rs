@@ -15,6 +15,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
 const MAX_WORKERS: usize = 1024;
@@ -95,7 +96,7 @@ impl Written {
             auth_file: paths.of(flags.auth_file.as_ref(), file.clients.auth_file.as_ref()),
             rules: rules(flags, &self, &paths),
             origin: OriginConfig {
-                ca_file: paths.of(flags.origin_ca.as_ref(), file.origin.ca_file.as_ref()),
+                verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
             },
             audit: audit(flags, &file.audit, &paths, &state_dir),
@@ -144,6 +145,20 @@ fn rules(flags: &Flags, written: &Written, paths: &Paths<'_>) -> RulesConfig {
         paranoia_level: file.paranoia_level,
         inbound_threshold: file.inbound_threshold,
         outbound_threshold: file.outbound_threshold,
+    }
+}
+
+fn verification(flags: &Flags, file: &FileOrigin, paths: &Paths<'_>) -> verify::Settings {
+    verify::Settings {
+        ca_file: paths.of(flags.origin_ca.as_ref(), file.ca_file.as_ref()),
+        crls: match flags.crl.as_slice() {
+            [] => file.crls.iter().flatten().map(|path| paths.base.join(path)).collect(),
+            given => given.iter().map(|path| paths.cwd.join(path)).collect(),
+        },
+        revocation: flags.revocation.or(file.revocation).unwrap_or_default(),
+        distrusted_keys: file.distrusted_keys.iter().flatten().map(|key| key.0).collect(),
+        server_auth: file.server_auth.unwrap_or_default(),
+        over_long: file.over_long.unwrap_or_default(),
     }
 }
 
@@ -288,7 +303,7 @@ impl Problems<'_> {
         let Config { auth_file, origin, rules, .. } = config;
         let single = [
             (&["clients", "auth_file"], "--auth-file", auth_file.as_ref()),
-            (&["origin", "ca_file"], "--origin-ca", origin.ca_file.as_ref()),
+            (&["origin", "ca_file"], "--origin-ca", origin.verify.ca_file.as_ref()),
         ];
         for (keys, flag, path) in single {
             match path.map(|path| (path, std::fs::metadata(path))) {
@@ -301,6 +316,12 @@ impl Problems<'_> {
                     self.add(keys, Problem::new(what));
                 }
                 _ => {}
+            }
+        }
+        for path in &origin.verify.crls {
+            if let Err(error) = std::fs::metadata(path) {
+                let what = format!("the revocation lists {} cannot be read: {error}", path.display());
+                self.add(&["origin", "crls"], Problem::new(what));
             }
         }
         for path in &rules.paths {
@@ -501,7 +522,12 @@ impl Config {
                     .collect(),
             },
             origin: FileOrigin {
-                ca_file: self.origin.ca_file.clone(),
+                ca_file: self.origin.verify.ca_file.clone(),
+                crls: Some(self.origin.verify.crls.clone()),
+                revocation: Some(self.origin.verify.revocation),
+                distrusted_keys: Some(texts(&self.origin.verify.distrusted_keys)),
+                server_auth: Some(self.origin.verify.server_auth),
+                over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
             },
             audit: FileAudit {

@@ -14,6 +14,7 @@ use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
 use crate::policy::{FailModes, Fronting, HostPattern, PortAction};
+use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
 /// A whole file. Plain values stand before tables, as TOML wants them written.
@@ -72,6 +73,11 @@ pub struct FileRules {
 #[serde(default, deny_unknown_fields)]
 pub struct FileOrigin {
     pub ca_file: Option<PathBuf>,
+    pub crls: Option<Vec<PathBuf>>,
+    pub revocation: Option<RevocationMode>,
+    pub distrusted_keys: Option<Vec<Text<KeyDigest>>>,
+    pub server_auth: Option<ServerAuth>,
+    pub over_long: Option<OverLong>,
     pub resolve: Option<Vec<Text<Resolve>>>,
 }
 

@@ -27,6 +27,7 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::tls::verify;
 use crate::waf::Choice;
 use crate::waf::lang::ast::SetupMode;
 
@@ -106,8 +107,8 @@ pub enum RulesMode {
 /// How origins are found and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginConfig {
-    /// PEM certificates trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How origins' certificates are judged.
+    pub verify: verify::Settings,
     /// Hosts with given addresses. The addresses still have to pass policy.
     pub resolve: Vec<Resolve>,
 }

@@ -159,6 +159,11 @@ impl Leaves {
         self.verified.insert(key, info);
     }
 
+    /// Origins are judged by other rules from now on.
+    pub fn forget_verified(&self) {
+        self.verified.invalidate_all();
+    }
+
     /// Renews what signs leaves, when it is time.
     pub async fn refresh(&self) {
         let ca = self.ca.clone();

@@ -13,12 +13,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::net::hello::Sni;
-use crate::net::{Alpn, Hello, Host, KeyType};
+use crate::net::{Alpn, Hello, KeyType};
 
+use super::hello::{Look, hear};
 use super::{BoxIo, Negotiated, Rewind};
 
 /// A leaf ready to serve.
@@ -209,29 +211,36 @@ pub enum GreetingError {
     Malformed(#[source] io::Error),
     #[error("the client closed the connection before its ClientHello was whole")]
     Closed,
+    #[error("the server name in the ClientHello is not one DNS name")]
+    Name(Hello),
 }
 
 impl Greeting {
-    /// Reads one ClientHello. The caller bounds the time; rustls bounds the bytes.
+    /// Reads one ClientHello. The caller bounds the time; [`hear`] and rustls bound the bytes. A server name
+    /// that is none is answered with an alert here, so that nothing is minted for it.
     pub async fn read(mut io: Rewind<BoxIo>) -> Result<Greeting, GreetingError> {
-        io.record();
-        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(|error| {
+        let failed = |error: io::Error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 GreetingError::Closed
             } else {
                 GreetingError::Malformed(error)
             }
-        })?;
-        let hello = start.client_hello();
-        let sni = match hello.server_name() {
-            None => Sni::Absent,
-            Some(name) => match Host::parse(name) {
-                Ok(host @ Host::Name(_)) => Sni::Name(host),
-                _ => Sni::Invalid,
-            },
         };
-        let alpn = hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
-        Ok(Greeting { hello: Hello { sni, alpn }, start })
+        io.record();
+        let hello = match hear(&mut io).await.map_err(failed)? {
+            Look::Hello(hello) => hello,
+            Look::NeedMore => return Err(GreetingError::Closed),
+            Look::Malformed(why) => {
+                alert(&mut io, DECODE_ERROR).await;
+                return Err(GreetingError::Malformed(io::Error::other(why)));
+            }
+        };
+        if hello.sni == Sni::Invalid {
+            alert(&mut io, ILLEGAL_PARAMETER).await;
+            return Err(GreetingError::Name(hello));
+        }
+        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(failed)?;
+        Ok(Greeting { hello, start })
     }
 
     /// The type of the leaf's key that this client needs.
@@ -250,11 +259,8 @@ impl Greeting {
 
     /// Ends the handshake with a fatal access_denied alert (RFC 8446 section 6).
     pub async fn refuse(self) {
-        use tokio::io::AsyncWriteExt;
         let mut io = self.start.io;
-        // The client is told if it still listens; there is nothing else to do when it does not.
-        let _ = io.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
-        let _ = io.shutdown().await;
+        alert(&mut io, ACCESS_DENIED).await;
     }
 
     /// The stream as if nothing had been read.
@@ -262,6 +268,58 @@ impl Greeting {
         let mut io = self.start.io;
         io.rewind();
         io
+    }
+}
+
+// RFC 8446 section 6.2.
+const ILLEGAL_PARAMETER: u8 = 47;
+pub const ACCESS_DENIED: u8 = 49;
+const DECODE_ERROR: u8 = 50;
+
+/// Ends a handshake that was not answered yet with a fatal alert. The client is told if it still listens; there
+/// is nothing else to do when it does not.
+pub async fn alert<T: AsyncWrite + Unpin>(io: &mut T, description: u8) {
+    let _ = io.write_all(&[21, 3, 3, 0, 2, 2, description]).await;
+    let _ = io.shutdown().await;
+}
+
+/// How a client ended a handshake that we had answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeEnd {
+    /// By an alert that speaks of our certificate, named here: it does not trust it.
+    CertificateRefused(&'static str),
+    /// It closed or reset the connection without a word.
+    BrokenOff,
+    /// By something that says nothing about our certificate.
+    Other,
+}
+
+impl HandshakeEnd {
+    pub fn of(error: &io::Error) -> HandshakeEnd {
+        use rustls::AlertDescription as Alert;
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => match *alert {
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA => {
+                    HandshakeEnd::CertificateRefused(alert.as_str().unwrap_or("certificate"))
+                }
+                _ => HandshakeEnd::Other,
+            },
+            Some(_) => HandshakeEnd::Other,
+            None if matches!(
+                error.kind(),
+                UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
+            ) =>
+            {
+                HandshakeEnd::BrokenOff
+            }
+            None => HandshakeEnd::Other,
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn names(cert: &X509Certificate<'_>) -> Arc<[String]> {
     san.value.general_names.iter().filter_map(name).take(NAMES).collect()
 }
 
-fn key_kind(cert: &X509Certificate<'_>) -> KeyKind {
+pub(super) fn key_kind(cert: &X509Certificate<'_>) -> KeyKind {
     let spki = cert.public_key();
     match spki.parsed() {
         Ok(PublicKey::RSA(key)) => KeyKind::Rsa(key.key_size()),

@@ -3,14 +3,16 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
 pub mod dns;
+pub mod kinds;
 pub mod lint;
 pub mod netns;
 pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
-pub mod sites;
+pub mod site;
 pub mod split;
 
 use std::future::Future;

@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::support::kinds::{Sites, longest, shown};
 use crate::support::lint::{findings, sans};
 use crate::support::origin::Spec;
 use crate::support::pki;
 use crate::support::proxy::Setup;
-use crate::support::sites::{Sites, longest, shown};
 
 use super::Case;
 

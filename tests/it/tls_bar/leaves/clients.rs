@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::kinds::{Site, Sites, shown};
 use crate::support::lint::findings;
 use crate::support::origin::{HELLO, Spec};
 use crate::support::peer::{Said, command, run};
 use crate::support::proxy::{Proxy, Setup, portward};
-use crate::support::sites::{Site, Sites, shown};
 
 use super::Case;
 

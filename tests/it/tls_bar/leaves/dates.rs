@@ -19,10 +19,10 @@ use tokio::io::AsyncWriteExt;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::rest;
+use crate::support::kinds::unverified;
 use crate::support::origin::{HELLO, Origin, Spec};
 use crate::support::pki::Chain;
 use crate::support::proxy::{Proxy, Setup, portward};
-use crate::support::sites::unverified;
 
 use super::Case;
 
