@@ -19,6 +19,7 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
 mod store;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use leaf::{
 };
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use pki::pem_certificates;
+pub use pool::KeyPool;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {

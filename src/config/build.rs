@@ -408,7 +408,7 @@ impl Problems<'_> {
     fn leaf_lifetime(&mut self, lifetime: Duration) {
         let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
         if !range.contains(&lifetime) {
-            let what = "a leaf lives for 10m at least, or clients meet it at its end, and for 47d at most, \
+            let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
                         which public CAs are bound to as well";
             self.add(&["ca", "leaf_lifetime"], Problem::new(what));
         }

@@ -6,6 +6,8 @@ pub mod client;
 pub mod clients;
 pub mod dns;
 pub mod hello;
+pub mod kinds;
+pub mod lint;
 pub mod netns;
 pub mod origin;
 pub mod peer;
