@@ -107,7 +107,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(StartError::Signals)?;
     banner::print(&config, &gateway, &ca.status(now), &addresses);
 
-    let slots = Slots::new(&limits);
+    let slots = Slots::new(&limits, tokio::runtime::Handle::current().metrics().num_workers());
     let accepting = TaskTracker::new();
     for (listener, arrival) in bound.into_tokio()? {
         accepting.spawn(proxy::accept::listen(gateway.clone(), listener, arrival, slots.clone()));

@@ -11,6 +11,7 @@
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
+mod body;
 mod cache;
 mod constraint;
 mod error;

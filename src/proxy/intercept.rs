@@ -203,7 +203,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
     let (permit, verified) = match snapshot.policy.hello(permit.clone(), &hello) {
         Answer::Inspect(permit) => {
-            let verified = verify(&gateway, &permit, offer).await;
+            let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
@@ -235,7 +235,8 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Ok((info, _)) => For::Origin(info),
         Err(_) => For::ErrorPage,
     };
-    let leaf = match gateway.leaves.leaf(&name, what, greeting.key_type()).await {
+    let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
+    let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
         Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
     };
@@ -247,7 +248,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         host: name,
         asked: AtomicBool::new(false),
     };
-    let (stream, negotiated) = match timeout(limit, greeting.accept(&leaf)).await {
+    let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
             let mut ending = begin(Some(&hello));

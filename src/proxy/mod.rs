@@ -20,6 +20,7 @@ mod leaves;
 mod relay;
 mod respond;
 mod tunnel;
+mod turns;
 mod upgrade;
 mod watch;
 
@@ -82,7 +83,7 @@ pub struct Client {
     pub entry: Entry,
     pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
-    _slot: Arc<accept::Slot>,
+    slot: Arc<accept::Slot>,
 }
 
 /// Serves one accepted connection to its end.
@@ -140,6 +141,11 @@ async fn tunnel_or_intercept(
 }
 
 impl Client {
+    /// Does dear work, a handshake or a mint, in this client's turns.
+    async fn in_turns<F: Future>(&self, work: F) -> F::Output {
+        self.slot.turns.take(work).await
+    }
+
     fn facts(&self) -> crate::policy::ClientFacts<'_> {
         crate::policy::ClientFacts {
             ip: self.addr.ip(),
