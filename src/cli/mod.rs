@@ -2,6 +2,7 @@
 //! its arguments to an exit code: 0 fine, 1 a finding or failure, 2 usage or configuration.
 
 pub mod ca;
+pub mod doctor;
 pub mod env;
 pub mod explain;
 pub mod rules;
@@ -44,6 +45,8 @@ pub enum Command {
     Rules(rules::RulesArgs),
     /// Why a request was blocked or failed, and the narrowest exclusion
     Explain(explain::ExplainArgs),
+    /// Why a host cannot be reached or is not trusted, and what to do about it
+    Doctor(Box<doctor::DoctorCommand>),
 }
 
 const USAGE: u8 = 2;
@@ -64,6 +67,7 @@ pub fn dispatch(command: Command) -> ExitCode {
         Command::Env(command) => env::run(&command, now, &mut out),
         Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
         Command::Explain(args) => explained(&args, &mut out),
+        Command::Doctor(command) => doctor::run(&command, now, &mut out),
     };
     match outcome {
         Ok(code) => code,

@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::ca::{Ca, LeafName, LeafProfile};
+use crate::ca::{Ca, LeafName, LeafPair, LeafProfile};
 use crate::net::Host;
-use crate::tls::accept::LeafConfigs;
+use crate::tls::accept::{LeafConfigs, ServerKey};
 use crate::tls::{BoxIo, Greeting, LeafConfig, Rewind};
 
 /// A client on this machine that takes longer is not one of ours.
@@ -110,7 +110,11 @@ fn leaf(ca: &Ca, now: OffsetDateTime) -> Result<LeafConfig, String> {
         .or_else(|_| ca.mint(&LeafProfile::new(&host), now))
         .map_err(|error| error.to_string())?;
     let configs = LeafConfigs::new().map_err(|error| error.to_string())?;
-    configs.build(minted.chain, minted.key.clone_key()).map_err(|error| error.to_string())
+    let key = match minted.key {
+        LeafPair::Ecdsa(key) => ServerKey::Ecdsa(key),
+        LeafPair::Rsa(key) => ServerKey::Rsa(key),
+    };
+    configs.build(minted.chain, key).map_err(|error| error.to_string())
 }
 
 async fn serve(listener: TcpListener, leaf: LeafConfig, handshakes: Arc<AtomicUsize>) {

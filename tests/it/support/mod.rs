@@ -5,6 +5,7 @@ pub mod attack;
 pub mod client;
 pub mod clients;
 pub mod dns;
+pub mod hello;
 pub mod netns;
 pub mod origin;
 pub mod peer;
