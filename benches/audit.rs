@@ -69,6 +69,7 @@ impl Tunnel {
             tls: Some(self.tls.clone()),
             certificate: Some(self.certificate.clone()),
             pooled: true,
+            ..OriginLeg::default()
         };
         record.response_inspection = Some(Inspection::WHOLE);
         record.rules = self.certificate.sha256[..16].to_owned().into();

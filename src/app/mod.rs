@@ -28,8 +28,8 @@ use crate::net::Host;
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
-use crate::proxy::{self, Gateway, Leaves};
-use crate::tls::OriginTls;
+use crate::proxy::{self, Asked, Gateway, Leaves};
+use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
 
 pub use snapshot::{SnapshotError, rules};
@@ -55,6 +55,10 @@ pub enum StartError {
         "the folder {path} of the audit log cannot be made: {source}\n  fix: give --audit-log FILE in a folder that can"
     )]
     AuditFolder { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    ClientCertificate(#[from] crate::tls::client_certificate::ClientCertificateError),
+    #[error(transparent)]
+    KeyLog(#[from] crate::tls::key_log::KeyLogError),
     #[error("the TLS server cannot be set up: {0}")]
     Tls(#[from] crate::tls::accept::LeafError),
     #[error("the system has no random bytes: {0}")]
@@ -89,15 +93,25 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let key_log = config.tls_key_log.as_deref().map(KeyLog::open).transpose()?;
+    let mut tls = OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?
+        .with_client_certificates(ClientCertificates::load(&config.origin.client_certificates)?);
+    let mut leaves = Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?;
+    if let Some(log) = &key_log {
+        tls = tls.with_key_log(log.clone());
+        leaves.log_keys(log.clone());
+    }
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
         dialer: Dialer {
             resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?),
+            tls: Arc::new(tls),
             limits: limits.clone(),
         },
         pool: Pool::new(&limits),
-        leaves: Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?,
+        leaves,
+        asked: Asked::new(&limits),
+        keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),

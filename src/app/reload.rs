@@ -49,6 +49,7 @@ pub async fn watch(
                 warn_of_restart(&config, &new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
+                gateway.asked.forget();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -82,6 +83,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
         ("ca_dir", old.ca_dir != new.ca_dir),
         ("origin", old.origin != new.origin),
+        ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),

@@ -14,6 +14,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::client_certificate::ClientCertificateFile;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
 const MAX_WORKERS: usize = 1024;
@@ -90,7 +91,9 @@ impl Written {
             origin: OriginConfig {
                 ca_file: paths.of(flags.origin_ca.as_ref(), file.origin.ca_file.as_ref()),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
+                client_certificates: client_certificates(file, base),
             },
+            tls_key_log: paths.of(flags.tls_key_log.as_ref(), file.tls.key_log.as_ref()),
             audit: audit(flags, &file.audit, &paths, &state_dir),
             policy: policy(flags, file),
             limits: file.limits.over(Limits::default()),
@@ -171,6 +174,21 @@ fn policy(flags: &Flags, file: &FileConfig) -> policy::Config {
     config.forward_high_ports = written.forward_high_ports.unwrap_or(config.forward_high_ports);
     config.fronting = written.fronting.unwrap_or(config.fronting);
     config
+}
+
+fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateFile> {
+    let used = |written: &FileClientCertificate| ClientCertificateFile {
+        rule: Rule {
+            name: written.certificate.display().to_string().into(),
+            hosts: plain(&written.hosts),
+            clients: plain(&written.clients),
+            identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
+            note: None,
+        },
+        certificate: base.join(&written.certificate),
+        key: base.join(&written.key),
+    };
+    file.origin.client_certificates.iter().map(used).collect()
 }
 
 /// A list that was given by flag or environment replaces the file's.
@@ -292,6 +310,12 @@ impl Problems<'_> {
                     self.add(keys, Problem::new(what));
                 }
                 _ => {}
+            }
+        }
+        for given in &origin.client_certificates {
+            if given.rule.hosts.is_empty() {
+                let what = "a client certificate without `hosts` would be shown to every server that asks";
+                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
             }
         }
         for path in &rules.paths {
@@ -485,7 +509,17 @@ impl Config {
             origin: FileOrigin {
                 ca_file: self.origin.ca_file.clone(),
                 resolve: Some(texts(&self.origin.resolve)),
+                client_certificates: (self.origin.client_certificates.iter())
+                    .map(|given| FileClientCertificate {
+                        hosts: texts(&given.rule.hosts),
+                        certificate: given.certificate.clone(),
+                        key: given.key.clone(),
+                        clients: texts(&given.rule.clients),
+                        identities: given.rule.identities.iter().map(|name| name.to_string()).collect(),
+                    })
+                    .collect(),
             },
+            tls: FileTls { key_log: self.tls_key_log.clone() },
             audit: FileAudit {
                 enabled: Some(self.audit.path.is_some()),
                 path: self.audit.path.clone(),

@@ -14,9 +14,9 @@ use crate::audit::record::CertificateFacts;
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
-use crate::tls::connect::{Offer, OriginStream};
+use crate::tls::connect::{Connected, Offer, OriginStream};
 use crate::tls::verify::CertificateInfo;
-use crate::tls::{Negotiated, OriginTls, Refusal};
+use crate::tls::{ClientAuth, Negotiated, OriginTls, Refusal};
 
 /// RFC 8305 section 5: the delay before the next address is tried beside the last.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -65,12 +65,13 @@ pub struct OriginFacts {
     pub certificate: Option<CertificateInfo>,
     /// The certificate as every record of the connection shows it.
     pub shown: Option<Arc<CertificateFacts>>,
+    pub client_auth: ClientAuth,
 }
 
 impl OriginFacts {
     /// A connection without TLS, or one that is not ours to look into.
     pub fn plain(addr: OriginAddr) -> OriginFacts {
-        OriginFacts { addr, tls: None, certificate: None, shown: None }
+        OriginFacts { addr, tls: None, certificate: None, shown: None, client_auth: ClientAuth::NotAsked }
     }
 }
 
@@ -135,15 +136,16 @@ impl Dialer {
         let (stream, addr) = self.connect(permit).await?;
         let origin = || Authority::new(permit.server_name().clone(), permit.dial().port);
         let limit = self.limits.origin_handshake_time;
-        let (stream, tls, certificate) =
-            timeout(limit, self.tls.connect(stream, permit.server_name(), offer))
-                .await
-                .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
-                .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
+        let connected = timeout(limit, self.tls.connect_for(stream, permit, offer))
+            .await
+            .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
+            .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
+        let Connected { stream, negotiated, certificate, client_auth } = connected;
         let shown = certificate.as_ref().map(|info: &CertificateInfo| {
             Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
         });
-        Ok(Secured { stream, facts: OriginFacts { addr, tls: Some(tls), certificate, shown } })
+        let facts = OriginFacts { addr, tls: Some(negotiated), certificate, shown, client_auth };
+        Ok(Secured { stream, facts })
     }
 
     /// Starts HTTP on a verified connection.

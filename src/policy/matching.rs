@@ -124,7 +124,7 @@ pub(super) struct Who<'a> {
 
 /// A rule compiled for look-up.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub struct Matcher {
     pub(super) name: Arc<str>,
     pub(super) note: Option<Arc<str>>,
     hosts: Option<HostSet>,
@@ -133,7 +133,7 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
-    pub(super) fn new(rule: &Rule) -> Matcher {
+    pub fn new(rule: &Rule) -> Matcher {
         Matcher {
             name: Arc::clone(&rule.name),
             note: rule.note.clone(),
@@ -141,6 +141,11 @@ impl Matcher {
             clients: rule.clients.clone(),
             identities: rule.identities.iter().cloned().collect(),
         }
+    }
+
+    /// Whether the rule holds for this host and this client.
+    pub fn holds(&self, host: &Host, client: IpAddr, identity: Option<&str>) -> bool {
+        self.matches(host, Who { ip: client, identity })
     }
 
     pub(super) fn matches(&self, host: &Host, who: Who<'_>) -> bool {

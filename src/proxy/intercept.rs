@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
 use super::respond::Problem;
-use super::{Client, Gateway, exchange, tunnel};
-use crate::audit::record::TlsFacts;
+use super::{Client, Gateway, asked, exchange, tunnel};
+use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::ca::{Ca, CaError, LeafCache, LeafProfile, Minted, Purpose};
 use crate::message::reason::Code;
@@ -21,10 +21,12 @@ use crate::message::target::Scheme;
 use crate::metrics::Metrics;
 use crate::net::hello::Sni;
 use crate::net::{Alpn, Authority, Host, Limits};
+use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit, VerificationId};
 use crate::tls::accept::{LeafConfigs, LeafError, handshake_failure};
 use crate::tls::connect::Offer;
+use crate::tls::grade::{Grade, Revocation, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, LeafConfig, Negotiated, Rewind};
@@ -85,6 +87,11 @@ impl Leaves {
             own_host,
             metrics,
         })
+    }
+
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
     }
 
     pub fn own_host(&self) -> Host {
@@ -197,7 +204,13 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Sni::Absent | Sni::Invalid => None,
     };
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let (permit, verified) = match snapshot.policy.hello(permit.clone(), &greeting.hello) {
+    let answer = match snapshot.policy.hello(permit.clone(), &greeting.hello) {
+        Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
+            snapshot.policy.opaque(permit, Opaque::ClientCertificate)
+        }
+        answer => answer,
+    };
+    let (permit, verified) = match answer {
         Answer::Inspect(permit) => {
             let verified = verify(&gateway, &permit, offer).await;
             (permit, verified)
@@ -214,7 +227,9 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
+    // A client that speaks no HTTP cannot be shown a page.
+    let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
+    if verified.is_err() && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse) {
         let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
         ending.note(|record| {
             record.target = Some(permit.target().clone());
@@ -269,6 +284,7 @@ async fn verify(
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
+    asked::judge(gateway, permit, &secured.facts)?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
         Problem::Origin(OriginError::Tls {
             origin: permit.dial().clone(),
@@ -280,6 +296,18 @@ async fn verify(
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
     leaves.verified.insert(key, info.clone());
     Ok((info, Some(idle)))
+}
+
+/// What both legs together are worth, as the audit record has it.
+pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
+    let client = Strength::named(&client.version, &client.suite, &client.group);
+    let verified = origin.certificate.is_some();
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    Some(Protection {
+        grade: grade.letter().into(),
+        client_leg: grade.compared().as_str().into(),
+        missing: grade.missing().map(Into::into).collect(),
+    })
 }
 
 /// A handshake's outcome as the audit record has it.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
@@ -39,6 +40,7 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
 pub use intercept::Leaves;
 
@@ -59,6 +61,10 @@ pub struct Gateway {
     pub dialer: Dialer,
     pub pool: Arc<Pool>,
     pub leaves: Leaves,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,

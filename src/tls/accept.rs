@@ -50,6 +50,11 @@ impl LeafConfigs {
         Ok(LeafConfigs { base })
     }
 
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<super::KeyLog>) {
+        self.base.key_log = log;
+    }
+
     /// The TLS server configuration for one leaf: h2 before http/1.1, tickets, no early data.
     pub fn build(
         &self,

@@ -12,8 +12,10 @@ use tokio_rustls::TlsConnector;
 pub use tokio_rustls::client::TlsStream as OriginStream;
 
 use crate::net::{Alpn, Host};
+use crate::policy::Permit;
 
-use super::Negotiated;
+use super::client_certificate::{Asked, ClientAuth, ClientCertificates};
+use super::{KeyLog, Negotiated};
 use super::verify::{CertificateInfo, RootsError, Verifier, Watch, certificate_code, describe};
 
 /// The protocols we offer to an origin.
@@ -42,6 +44,15 @@ impl Offer {
 pub struct OriginTls {
     base: ClientConfig,
     verifier: Arc<Verifier>,
+    client_certificates: ClientCertificates,
+}
+
+/// A verified connection, and what is known of it.
+pub struct Connected<T> {
+    pub stream: OriginStream<T>,
+    pub negotiated: Negotiated,
+    pub certificate: Option<CertificateInfo>,
+    pub client_auth: ClientAuth,
 }
 
 /// Why an origin was refused.
@@ -54,6 +65,9 @@ pub enum Refusal {
     LegacyTls(String),
     #[error("the origin refuses every protocol we offer (ALPN)")]
     NoCommonProtocol,
+    /// It wants a certificate from its client, and gets none through us.
+    #[error("the origin asks for a client certificate{0}")]
+    ClientCertificate(&'static str),
     #[error("the origin ended the TLS handshake with the alert {0}")]
     Alert(String),
     #[error("the origin closed the connection in the TLS handshake")]
@@ -71,6 +85,7 @@ impl Refusal {
             Refusal::Certificate { code, .. } => code,
             Refusal::LegacyTls(_) => "legacy_tls",
             Refusal::NoCommonProtocol => "no_common_protocol",
+            Refusal::ClientCertificate(_) => "client_cert_required",
             Refusal::Alert(_) => "tls_alert",
             Refusal::Closed => "origin_closed",
             Refusal::Garbage(_) => "tls_failed",
@@ -94,16 +109,48 @@ impl OriginTls {
         // rustls keys sessions by name alone, not by port, verification policy and ALPN; until a
         // session can be bound to all of them none is resumed (nginx CVE-2025-23419 class).
         base.resumption = rustls::client::Resumption::disabled();
-        Ok(OriginTls { base, verifier })
+        Ok(OriginTls { base, verifier, client_certificates: ClientCertificates::default() })
     }
 
-    /// Handshakes over a connected stream as a client of `host`. The caller bounds the time.
+    /// Shows these to origins that ask.
+    pub fn with_client_certificates(mut self, certificates: ClientCertificates) -> OriginTls {
+        self.client_certificates = certificates;
+        self
+    }
+
+    /// Writes the secrets of every session down.
+    pub fn with_key_log(mut self, log: Arc<KeyLog>) -> OriginTls {
+        self.base.key_log = log;
+        self
+    }
+
+    /// Handshakes over a connected stream with the origin of this permit. The caller bounds the time.
+    pub async fn connect_for<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: T,
+        permit: &Permit,
+        offer: Offer,
+    ) -> Result<Connected<T>, Refusal> {
+        self.handshake(io, permit.server_name(), offer, self.client_certificates.answer(permit)).await
+    }
+
+    /// The same for a person who looks at `host`: an origin that asks for a client certificate gets none.
     pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         io: T,
         host: &Host,
         offer: Offer,
-    ) -> Result<(OriginStream<T>, Negotiated, Option<CertificateInfo>), Refusal> {
+    ) -> Result<Connected<T>, Refusal> {
+        self.handshake(io, host, offer, Arc::default()).await
+    }
+
+    async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: T,
+        host: &Host,
+        offer: Offer,
+        asked: Arc<Asked>,
+    ) -> Result<Connected<T>, Refusal> {
         let name = match host {
             Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| Refusal::Certificate {
                 code: "name_mismatch",
@@ -115,24 +162,30 @@ impl OriginTls {
         let mut config = self.base.clone();
         config.alpn_protocols = offer.protocols();
         config.dangerous().set_certificate_verifier(watch.clone());
+        config.client_auth_cert_resolver = asked.clone();
         match TlsConnector::from(Arc::new(config)).connect(name, io).await {
             Ok(stream) => {
                 let connection = stream.get_ref().1;
-                let info = connection.peer_certificates().and_then(|chain| chain.first()).and_then(describe);
+                let certificate =
+                    connection.peer_certificates().and_then(|chain| chain.first()).and_then(describe);
                 let negotiated = Negotiated::of(connection);
-                Ok((stream, negotiated, info))
+                Ok(Connected { stream, negotiated, certificate, client_auth: asked.outcome() })
             }
             Err(error) => {
                 let refused = watch.take_refusal();
-                Err(refused.unwrap_or_else(|| classify(error)))
+                Err(refused.unwrap_or_else(|| classify(error, asked.outcome())))
             }
         }
     }
 }
 
-fn classify(error: io::Error) -> Refusal {
+fn classify(error: io::Error, client: ClientAuth) -> Refusal {
     use rustls::{AlertDescription as Alert, Error as Tls};
+    let insists = " and ended the handshake because it got none";
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        // RFC 8446 section 6.2 has an alert for it; before TLS 1.3 any other did as well.
+        Some(Tls::AlertReceived(Alert::CertificateRequired)) => Refusal::ClientCertificate(insists),
+        Some(Tls::AlertReceived(_)) if client == ClientAuth::NoneGiven => Refusal::ClientCertificate(insists),
         Some(Tls::AlertReceived(Alert::NoApplicationProtocol)) => Refusal::NoCommonProtocol,
         Some(Tls::AlertReceived(
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
@@ -145,5 +198,18 @@ fn classify(error: io::Error) -> Refusal {
         Some(other) => Refusal::Garbage(other.to_string()),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Refusal::Closed,
         None => Refusal::Io(error),
+    }
+}
+
+/// What a server of TLS 1.2 signs begins with both randoms, 32 bytes each. The end of its own must
+/// not say that it knows a later version than was agreed on (RFC 8446 section 4.1.3); rustls looks
+/// for the sentinel of TLS 1.3 alone.
+pub(super) fn not_downgraded(signed: &[u8]) -> Result<(), rustls::Error> {
+    const SENTINELS: [&[u8; 8]; 2] = [b"DOWNGRD\x01", b"DOWNGRD\x00"];
+    match signed.get(56..64) {
+        Some(end) if SENTINELS.iter().any(|sentinel| end == *sentinel) => {
+            Err(rustls::PeerMisbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported.into())
+        }
+        _ => Ok(()),
     }
 }

@@ -4,7 +4,10 @@
 //! Both legs speak TLS 1.3 and 1.2 with AEAD suites only, X25519MLKEM768 first.
 
 pub mod accept;
+pub mod client_certificate;
 pub mod connect;
+pub mod grade;
+pub mod key_log;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;
@@ -15,7 +18,9 @@ use rustls::crypto::CryptoProvider;
 use serde::Serialize;
 
 pub use accept::{Greeting, LeafConfig};
+pub use client_certificate::{ClientAuth, ClientCertificates};
 pub use connect::{OriginTls, Refusal};
+pub use key_log::KeyLog;
 pub use rewind::Rewind;
 
 /// A byte stream whose concrete type no longer matters.

@@ -126,6 +126,7 @@ impl ServerCertVerifier for Watch {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        super::connect::not_downgraded(message)?;
         self.verifier.webpki.verify_tls12_signature(message, cert, dss)
     }
 

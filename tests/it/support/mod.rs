@@ -9,7 +9,10 @@ pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod python;
+pub mod relay;
 pub mod split;
+pub mod wire;
 
 use std::future::Future;
 use std::time::Duration;
