@@ -47,6 +47,8 @@ impl LeafConfigs {
         base.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         base.send_tls13_tickets = 1;
         base.max_early_data_size = 0;
+        // All suites are good; that the choice is ours is what scanners look for.
+        base.ignore_client_order = true;
         Ok(LeafConfigs { base })
     }
 

@@ -4,8 +4,10 @@
 pub mod attack;
 pub mod client;
 pub mod dns;
+pub mod door;
 pub mod netns;
 pub mod origin;
+pub mod pcap;
 pub mod peer;
 pub mod pki;
 pub mod proxy;

@@ -5,6 +5,7 @@ mod hello;
 mod hostile;
 mod legacy;
 mod legs;
+mod scanners;
 mod server;
 
 use super::Case;
@@ -17,6 +18,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(hello::cases());
     cases.extend(legs::cases());
     cases.extend(client_auth::cases());
+    cases.extend(scanners::cases());
     cases
 }
 

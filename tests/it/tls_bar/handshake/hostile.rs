@@ -141,7 +141,9 @@ async fn stalls() -> String {
         let origin: Origin = Spec::tls(&["origin.test"]).versions(&[version]).start().await;
         let relay = Relay::start(origin.addr).await;
         // In the record's head, in ServerHello, between messages, in the certificates, before Finished and behind it.
-        for place in [0, 1, 5, 60, 100, 127, 400, 900, 1200, 1400, 1800, 2300] {
+        let places = [0, 1, 5, 60, 100, 127, 400, 900, 1200, 1400, 1800, 2300];
+        // TLS 1.2 is done with less: no share of ML-KEM.
+        for place in places.into_iter().filter(|place| version == Tls::V13 || *place <= 1200) {
             relay.silent_behind(place);
             let proxy = start(relay.addr).await;
             let asked = Instant::now();
