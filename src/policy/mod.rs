@@ -26,8 +26,11 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
-pub use matching::{Expiry, HostPattern, PatternError, Rule};
+pub use fail::{
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel,
+    Undecoded,
+};
+pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
@@ -35,7 +38,7 @@ use crate::net::hello::Sni;
 use crate::net::{Authority, Entry, Hello, Host, Port};
 use address::AddressGuard;
 use bypass::BypassList;
-use matching::{HostSet, Matcher, Who, contains_ip};
+use matching::{HostSet, Who, contains_ip};
 use permit::{Channel, Subject};
 
 /// What a policy is made from. The default is a gateway's: everything is inspected, what
@@ -165,6 +168,8 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
+    /// TLS whose origin asked for a client certificate a short while ago.
+    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -372,6 +377,10 @@ impl Policy {
             Opaque::Silent => match self.fail.silent_tunnel {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
+            },
+            Opaque::ClientCertificate => match self.fail.client_certificate {
+                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
             },
         }
     }

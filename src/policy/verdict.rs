@@ -43,6 +43,8 @@ pub enum Reason {
     NotHttp,
     /// The client waits for the server to speak first, and policy lets it.
     Silent,
+    /// The origin asked for a client certificate, which only the client can show.
+    ClientCertificate,
 }
 
 impl Reason {
@@ -54,6 +56,7 @@ impl Reason {
             Reason::Alpn => "alpn_not_http",
             Reason::NotHttp => "not_http",
             Reason::Silent => "silent",
+            Reason::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -77,6 +80,9 @@ impl std::fmt::Display for Reason {
             Reason::Alpn => f.write_str("the client's ALPN offers no HTTP, and policy relays that unread"),
             Reason::NotHttp => f.write_str("neither TLS nor HTTP, and policy relays that unread"),
             Reason::Silent => f.write_str("the client sent nothing, and policy relays that unread"),
+            Reason::ClientCertificate => {
+                f.write_str("the origin asked for a client certificate, and policy relays such hosts unread")
+            }
         }
     }
 }

@@ -17,17 +17,19 @@ use super::finish::{self, Ending};
 use super::leaves::{For, Verified};
 use super::respond::Problem;
 use super::tunnel::Judged;
-use super::{Client, Gateway, exchange, tunnel};
-use crate::audit::record::TlsFacts;
+use super::{Client, Gateway, asked, exchange, tunnel};
+use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
 use crate::net::{Alpn, Hello, Host};
+use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
 use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
+use crate::tls::grade::{Grade, Revocation, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
@@ -58,7 +60,7 @@ async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewin
             let judged = match what {
                 Opaque::NotHttp => Judged::NoTls,
                 // It may still begin a handshake, when it begins.
-                Opaque::Silent => Judged::Not(permit.clone(), reason.clone()),
+                Opaque::Silent | Opaque::ClientCertificate => Judged::Not(permit.clone(), reason.clone()),
             };
             relay_untouched(gateway, client, permit, &reason, io, judged).await;
         }
@@ -201,7 +203,13 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     // An address in it is the target's own and says nothing.
     let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let (permit, verified) = match snapshot.policy.hello(permit.clone(), &hello) {
+    let answer = match snapshot.policy.hello(permit.clone(), &hello) {
+        Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
+            snapshot.policy.opaque(permit, Opaque::ClientCertificate)
+        }
+        answer => answer,
+    };
+    let (permit, verified) = match answer {
         Answer::Inspect(permit) => {
             let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
             (permit, verified)
@@ -219,7 +227,9 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
+    // A client that speaks no HTTP cannot be shown a page.
+    let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
+    if verified.is_err() && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse) {
         let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
         if let Err(problem) = &verified {
@@ -298,6 +308,7 @@ async fn verify(
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
+    asked::judge(gateway, permit, &secured.facts)?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
         Problem::Origin(OriginError::Tls {
             origin: permit.dial().clone(),
@@ -309,6 +320,18 @@ async fn verify(
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
     leaves.remember(key, info.clone());
     Ok((info, Some(idle)))
+}
+
+/// What both legs together are worth, as the audit record has it.
+pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
+    let client = Strength::named(&client.version, &client.suite, &client.group);
+    let verified = origin.certificate.is_some();
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    Some(Protection {
+        grade: grade.letter().into(),
+        client_leg: grade.compared().as_str().into(),
+        missing: grade.missing().map(Into::into).collect(),
+    })
 }
 
 /// A handshake's outcome as the audit record has it.

@@ -167,6 +167,11 @@ impl Leaves {
         self.verified.insert(key, info);
     }
 
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
+    }
+
     /// Origins are judged by other rules from now on.
     pub fn forget_verified(&self) {
         self.verified.invalidate_all();

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
@@ -43,6 +44,7 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
 pub use leaves::{Leaves, profile as leaf_profile};
 
@@ -65,6 +67,10 @@ pub struct Gateway {
     pub leaves: Leaves,
     /// How clients' handshakes ended.
     pub clients: Arc<distrust::Clients>,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
