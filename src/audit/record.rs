@@ -257,6 +257,8 @@ pub struct OriginLeg {
     pub tls: Option<TlsFacts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Arc<CertificateFacts>>,
+    #[serde(flatten)]
+    pub marks: OriginMarks,
     /// In a tunnel that is not decrypted: whether the certificate is for the name asked for. "match", "mismatch",
     /// "hidden" (TLS 1.3), "none" (none was shown).
     #[serde(default, skip_serializing_if = "str::is_empty")]
@@ -270,6 +272,20 @@ impl OriginLeg {
     fn is_empty(&self) -> bool {
         *self == OriginLeg::default()
     }
+}
+
+/// What the verification of an origin's certificate found out, besides that it may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginMarks {
+    /// "good", "unknown", or "not_checked" where that is switched off; a revoked one has no exchange.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub revocation: Text,
+    /// "key", "issuer" or "key_and_issuer": what is another one than at the connection before.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub changed: Text,
+    /// Codes of what passes by policy, with commas between: "over_long", "staple_stale".
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub warnings: Text,
 }
 
 /// What a TLS handshake agreed on.

@@ -144,7 +144,7 @@ pub(super) fn check_minting(
         return Err(rejected("a path length in the chain forbids the CA below it".to_string()));
     }
     let key = Key::generate()?;
-    let mut params = leaf::profile_params(&[], true)?;
+    let mut params = leaf::profile_params(&[], None)?;
     params.serial_number = Some(Serial::random()?.number());
     params.not_before = whole_seconds(now.max(signer.cert.not_before));
     params.not_after = whole_seconds((now + Duration::MINUTE).min(signer.cert.not_after));

@@ -157,6 +157,14 @@ pub(super) fn parse_certs(bytes: &[u8], path: &Path) -> Result<Vec<CaCert>, CaEr
     Ok(certs)
 }
 
+/// Every certificate of a PEM text as DER, unread; what is broken in it is passed over.
+pub fn pem_certificates(text: &[u8]) -> Vec<Vec<u8>> {
+    let starts: Vec<usize> = memchr::memmem::find_iter(text, b"-----BEGIN CERTIFICATE-----").collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let parts = starts.iter().zip(ends).map(|(&start, end)| &text[start..end]);
+    parts.filter_map(|part| CertificateDer::from_pem_slice(part).ok()).map(|der| der.to_vec()).collect()
+}
+
 /// The private key of a PEM text or DER file, in any of the three usual encodings.
 pub(super) fn parse_key(bytes: &[u8], path: &Path) -> Result<Secret, CaError> {
     let garbage = |what: &str| CaError::Garbage { path: path.into(), what: what.into() };

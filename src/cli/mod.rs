@@ -7,6 +7,7 @@ pub mod env;
 pub mod explain;
 pub mod rules;
 mod run;
+pub mod trust;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ pub enum Command {
     Check(Flags),
     /// The certificate authority: init, import, show, export, rotate, log
     Ca(ca::CaCommand),
+    /// Make this machine's stores of roots trust the CA: install, status, remove
+    Trust(trust::TrustCommand),
     /// Print the proxy and CA variables for a shell or a tool
     Env(env::EnvCommand),
     /// Rule sets: check, test, list, explain, cost, eval, import, schema
@@ -60,6 +63,7 @@ pub fn dispatch(command: Command) -> ExitCode {
         Command::Check(flags) => return run::check(&flags, &mut out).into(),
         Command::Exec(command) => env::exec(&command, now),
         Command::Ca(command) => ca::run(&command, now, &mut out),
+        Command::Trust(command) => trust::run(&command, now, &mut out),
         Command::Env(command) => env::run(&command, now, &mut out),
         Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
         Command::Explain(args) => explained(&args, &mut out),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::category;
 use super::choice;
@@ -15,9 +16,16 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
 const MAX_WORKERS: usize = 1024;
+
+/// A minted leaf's life, unless the file says otherwise.
+const LEAF_LIFETIME: Duration = crate::ca::LEAF_LIFETIME.unsigned_abs();
+
+/// Shorter than this a leaf is minted again and again, and ends while a page is read.
+const MIN_LEAF_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Configuration files are read whole; one of this size is not a configuration.
 const MAX_FILE: u64 = 4 << 20;
@@ -92,7 +100,7 @@ impl Written {
             auth_file: paths.of(flags.auth_file.as_ref(), file.clients.auth_file.as_ref()),
             rules: rules(flags, &self, &paths),
             origin: OriginConfig {
-                ca_file: paths.of(flags.origin_ca.as_ref(), file.origin.ca_file.as_ref()),
+                verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
             },
             audit: audit(flags, &file.audit, &paths, &state_dir),
@@ -101,6 +109,7 @@ impl Written {
             limits: file.limits.over(Limits::default()),
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
+            leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
             ca_dir,
             state_dir,
         };
@@ -109,6 +118,7 @@ impl Written {
         problems.rules(&config.rules);
         problems.policy(&config.policy);
         problems.limits(&config.limits);
+        problems.leaf_lifetime(config.leaf_lifetime);
         problems.rest(&config);
         if problems.list.is_empty() { Ok(config) } else { Err(ConfigError { problems: problems.list }) }
     }
@@ -140,6 +150,20 @@ fn rules(flags: &Flags, written: &Written, paths: &Paths<'_>) -> RulesConfig {
         paranoia_level: file.paranoia_level,
         inbound_threshold: file.inbound_threshold,
         outbound_threshold: file.outbound_threshold,
+    }
+}
+
+fn verification(flags: &Flags, file: &FileOrigin, paths: &Paths<'_>) -> verify::Settings {
+    verify::Settings {
+        ca_file: paths.of(flags.origin_ca.as_ref(), file.ca_file.as_ref()),
+        crls: match flags.crl.as_slice() {
+            [] => file.crls.iter().flatten().map(|path| paths.base.join(path)).collect(),
+            given => given.iter().map(|path| paths.cwd.join(path)).collect(),
+        },
+        revocation: flags.revocation.or(file.revocation).unwrap_or_default(),
+        distrusted_keys: file.distrusted_keys.iter().flatten().map(|key| key.0).collect(),
+        server_auth: file.server_auth.unwrap_or_default(),
+        over_long: file.over_long.unwrap_or_default(),
     }
 }
 
@@ -290,7 +314,7 @@ impl Problems<'_> {
         let Config { auth_file, origin, rules, .. } = config;
         let single = [
             (&["clients", "auth_file"], "--auth-file", auth_file.as_ref()),
-            (&["origin", "ca_file"], "--origin-ca", origin.ca_file.as_ref()),
+            (&["origin", "ca_file"], "--origin-ca", origin.verify.ca_file.as_ref()),
         ];
         for (keys, flag, path) in single {
             match path.map(|path| (path, std::fs::metadata(path))) {
@@ -303,6 +327,12 @@ impl Problems<'_> {
                     self.add(keys, Problem::new(what));
                 }
                 _ => {}
+            }
+        }
+        for path in &origin.verify.crls {
+            if let Err(error) = std::fs::metadata(path) {
+                let what = format!("the revocation lists {} cannot be read: {error}", path.display());
+                self.add(&["origin", "crls"], Problem::new(what));
             }
         }
         for path in &rules.paths {
@@ -372,6 +402,15 @@ impl Problems<'_> {
                 let what = "a rule of [[policy.fronting_allow]] has no `targets` or no `hosts`";
                 self.add(&["policy", "fronting_allow"], Problem::new(what));
             }
+        }
+    }
+
+    fn leaf_lifetime(&mut self, lifetime: Duration) {
+        let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
+        if !range.contains(&lifetime) {
+            let what = "a leaf lives for 10m at least, or clients meet it at its end, and for 47d at most, \
+                        which public CAs are bound to as well";
+            self.add(&["ca", "leaf_lifetime"], Problem::new(what));
         }
     }
 
@@ -515,7 +554,7 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()) },
+            ca: FileCa { dir: Some(self.ca_dir.clone()), leaf_lifetime: Some(Text(self.leaf_lifetime)) },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),
@@ -533,7 +572,12 @@ impl Config {
                     .collect(),
             },
             origin: FileOrigin {
-                ca_file: self.origin.ca_file.clone(),
+                ca_file: self.origin.verify.ca_file.clone(),
+                crls: Some(self.origin.verify.crls.clone()),
+                revocation: Some(self.origin.verify.revocation),
+                distrusted_keys: Some(texts(&self.origin.verify.distrusted_keys)),
+                server_auth: Some(self.origin.verify.server_auth),
+                over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
             },
             audit: FileAudit {

@@ -14,6 +14,7 @@ use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
 use crate::policy::{FailModes, Fronting, HostPattern, NameMismatch, PortAction};
+use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
 /// A whole file. Plain values stand before tables, as TOML wants them written.
@@ -45,6 +46,7 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub leaf_lifetime: Option<Text<Duration>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,6 +73,11 @@ pub struct FileRules {
 #[serde(default, deny_unknown_fields)]
 pub struct FileOrigin {
     pub ca_file: Option<PathBuf>,
+    pub crls: Option<Vec<PathBuf>>,
+    pub revocation: Option<RevocationMode>,
+    pub distrusted_keys: Option<Vec<Text<KeyDigest>>>,
+    pub server_auth: Option<ServerAuth>,
+    pub over_long: Option<OverLong>,
     pub resolve: Option<Vec<Text<Resolve>>>,
 }
 

@@ -29,6 +29,7 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::tls::verify;
 use crate::waf::Choice;
 use crate::waf::lang::ast::SetupMode;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// How long a minted leaf is valid at most.
+    pub leaf_lifetime: std::time::Duration,
     pub state_dir: PathBuf,
     /// htpasswd file; with one, clients that can must authenticate.
     pub auth_file: Option<PathBuf>,
@@ -108,8 +111,8 @@ pub enum RulesMode {
 /// How origins are found and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginConfig {
-    /// PEM certificates trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How origins' certificates are judged.
+    pub verify: verify::Settings,
     /// Hosts with given addresses. The addresses still have to pass policy.
     pub resolve: Vec<Resolve>,
 }

@@ -224,7 +224,7 @@ fn flags_win_over_the_file_and_a_given_list_replaces_it() {
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
     assert_eq!(config.rules.paths, [system.cwd.join("mine.json")]);
     assert_eq!(config.rules.mode, Some(RulesMode::Block));
-    assert_eq!(config.origin.ca_file, Some(system.cwd.join("root.pem")));
+    assert_eq!(config.origin.verify.ca_file, Some(system.cwd.join("root.pem")));
     assert_eq!(config.origin.resolve, [value::FromText::from_text("b.test:192.0.2.8").unwrap()]);
     assert_eq!(config.policy.allow_private, ["192.168.0.0/16".parse().unwrap()]);
     assert_eq!(config.policy.client_networks, ["192.0.2.0/24".parse().unwrap()]);

@@ -97,6 +97,7 @@ impl Ending {
                 address: Some(facts.addr),
                 tls: facts.tls.as_ref().map(super::intercept::facts),
                 certificate: facts.shown.clone(),
+                marks: facts.marks.clone(),
                 pooled,
                 ..OriginLeg::default()
             };

@@ -5,136 +5,28 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
-use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
+use super::leaves::{For, Verified};
 use super::respond::Problem;
 use super::tunnel::Judged;
 use super::witness::{Ear, Witness};
 use super::{Client, Gateway, Snapshot, exchange, tunnel};
 use crate::audit::record::TlsFacts;
 use crate::audit::{Kind, Stage};
-use crate::ca::{Ca, CaError, LeafCache, LeafProfile, Minted, Purpose};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
-use crate::metrics::Metrics;
-use crate::net::{Alpn, Authority, Hello, Host, Limits};
+use crate::net::{Alpn, Hello};
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
-use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit, VerificationId};
-use crate::tls::accept::{GreetingError, HandshakeEnd, LeafConfigs, LeafError, handshake_failure};
+use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
+use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
-use crate::tls::{BoxIo, Greeting, LeafConfig, Negotiated, Rewind};
-
-/// Leaves for hosts, and which origins were verified lately.
-pub struct Leaves {
-    ca: Arc<Ca>,
-    configs: LeafConfigs,
-    cache: LeafCache<LeafConfig>,
-    verified: Cache<Verified, Arc<CertificateInfo>>,
-    own_host: Host,
-    metrics: Arc<Metrics>,
-}
-
-/// What a verification was good for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Verified {
-    name: Host,
-    dial: Authority,
-    by: VerificationId,
-}
-
-impl Verified {
-    fn of(permit: &Permit) -> Verified {
-        Verified {
-            name: permit.server_name().clone(),
-            dial: permit.dial().clone(),
-            by: permit.verification(),
-        }
-    }
-}
-
-/// No leaf for a host.
-#[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    #[error(transparent)]
-    Ca(#[from] CaError),
-    #[error(transparent)]
-    Leaf(#[from] LeafError),
-}
-
-impl Leaves {
-    /// `own_host` names the proxy to clients that speak TLS to it without saying a name.
-    pub fn new(
-        ca: Arc<Ca>,
-        own_host: Host,
-        limits: &Limits,
-        metrics: Arc<Metrics>,
-    ) -> Result<Leaves, LeafError> {
-        Ok(Leaves {
-            ca,
-            configs: LeafConfigs::new()?,
-            cache: LeafCache::new(limits.leaf_cache),
-            verified: Cache::builder()
-                .max_capacity(limits.leaf_cache)
-                .time_to_live(limits.verified_time)
-                .build(),
-            own_host,
-            metrics,
-        })
-    }
-
-    pub fn own_host(&self) -> Host {
-        self.own_host.clone()
-    }
-
-    pub async fn for_proxy(&self, host: &Host) -> Result<LeafConfig, Arc<MintError>> {
-        self.leaf(host, Purpose::Proxy, None).await
-    }
-
-    async fn leaf(
-        &self,
-        host: &Host,
-        purpose: Purpose,
-        origin: Option<&CertificateInfo>,
-    ) -> Result<LeafConfig, Arc<MintError>> {
-        let now = OffsetDateTime::now_utc();
-        let cap = origin.and_then(|info| OffsetDateTime::from_unix_timestamp(info.not_after).ok());
-        let key = self.ca.leaf_key(host, purpose);
-        if let Some(found) = self.cache.get(&key, now, cap) {
-            self.metrics.mint_hits.increment();
-            return Ok(found);
-        }
-        let mint = async {
-            self.metrics.mints.increment();
-            let mut profile = LeafProfile::new(host);
-            profile.not_after_cap = cap;
-            profile.origin = origin.and_then(|info| {
-                let mut digest = [0u8; 32];
-                hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
-                Some(digest)
-            });
-            let leaf = self.ca.mint(&profile, now)?;
-            let config = self.configs.build(leaf.chain.clone(), leaf.key.clone_key())?;
-            Ok(Minted::new(config, &leaf, now))
-        };
-        self.cache.get_or_mint(&key, now, cap, mint).await
-    }
-
-    /// Renews what signs leaves, when it is time.
-    pub async fn refresh(&self) {
-        let ca = self.ca.clone();
-        let renewed = tokio::task::spawn_blocking(move || ca.refresh(OffsetDateTime::now_utc())).await;
-        if let Ok(Err(error)) = renewed {
-            tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
-        }
-    }
-}
+use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
 
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
@@ -251,11 +143,11 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     // The leaf carries the name that the client expects: its SNI, where policy lets that differ from
     // the target too.
     let name = sni.clone().unwrap_or_else(|| permit.server_name().clone());
-    let leaf = match &verified {
-        Ok((info, _)) => gateway.leaves.leaf(&name, Purpose::Origin, Some(info)).await,
-        Err(_) => gateway.leaves.leaf(&name, Purpose::ErrorPage, None).await,
+    let what = match &verified {
+        Ok((info, _)) => For::Origin(info),
+        Err(_) => For::ErrorPage,
     };
-    let leaf = match leaf {
+    let leaf = match gateway.leaves.leaf(&name, what, greeting.key_type()).await {
         Ok(leaf) => leaf,
         Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
     };
@@ -320,7 +212,7 @@ async fn verify(
 ) -> Result<(Arc<CertificateInfo>, Option<Idle>), Problem> {
     let leaves = &gateway.leaves;
     let key = Verified::of(permit);
-    if let Some(known) = leaves.verified.get(&key) {
+    if let Some(known) = leaves.verified(&key) {
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
@@ -333,7 +225,7 @@ async fn verify(
     let info = Arc::new(info);
     let (sender, facts) = gateway.dialer.start(permit, secured).await?;
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
-    leaves.verified.insert(key, info.clone());
+    leaves.remember(key, info.clone());
     Ok((info, Some(idle)))
 }
 

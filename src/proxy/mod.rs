@@ -16,6 +16,7 @@ pub mod distrust;
 mod exchange;
 mod finish;
 mod intercept;
+mod leaves;
 mod relay;
 mod respond;
 mod tunnel;
@@ -43,7 +44,7 @@ use crate::tls::BoxIo;
 use crate::waf::Engine;
 
 use classify::Opening;
-pub use intercept::Leaves;
+pub use leaves::Leaves;
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod flight;
 pub mod hello;
 mod ja4;
+pub mod probe;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{CertificateFacts, ClientLeg, Inspection, OriginLeg, Record, TlsFacts};
+use super::{CertificateFacts, ClientLeg, Inspection, OriginLeg, OriginMarks, Record, TlsFacts};
 use crate::audit::visible::visible;
 use crate::net::{Authority, Host};
 
@@ -149,6 +149,10 @@ fn origin_leg(out: &mut Vec<u8>, leg: &OriginLeg) -> Result {
                 some(out, b",\"issuer\":", issuer)
             })?;
         }
+        let OriginMarks { revocation, changed, warnings } = &leg.marks;
+        some(out, b",\"revocation\":", revocation)?;
+        some(out, b",\"changed\":", changed)?;
+        some(out, b",\"warnings\":", warnings)?;
         some(out, b",\"name_check\":", &leg.name_check)?;
         yes(out, b",\"pooled\":true", leg.pooled);
         Ok(())
@@ -350,6 +354,7 @@ mod tests {
             address: Some(OriginAddr::new("192.0.2.255:65535".parse().unwrap())),
             tls: Some(tls),
             certificate: Some(std::sync::Arc::new(CertificateFacts { sha256: own(), issuer: own() })),
+            marks: OriginMarks { revocation: own().into(), changed: own().into(), warnings: own().into() },
             name_check: own().into(),
             pooled: true,
         };

@@ -2,23 +2,37 @@
 //! host it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
 //! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
 //!
-//! Every wait is bounded by the limits of the configuration. Nothing is changed, nothing is written.
+//! Every wait is bounded by the limits of the configuration.
 
+mod certificates;
 mod client;
+mod dns;
+mod http;
+mod mint;
+mod next;
+mod path;
 mod policy;
 mod report;
+mod tcp;
+mod tls;
+mod words;
 
 use std::io::Write;
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use time::OffsetDateTime;
 
 use crate::app;
+use crate::ca::{Ca, CaDir, CaError};
 use crate::config::{self, Config, Flags, System};
 use crate::net::{Authority, Port};
-use report::{Mark, Report};
+use crate::origin::Dialer;
+use crate::policy::Permit;
+use crate::tls::probe::Roots;
+use report::{Finding, Mark, Report, Section};
 
 #[derive(Args, Debug)]
 pub struct DoctorCommand {
@@ -75,23 +89,97 @@ fn target(text: &str) -> Result<Target, String> {
     Ok(Target { authority, plain })
 }
 
+/// What every section looks at.
+pub struct Context<'a> {
+    config: &'a Config,
+    dialer: &'a Dialer,
+    ca: Option<&'a Arc<Ca>>,
+    roots: Roots,
+    now: OffsetDateTime,
+    /// Policy relays this host unread.
+    tunnelled: bool,
+}
+
 /// Runs the command: 0 when nothing failed, 1 when something did, 2 when the configuration does not load.
 pub fn run(command: &DoctorCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = config::load(&command.flags, &System::current())?;
     let Some(target) = &command.host else {
         return client::run(&config, command.client.flatten(), command.json, now, out);
     };
-    let report = examine(command, target, &config, now);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(host(command, target, &config, now));
     report.write(command.json, command.verbose, out)?;
     Ok(ExitCode::from(u8::from(report.verdict() == Mark::Fail)))
 }
 
-fn examine(command: &DoctorCommand, target: &Target, config: &Config, now: OffsetDateTime) -> Report {
+/// The way to one host, from policy to the first answer.
+async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: OffsetDateTime) -> Report {
     let mut report = Report::new(Some(&target.authority), now);
-    let policy = app::policy(config, &config.listen);
-    let answer = policy::judge(&policy, command.from, target);
-    report.add(policy::section(&answer, target));
+    let (judged, permit) = policy::judge(config, command.from, target);
+    report.add(policy::section(&judged, target));
+    let opened = open_ca(config, now);
+    let ca = opened.as_ref().ok().and_then(Option::as_ref);
+    let dialer = match app::dialer(config, &config.limits, ca) {
+        Ok(dialer) => dialer,
+        Err(error) => {
+            let text = format!("Origins can be neither found nor verified: {error}.");
+            report.add(Section::new("origin", "Origins").with(Finding::fail("no_roots", text)));
+            return report;
+        }
+    };
+    let at = Context {
+        config,
+        dialer: &dialer,
+        ca,
+        roots: Roots::load(config.origin.verify.ca_file.as_deref()),
+        now,
+        tunnelled: matches!(judged, policy::Judged::Tunnel(..)),
+    };
+    walk(&at, target, permit.as_ref(), &mut report).await;
+    if let Err(error) = &opened {
+        let finding =
+            Finding::fail("ca_unusable", format!("The CA cannot be used: {error}.")).detail(error.fix());
+        report.add(Section::new("ca", "The CA").with(finding));
+    }
+    report.next = next::steps(&report, target);
     report
+}
+
+/// Each step is taken when the one before led somewhere.
+async fn walk(at: &Context<'_>, target: &Target, permit: Option<&Permit>, report: &mut Report) {
+    let dialled = permit.map_or(&target.authority, Permit::dial);
+    let (section, answer) = dns::section(&at.dialer.resolver, dialled).await;
+    report.add(section);
+    let (Some(permit), Some(answer)) = (permit, answer) else { return };
+    let (section, open) = tcp::section(permit, &answer, at.dialer.limits.connect_time).await;
+    report.add(section);
+    let environment = path::environment_proxy(|name| std::env::var(name).ok());
+    let Some(open) = open else {
+        report.add(path::section(None, false, environment));
+        return;
+    };
+    if target.plain {
+        report.add(http::section(at, target, permit, None).await);
+        return;
+    }
+    let (section, seen) = tls::section(at, permit, open).await;
+    let own = section.findings.iter().any(|finding| finding.code == "own_ca_loop");
+    report.add(section);
+    report.add(path::section(seen.chain.as_ref(), own, environment));
+    let accepted = seen.secured.is_some();
+    if let Some(secured) = seen.secured {
+        report.add(http::section(at, target, permit, Some(secured)).await);
+    }
+    // An origin that is refused gets no leaf in its name, but for the page that says so.
+    if accepted && !at.tunnelled {
+        report.add(mint::section(at, permit.server_name(), seen.chain.as_ref()));
+    }
+}
+
+/// The CA of the configuration, if it was made yet.
+fn open_ca(config: &Config, now: OffsetDateTime) -> Result<Option<Arc<Ca>>, CaError> {
+    let dir = CaDir::new(&config.ca_dir);
+    if dir.exists() { dir.open(now).map(|ca| Some(Arc::new(ca))) } else { Ok(None) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
 pub mod dns;
 pub mod hello;
 pub mod netns;
@@ -10,6 +11,7 @@ pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod site;
 pub mod split;
 
 use std::future::Future;
