@@ -136,7 +136,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
     let flushed = tokio::task::spawn_blocking(move || {
-        clients.save();
+        clients.save(true);
         audit.flush(Instant::now() + Duration::from_secs(5))
     });
     if let Ok(Err(error)) = flushed.await {

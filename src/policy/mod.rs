@@ -325,6 +325,24 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
+    /// Whether it matters for the bypass list where this name leads.
+    pub fn asks_where(&self, permit: &Permit) -> bool {
+        self.bypass.has_addresses && permit.dial.host.ip().is_none()
+    }
+
+    /// The name of a connection that is to be inspected leads to these addresses. When each of them is on the
+    /// bypass list, one of them is what is dialled: the name could lead elsewhere the next time it is asked.
+    pub fn leads_to(&self, permit: &Permit, addresses: &[IpAddr]) -> Option<(Permit, Reason)> {
+        let who = permit.subject.who();
+        let listed = |ip: &IpAddr| self.bypass.find(&Host::from(*ip), who);
+        let reason = listed(addresses.first()?)?;
+        if !addresses.iter().all(|ip| listed(ip).is_some()) {
+            return None;
+        }
+        let dial = Authority::new(Host::from(*addresses.first()?), permit.dial.port);
+        Some((Permit { dial, passage: Passage::Tunnel, ..permit.clone() }, reason))
+    }
+
     /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
     /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
     /// where that is allowed, stays unread only when each of them is on the bypass list.
