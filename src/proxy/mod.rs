@@ -41,7 +41,7 @@ use crate::tls::BoxIo;
 use crate::waf::Engine;
 
 use classify::Opening;
-pub use leaves::Leaves;
+pub use leaves::{Leaves, profile as leaf_profile};
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.

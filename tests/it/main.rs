@@ -8,6 +8,7 @@ mod auth;
 mod cli;
 mod clients;
 mod connect;
+mod doctor;
 mod drain;
 mod eval;
 mod http1;

@@ -1,11 +1,12 @@
-//! `portward doctor`: why something does not work, in words that a person at a help desk can use. With a
-//! host it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
+//! `portward doctor`: why something does not work, in words that a person at a help desk can use. Without a
+//! host it looks at this installation. With one it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
 //! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
 //!
 //! Every wait is bounded by the limits of the configuration.
 
 mod certificates;
 mod dns;
+mod here;
 mod http;
 mod mint;
 mod next;
@@ -36,8 +37,10 @@ use report::{Finding, Mark, Report, Section};
 #[derive(Args, Debug)]
 pub struct DoctorCommand {
     /// What to look at: HOST, HOST:PORT or an https:// URL [default port: 443]
+    ///
+    /// Without it, this installation is looked at.
     #[arg(value_name = "HOST[:PORT]", value_parser = target)]
-    pub host: Target,
+    pub host: Option<Target>,
     /// Judge policy as for a client at this address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -100,7 +103,10 @@ pub struct Context<'a> {
 pub fn run(command: &DoctorCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = config::load(&command.flags, &System::current())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(host(command, &command.host, &config, now));
+    let report = match &command.host {
+        Some(target) => runtime.block_on(host(command, target, &config, now)),
+        None => runtime.block_on(here::report(&config, now)),
+    };
     report.write(command.json, command.verbose, out)?;
     Ok(ExitCode::from(u8::from(report.verdict() == Mark::Fail)))
 }
@@ -134,7 +140,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
             Finding::fail("ca_unusable", format!("The CA cannot be used: {error}.")).detail(error.fix());
         report.add(Section::new("ca", "The CA").with(finding));
     }
-    report.next = next::steps(&report, target);
+    report.next = next::steps(&report, Some(target));
     report
 }
 
@@ -159,13 +165,12 @@ async fn walk(at: &Context<'_>, target: &Target, permit: Option<&Permit>, report
     let own = section.findings.iter().any(|finding| finding.code == "own_ca_loop");
     report.add(section);
     report.add(path::section(seen.chain.as_ref(), own, environment));
-    let accepted = seen.secured.is_some();
-    if let Some(secured) = seen.secured {
-        report.add(http::section(at, target, permit, Some(secured)).await);
-    }
-    // An origin that is refused gets no leaf in its name, but for the page that says so.
-    if accepted && !at.tunnelled {
-        report.add(mint::section(at, permit.server_name(), seen.chain.as_ref()));
+    // A server that is refused gets no request, and no leaf but for the page that says so.
+    let Some(secured) = seen.secured else { return };
+    let certificate = secured.facts.certificate.clone();
+    report.add(http::section(at, target, permit, Some(secured)).await);
+    if !at.tunnelled {
+        report.add(mint::section(at, permit.server_name(), certificate.as_ref()));
     }
 }
 
