@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{CaDir, CaError};
+use crate::ca::{CaDir, CaError, SecretSource, Secrets};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
@@ -32,6 +32,7 @@ use crate::proxy::{self, Gateway, Leaves};
 use crate::tls::OriginTls;
 use crate::waf::persistent::Memory;
 
+pub use listeners::no_core_dumps;
 pub use snapshot::{SnapshotError, rules};
 
 /// Why the proxy does not start. Each says what to do next.
@@ -66,15 +67,15 @@ pub enum StartError {
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
-    listeners::no_core_dumps();
+    no_core_dumps();
     let limits = listeners::limits(&config.limits);
     let metrics = Arc::new(Metrics::default());
     let now = OffsetDateTime::now_utc();
 
-    let ca = Arc::new(CaDir::new(&config.ca_dir).open_or_create(now)?);
-    for warning in ca.warnings(now) {
-        tracing::warn!(code = warning.code, fix = warning.fix, "{}", warning.message);
-    }
+    let file = |path: &Option<PathBuf>| path.clone().map(SecretSource::File);
+    let secrets = Secrets { passphrase: file(&config.ca_passphrase_file), pin: file(&config.ca_pin_file) };
+    let ca = Arc::new(CaDir::new(&config.ca_dir).with_secrets(secrets).open_or_create(now)?);
+    ca.tell_warnings(now);
     if let Err(error) = ca.start_log() {
         tracing::warn!(%error, "the mint log cannot be written; leaves are minted unlogged");
     }

@@ -12,6 +12,7 @@
 
 mod authority;
 mod cache;
+mod change;
 mod constraint;
 mod error;
 mod export;
@@ -20,17 +21,23 @@ mod leaf;
 mod log;
 mod pki;
 mod root;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
+pub use change::{GivenKey, Rotate};
+pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{Leaf, LeafName, LeafPair, LeafProfile, NameError, Serial};
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
-pub use root::{CaDir, RootKey, Rotate};
+pub use root::{CaDir, NewCa, RootKey};
+pub use secret::{SecretSource, Secrets};
+pub use token::{TokenUri, TokenUriError};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];

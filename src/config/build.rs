@@ -97,6 +97,8 @@ impl Written {
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
             ca_dir,
+            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
+            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
             state_dir,
         };
         problems.listeners(&config);
@@ -465,7 +467,11 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()) },
+            ca: FileCa {
+                dir: Some(self.ca_dir.clone()),
+                passphrase_file: self.ca_passphrase_file.clone(),
+                pin_file: self.ca_pin_file.clone(),
+            },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),

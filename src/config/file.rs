@@ -45,6 +45,8 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -42,6 +42,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// Files with the passphrase of the CA's keys, and with the PIN of its token.
+    pub ca_passphrase_file: Option<PathBuf>,
+    pub ca_pin_file: Option<PathBuf>,
     pub state_dir: PathBuf,
     /// htpasswd file; with one, clients that can must authenticate.
     pub auth_file: Option<PathBuf>,

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
+pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize, SilentTunnel, Undecoded};
 pub use matching::{HostPattern, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
@@ -282,6 +282,20 @@ impl Policy {
             return self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp);
         }
         Answer::Inspect(permit)
+    }
+
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
     }
 
     /// What came in a tunnel can be neither decrypted nor read.

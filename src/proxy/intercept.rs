@@ -66,6 +66,16 @@ pub enum MintError {
     Leaf(#[from] LeafError),
 }
 
+impl MintError {
+    fn problem(&self) -> Problem {
+        let code = match self {
+            MintError::Ca(error) => error.code(),
+            MintError::Leaf(_) => "leaf",
+        };
+        Problem::Mint { code, sentence: self.to_string() }
+    }
+}
+
 impl Leaves {
     /// `own_host` names the proxy to clients that speak TLS to it without saying a name.
     pub fn new(
@@ -134,6 +144,34 @@ impl Leaves {
     }
 }
 
+/// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
+/// for tunnels in plain text, which need none.
+pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
+    let target = permit.target();
+    if target.port == crate::net::Port::HTTP {
+        return None;
+    }
+    let ca = &gateway.leaves.ca;
+    if let Some(error) = ca.ended(OffsetDateTime::now_utc()) {
+        return Some(MintError::Ca(error).problem());
+    }
+    // An address may go by a name that is permitted, which the ClientHello will tell.
+    if target.host.ip().is_some() {
+        return None;
+    }
+    match outside(gateway, permit, None) {
+        Some(Answer::Deny(denial)) => Some(Problem::Denied(denial)),
+        _ => None,
+    }
+}
+
+/// What becomes of a host for which our CA may not issue; none when it may.
+fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Answer> {
+    let host = sni.unwrap_or(permit.server_name());
+    let constraint = gateway.leaves.ca.outside(&host.clone().into())?;
+    Some(gateway.live.load().policy.outside_ca(permit.clone(), host, constraint))
+}
+
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
     let mut io = Rewind::new(io);
@@ -198,10 +236,18 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
     let (permit, verified) = match snapshot.policy.hello(permit.clone(), &greeting.hello) {
-        Answer::Inspect(permit) => {
-            let verified = verify(&gateway, &permit, offer).await;
-            (permit, verified)
-        }
+        Answer::Inspect(permit) => match outside(&gateway, &permit, sni.as_ref()) {
+            None => {
+                let verified = verify(&gateway, &permit, offer).await;
+                (permit, verified)
+            }
+            Some(Answer::Tunnel(permit, reason)) => {
+                let io = greeting.into_untouched();
+                return relay_untouched(gateway.clone(), client.clone(), permit, &reason, io).await;
+            }
+            Some(Answer::Deny(denial)) => (permit, Err(Problem::Denied(denial))),
+            Some(Answer::Inspect(permit)) => (permit, Err(Problem::Denied(Denial::NotHttp))),
+        },
         Answer::Tunnel(permit, reason) => {
             return relay_untouched(
                 gateway.clone(),
@@ -214,16 +260,19 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
+    let refused = |problem: &Problem| {
         let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
         ending.note(|record| {
             record.target = Some(permit.target().clone());
-            record.sni = sni;
+            record.sni = sni.clone();
         });
         ending.stage(Stage::Dial);
-        if let Err(problem) = &verified {
-            ending.problem(problem);
-        }
+        ending.problem(problem);
+    };
+    if let Err(problem) = &verified
+        && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse
+    {
+        refused(problem);
         greeting.refuse().await;
         return;
     }
@@ -236,7 +285,12 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     let leaf = match leaf {
         Ok(leaf) => leaf,
-        Err(error) => return failed(Problem::Mint(error.to_string()).to_string()),
+        // Without a leaf there is no page: the alert says no, and the record why.
+        Err(error) => {
+            refused(verified.as_ref().err().unwrap_or(&error.problem()));
+            greeting.refuse().await;
+            return;
+        }
     };
     let (stream, negotiated) = match timeout(limit, greeting.accept(&leaf)).await {
         Ok(Ok(done)) => done,
