@@ -260,15 +260,21 @@ impl Ca {
             });
         }
         if !loaded.root_key.is_here() {
+            let away = loaded.root_key == RootKey::TokenAway;
             let soon = issuer.not_after - now < INTERMEDIATE_WARNING;
             warnings.push(CaWarning {
                 code: if soon { "ca_intermediate_expires" } else { "ca_root_key_offline" },
                 message: format!(
-                    "the root key is not here: the intermediate should be renewed from {}, and ends at {}",
+                    "the root key {}: the intermediate should be renewed from {}, and ends at {}",
+                    if away { "is in a token that does not answer" } else { "is not here" },
                     rotates_at(issuer),
                     issuer.not_after
                 ),
-                fix: format!("put root.key back into {dir}, run: portward ca rotate --ca {dir}"),
+                fix: if away {
+                    format!("put the token back, see that its PIN is given, run: portward ca rotate --ca {dir}")
+                } else {
+                    format!("put root.key back into {dir}, run: portward ca rotate --ca {dir}")
+                },
             });
         }
         if let Some(why) = &loaded.overdue {

@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::constraint::Constraints;
-use super::secret::{self, SecretSource, Secrets, pkcs8_secret};
+use super::secret::{self, SecretSource, Secrets};
 use super::token::{TokenKey, TokenUri};
 use super::CaError;
 
@@ -145,12 +145,26 @@ impl Key {
         }
     }
 
-    /// The private key, unless it is in a token.
+    /// The private key as it was read, unless it is in a token.
     pub fn secret(&self) -> Option<Secret> {
         match &*self.0 {
-            Held::Here(pair) => Some(pkcs8_secret(pair.serialized_der())),
+            Held::Here(pair) => {
+                PrivateKeyDer::try_from(pair.serialized_der()).ok().map(|key| Zeroizing::new(key.clone_key()))
+            }
             Held::Token(_) => None,
         }
+    }
+
+    /// The private key in PKCS #8 (RFC 5958): the older encodings are what its innermost string holds.
+    pub fn pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let secret = self.secret()?;
+        if let PrivateKeyDer::Pkcs8(key) = &*secret {
+            return Some(Zeroizing::new(key.secret_pkcs8_der().to_vec()));
+        }
+        let spki = self.subject_public_key_info();
+        let algorithm = element(&spki).and_then(|(content, _)| element_whole(&spki[content.start..]))?;
+        let inner = Zeroizing::new(tlv(0x04, &[secret.secret_der()]));
+        Some(Zeroizing::new(tlv(0x30, &[&[0x02, 1, 0], algorithm, &inner])))
     }
 }
 

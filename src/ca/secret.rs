@@ -9,10 +9,10 @@ use pkcs8::der::asn1::OctetString;
 use pkcs8::der::{Decode, Encode};
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{EncryptedPrivateKeyInfo, EncryptedPrivateKeyInfoRef, LineEnding};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
-use super::pki::Secret;
+use super::pki::{Key, Secret};
 use super::{CaError, random, store};
 
 /// scrypt with N = 2^14, r = 8, p = 5: the cost that OWASP asks of password storage, in 16 MiB, which is also the
@@ -84,7 +84,8 @@ pub(super) fn encrypt(key: &PrivateKeyDer<'_>, passphrase: &str) -> Result<Zeroi
     let cost = scrypt::Params::new(log_n, r, p).map_err(|_| CaError::Crypto(rcgen::Error::RingUnspecified))?;
     let parameters =
         pbes2::Parameters::generate_scrypt_aes256cbc(cost, &random::<16>()?, random::<16>()?).map_err(failed)?;
-    let plain = pkcs8_of(key)?;
+    let unusable = || CaError::Crypto(rcgen::Error::CouldNotParseKeyPair);
+    let plain = Key::from_der(key, Path::new("key"))?.pkcs8().ok_or_else(unusable)?;
     let encrypted = parameters.encrypt(passphrase, &plain).map_err(failed)?;
     let broken = |_| CaError::Crypto(rcgen::Error::CouldNotParseKeyPair);
     let info = EncryptedPrivateKeyInfo {
@@ -110,22 +111,6 @@ pub(super) fn decrypt(der: &[u8], passphrase: &SecretSource, path: &Path) -> Res
         .map(|key| Zeroizing::new(key.clone_key()))
         // A wrong passphrase may by chance leave padding that looks right.
         .map_err(|_| CaError::WrongPassphrase { path: path.into() })
-}
-
-/// PKCS #8 is what is encrypted; the older encodings are put into it.
-fn pkcs8_of(key: &PrivateKeyDer<'_>) -> Result<Zeroizing<Vec<u8>>, CaError> {
-    if let PrivateKeyDer::Pkcs8(key) = key {
-        return Ok(Zeroizing::new(key.secret_pkcs8_der().to_vec()));
-    }
-    // aws-lc writes PKCS #8 whatever it has read.
-    let pair = super::pki::Key::from_der(key, Path::new("key"))?;
-    let secret = pair.secret().ok_or(CaError::Crypto(rcgen::Error::CouldNotParseKeyPair))?;
-    Ok(Zeroizing::new(secret.secret_der().to_vec()))
-}
-
-/// A private key in PKCS #8.
-pub(super) fn pkcs8_secret(der: &[u8]) -> Secret {
-    Zeroizing::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec())))
 }
 
 /// True for DER of an encrypted key: a sequence whose first member is one too (RFC 5958 section 3), where a private

@@ -3,6 +3,7 @@
 
 pub mod attack;
 pub mod client;
+pub mod company;
 pub mod dns;
 pub mod netns;
 pub mod origin;
