@@ -126,6 +126,10 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
+    let minted = tokio::task::spawn_blocking(move || ca.flush_log(Duration::from_secs(5)));
+    if !matches!(minted.await, Ok(true)) {
+        tracing::warn!("the mint log is not complete");
+    }
     let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");

@@ -102,6 +102,11 @@ impl Ca {
         Ok(())
     }
 
+    /// Waits, so long at most, until every mint is in the log.
+    pub fn flush_log(&self, limit: std::time::Duration) -> bool {
+        self.log.get().is_none_or(|log| log.flush(limit))
+    }
+
     /// Mint records that could not be written since start.
     pub fn lost_records(&self) -> u64 {
         self.log.get().map_or(0, MintLog::lost)
@@ -181,7 +186,10 @@ impl Ca {
             return Ok(Refreshed::Unchanged);
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
-        tracing::info!(issuer = self.status(now).issuer, "leaves are signed by another certificate from now on");
+        tracing::info!(
+            issuer = self.status(now).issuer,
+            "leaves are signed by another certificate from now on"
+        );
         Ok(Refreshed::Changed)
     }
 
@@ -271,7 +279,9 @@ impl Ca {
                     issuer.not_after
                 ),
                 fix: if away {
-                    format!("put the token back, see that its PIN is given, run: portward ca rotate --ca {dir}")
+                    format!(
+                        "put the token back, see that its PIN is given, run: portward ca rotate --ca {dir}"
+                    )
                 } else {
                     format!("put root.key back into {dir}, run: portward ca rotate --ca {dir}")
                 },

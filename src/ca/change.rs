@@ -143,7 +143,8 @@ impl CaDir {
     fn rotate_root(&self, now: OffsetDateTime) -> Result<(), CaError> {
         let old = self.read_root(now);
         // A new root is as narrow as the one before, and its key lives where that one's does.
-        let narrow = old.as_ref().map_or_else(|_| Constraints::default(), |old| old.chain[0].constraints.clone());
+        let narrow =
+            old.as_ref().map_or_else(|_| Constraints::default(), |old| old.chain[0].constraints.clone());
         let token = self.token()?.map(|uri| uri.named(&stamp(now)));
         let key = self.new_key(token.as_ref())?;
         let params = root_params(now, &narrow)?;
@@ -185,12 +186,10 @@ impl CaDir {
             let key = match pki::parse_key(&bytes, &path, self.secrets.passphrase.as_ref()) {
                 Ok(key) => key,
                 // Under the new one already, from an attempt before.
-                Err(error) => {
-                    match pki::parse_key(&bytes, &path, with_new.secrets.passphrase.as_ref()) {
-                        Ok(_) => continue,
-                        Err(_) => return Err(error),
-                    }
-                }
+                Err(error) => match pki::parse_key(&bytes, &path, with_new.secrets.passphrase.as_ref()) {
+                    Ok(_) => continue,
+                    Err(_) => return Err(error),
+                },
             };
             let text = match &with_new.secrets.passphrase {
                 Some(passphrase) => secret::encrypt(&key, &passphrase.read()?)?,

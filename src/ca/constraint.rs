@@ -85,7 +85,8 @@ impl Constraints {
             for subtree in subtrees {
                 match subtree {
                     Subtree::Domain(name) => {
-                        if permitted { &mut out.permitted_dns } else { &mut out.excluded_dns }.push(name.clone());
+                        if permitted { &mut out.permitted_dns } else { &mut out.excluded_dns }
+                            .push(name.clone());
                     }
                     Subtree::Range(range) => {
                         let network = Network::from(range);
@@ -97,8 +98,11 @@ impl Constraints {
         if !permit.is_empty() && out.permitted_dns.is_empty() {
             out.excluded_dns.push(String::new());
         }
-        if !permit.is_empty() && out.permitted_ip.is_empty() {
-            out.excluded_ip.extend([4, 16].map(|n| Network { address: vec![0; n], mask: vec![0; n] }));
+        // GnuTLS takes the two families of addresses for kinds of their own.
+        for octets in [4, 16] {
+            if !permit.is_empty() && out.permitted_ip.iter().all(|range| range.address.len() != octets) {
+                out.excluded_ip.push(Network { address: vec![0; octets], mask: vec![0; octets] });
+            }
         }
         out
     }

@@ -151,7 +151,10 @@ impl CaError {
                 quote(path)
             ),
             CaError::WrongPassphrase { path } => {
-                format!("openssl pkey -in {} -noout   # asks for it, and tells whether it is right", quote(path))
+                format!(
+                    "openssl pkey -in {} -noout   # asks for it, and tells whether it is right",
+                    quote(path)
+                )
             }
             CaError::NoSecret { .. } => {
                 "put it alone on the first line of a file with mode 600, and name that file".into()

@@ -9,8 +9,8 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
-use super::leaf::{self, BACKDATE, Serial, whole_seconds};
 use super::constraint::Constraints;
+use super::leaf::{self, BACKDATE, Serial, whole_seconds};
 use super::pki::{self, CaCert, Key, Signer};
 use super::{CaError, random};
 

@@ -17,10 +17,10 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::CaError;
 use super::constraint::Constraints;
 use super::secret::{self, SecretSource, Secrets};
 use super::token::{TokenKey, TokenUri};
-use super::CaError;
 
 /// A CA certificate, taken apart.
 #[derive(Clone, Debug)]
@@ -251,7 +251,8 @@ pub(super) fn parse_key(
     if has(b"BEGIN ENCRYPTED PRIVATE KEY") {
         let text = std::str::from_utf8(bytes).map_err(|_| garbage("it is not text"))?;
         let start = text.find("-----BEGIN ENCRYPTED").unwrap_or_default();
-        let (_, document) = pkcs8::Document::from_pem(&text[start..]).map_err(|_| garbage("its PEM is broken"))?;
+        let (_, document) =
+            pkcs8::Document::from_pem(&text[start..]).map_err(|_| garbage("its PEM is broken"))?;
         return locked(document.as_bytes());
     }
     // The older encryption, in a header of PEM (RFC 1421): its key is one MD5 away from the passphrase.

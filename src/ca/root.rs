@@ -232,9 +232,8 @@ impl CaDir {
             return Ok(Root { chain, signer: None, key: RootKey::Absent, away: None, plain_key: false });
         };
         let in_token = bytes.starts_with(b"pkcs11:");
-        let plain_key = self.secrets.passphrase.is_some()
-            && !in_token
-            && pki::parse_key(&bytes, &key_path, None).is_ok();
+        let plain_key =
+            self.secrets.passphrase.is_some() && !in_token && pki::parse_key(&bytes, &key_path, None).is_ok();
         let key = match Key::from_file(&bytes, &key_path, &self.secrets) {
             Ok(key) => key,
             // A token that was taken out is a root key that is offline.

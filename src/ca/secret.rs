@@ -81,9 +81,10 @@ impl SecretSource {
 pub(super) fn encrypt(key: &PrivateKeyDer<'_>, passphrase: &str) -> Result<Zeroizing<String>, CaError> {
     let failed = |_| CaError::Crypto(rcgen::Error::RingUnspecified);
     let (log_n, r, p) = SCRYPT;
-    let cost = scrypt::Params::new(log_n, r, p).map_err(|_| CaError::Crypto(rcgen::Error::RingUnspecified))?;
-    let parameters =
-        pbes2::Parameters::generate_scrypt_aes256cbc(cost, &random::<16>()?, random::<16>()?).map_err(failed)?;
+    let cost =
+        scrypt::Params::new(log_n, r, p).map_err(|_| CaError::Crypto(rcgen::Error::RingUnspecified))?;
+    let parameters = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &random::<16>()?, random::<16>()?)
+        .map_err(failed)?;
     let unusable = || CaError::Crypto(rcgen::Error::CouldNotParseKeyPair);
     let plain = Key::from_der(key, Path::new("key"))?.pkcs8().ok_or_else(unusable)?;
     let encrypted = parameters.encrypt(passphrase, &plain).map_err(failed)?;
@@ -104,9 +105,8 @@ pub(super) fn decrypt(der: &[u8], passphrase: &SecretSource, path: &Path) -> Res
         what: format!("its encryption is not one that is known here ({error})"),
     })?;
     let passphrase = passphrase.read()?;
-    let plain = info
-        .decrypt(passphrase.as_bytes())
-        .map_err(|_| CaError::WrongPassphrase { path: path.into() })?;
+    let plain =
+        info.decrypt(passphrase.as_bytes()).map_err(|_| CaError::WrongPassphrase { path: path.into() })?;
     PrivateKeyDer::try_from(plain.as_bytes())
         .map(|key| Zeroizing::new(key.clone_key()))
         // A wrong passphrase may by chance leave padding that looks right.

@@ -781,8 +781,10 @@ fn an_imported_root_signs_our_intermediate() {
     assert_eq!(error.code(), "ca_exists");
     assert_eq!(folder.dir.open(NOW).unwrap().anchors(), std::slice::from_ref(&root.der));
     let other = folder.dir.path().parent().unwrap().join("company");
-    let ca =
-        folder.dir.import(&other.with_extension("pem"), &given(&other.with_extension("key")), true, NOW).unwrap();
+    let ca = folder
+        .dir
+        .import(&other.with_extension("pem"), &given(&other.with_extension("key")), true, NOW)
+        .unwrap();
     assert_eq!(ca.anchors().len(), 2);
     assert_eq!(ca.anchors()[1], root.der);
 }
@@ -908,8 +910,9 @@ fn a_ca_whose_name_repeats_an_attribute_signs_under_exactly_that_name() {
                 );
                 let now = OffsetDateTime::now_utc();
                 let dir = CaDir::new(place.path().join(format!("{number}{kind}{room}")));
-                let ca =
-                    dir.import(&place.path().join("c.pem"), &given(&place.path().join("k.pem")), false, now).unwrap();
+                let ca = dir
+                    .import(&place.path().join("c.pem"), &given(&place.path().join("k.pem")), false, now)
+                    .unwrap();
                 let leaf = ca.mint(&profile(&["a.test"]), now).unwrap();
                 let anchor = ca.anchors().swap_remove(0);
                 assert_eq!(accepted(&leaf, &anchor, "a.test", now), Ok(()), "{what}");
@@ -946,7 +949,8 @@ fn keys_are_taken_in_every_usual_encoding_and_encrypted_ones_with_advice() {
             dir.import(&at(cert), &given(&at(key)), false, now).unwrap();
             dir.open(now).unwrap().mint(&profile(&["a.test"]), now).unwrap();
         }
-        let refused = |key: &GivenKey| CaDir::new(at("none")).import(&at("c.pem"), key, false, now).err().unwrap();
+        let refused =
+            |key: &GivenKey| CaDir::new(at("none")).import(&at("c.pem"), key, false, now).err().unwrap();
         assert_eq!(refused(&given(&at("locked.pem"))).code(), "ca_encrypted_key");
         let old = refused(&given(&at("locked-old.pem")));
         assert_eq!(old.code(), "ca_old_encryption");

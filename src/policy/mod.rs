@@ -22,7 +22,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize, SilentTunnel, Undecoded};
+pub use fail::{
+    AuditFull, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize, SilentTunnel, Undecoded,
+};
 pub use matching::{HostPattern, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};

@@ -87,9 +87,17 @@ fn a_ca_that_cannot_sign_is_refused_with_a_sentence_and_nothing_is_written() {
         (|p| p.is_ca = IsCa::ExplicitNoCa, "ca_not_a_ca", "CA:FALSE"),
         (|p| p.is_ca = IsCa::NoCa, "ca_not_a_ca", "no basicConstraints"),
         (|p| p.key_usages = vec![KeyUsagePurpose::DigitalSignature], "ca_not_a_ca", "lacks keyCertSign"),
-        (|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "ca_not_a_ca", "lacks serverAuth"),
+        (
+            |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            "ca_not_a_ca",
+            "lacks serverAuth",
+        ),
         (|p| p.not_after = OffsetDateTime::now_utc() - Duration::days(1), "ca_expired", "expired at"),
-        (|p| p.not_before = OffsetDateTime::now_utc() + Duration::days(1), "ca_not_yet_valid", "is not valid before"),
+        (
+            |p| p.not_before = OffsetDateTime::now_utc() + Duration::days(1),
+            "ca_not_yet_valid",
+            "is not valid before",
+        ),
         (|_| {}, "ca_rejected", "path length"),
     ];
     for (change, code, sentence) in cases {
@@ -146,15 +154,30 @@ async fn keys_under_a_passphrase_serve_with_it_and_stop_the_start_without_it() {
     // Another passphrase, by a variable, then none.
     let before = fs::read(ca.join("root.pem")).unwrap();
     let mut passwd = Command::new(PORTWARD);
-    passwd.args(["ca", "passwd", "--ca", ca_text, "--passphrase-file", phrase, "--new-passphrase-env", "NEW"]);
+    passwd.args([
+        "ca",
+        "passwd",
+        "--ca",
+        ca_text,
+        "--passphrase-file",
+        phrase,
+        "--new-passphrase-env",
+        "NEW",
+    ]);
     ok(passwd.env("NEW", "battery staple").output().unwrap());
-    assert_eq!(portward(&["ca", "show", "--ca", ca_text, "--passphrase-file", phrase]).status.code(), Some(2));
+    assert_eq!(
+        portward(&["ca", "show", "--ca", ca_text, "--passphrase-file", phrase]).status.code(),
+        Some(2)
+    );
     let wrong = wrong.to_str().unwrap();
     ok(portward(&["ca", "rotate", "--ca", ca_text, "--passphrase-file", wrong]));
     assert!(fs::read_to_string(ca.join("intermediate.key")).unwrap().contains("ENCRYPTED"));
     ok(portward(&["ca", "passwd", "--ca", ca_text, "--passphrase-file", wrong, "--remove"]));
     for key in ["root.key", "intermediate.key"] {
-        assert!(fs::read_to_string(ca.join(key)).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"), "{key}");
+        assert!(
+            fs::read_to_string(ca.join(key)).unwrap().starts_with("-----BEGIN PRIVATE KEY-----"),
+            "{key}"
+        );
     }
     ok(portward(&["ca", "show", "--ca", ca_text]));
     // Keys that were made without one are told of, and put under it.
@@ -211,7 +234,10 @@ impl Token {
 
     fn setup(&self, ca: &Path) -> Setup {
         let pin = format!("[ca]\npin_file = \"{}\"", self.pin.display());
-        Setup::new().ca(ca).config(&pin).behind(["env".to_owned(), format!("SOFTHSM2_CONF={}", self.config())])
+        Setup::new()
+            .ca(ca)
+            .config(&pin)
+            .behind(["env".to_owned(), format!("SOFTHSM2_CONF={}", self.config())])
     }
 
     /// What `pkcs11-tool` says of the private keys.
@@ -243,10 +269,16 @@ async fn a_root_key_made_in_a_token_signs_intermediates_and_never_leaves_it() {
     let uri = token.uri("root");
     let init = ["ca", "init", "--ca", ca_text, "--pkcs11", &uri];
     let without_pin = token.portward(&init);
-    assert!(without_pin.status.code() == Some(2) && said(&without_pin).contains("PIN"), "{}", said(&without_pin));
+    assert!(
+        without_pin.status.code() == Some(2) && said(&without_pin).contains("PIN"),
+        "{}",
+        said(&without_pin)
+    );
     let told = ok(token.portward(&[&init[..], &["--pin-file", pin]].concat()));
     assert!(told.contains("in a token"), "{told}");
-    assert!(fs::read_to_string(ca.join("root.key")).unwrap().starts_with("pkcs11:token=portward;object=root"));
+    assert!(
+        fs::read_to_string(ca.join("root.key")).unwrap().starts_with("pkcs11:token=portward;object=root")
+    );
     no_root_key_in(&ca);
     let listed = token.private_keys().await;
     assert!(listed.contains("sensitive") && listed.contains("never extractable"), "{listed}");
@@ -284,7 +316,11 @@ async fn a_root_key_made_in_a_token_signs_intermediates_and_never_leaves_it() {
     inspects(&proxy, &origin).await;
     proxy.stderr.line("the warning", |line| line.contains("a token that does not answer")).await;
     let refused = token.portward(&["ca", "rotate", "--ca", ca_text, "--pin-file", pin]);
-    assert!(refused.status.code() == Some(2) && said(&refused).contains("no such token"), "{}", said(&refused));
+    assert!(
+        refused.status.code() == Some(2) && said(&refused).contains("no such token"),
+        "{}",
+        said(&refused)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,17 +336,26 @@ async fn an_imported_sub_ca_whose_key_is_in_a_token_signs_leaves_with_it() {
     let ca = token.place.path().join("ca");
     let (uri, cert) = (token.uri("issuing"), company.file("sub.pem"));
     let pin = token.pin.to_str().unwrap();
-    let words = ["ca", "import", "--ca", ca.to_str().unwrap(), "--pin-file", pin, "--cert", cert.to_str().unwrap()];
+    let words =
+        ["ca", "import", "--ca", ca.to_str().unwrap(), "--pin-file", pin, "--cert", cert.to_str().unwrap()];
     // Another company's certificate is not this key's.
     let other = Company::new(path_len::<0>);
     let others = other.file("sub.pem");
     let stranger = [&words[..7], &[others.to_str().unwrap(), "--pkcs11", &uri]].concat();
     let refused = token.portward(&stranger);
-    assert!(refused.status.code() == Some(2) && said(&refused).contains("is not the key of"), "{}", said(&refused));
+    assert!(
+        refused.status.code() == Some(2) && said(&refused).contains("is not the key of"),
+        "{}",
+        said(&refused)
+    );
     ok(token.portward(&[&words[..], &["--pkcs11", &uri]].concat()));
     no_root_key_in(&ca);
     let proxy = token.setup(&ca).origin(&origin).start().await;
-    assert_eq!(s_client(&proxy, &company.file("root.pem")).await, (true, 2), "leaf and sub-CA, nothing between");
+    assert_eq!(
+        s_client(&proxy, &company.file("root.pem")).await,
+        (true, 2),
+        "leaf and sub-CA, nothing between"
+    );
     let client = Client::new(Entry::HttpProxy, &proxy).trusting([company.root()]);
     for http in Http::BOTH {
         assert_eq!(client.get(http, "https://origin.test/").await.status, 200);
@@ -324,7 +369,16 @@ async fn a_wrong_pin_is_tried_once_and_a_token_is_not_locked_by_us() {
     let wrong = secret(token.place.path(), "wrong", "999999");
     let uri = token.uri("root");
     let init = |pin: &Path| {
-        token.portward(&["ca", "init", "--ca", ca.to_str().unwrap(), "--pkcs11", &uri, "--pin-file", pin.to_str().unwrap()])
+        token.portward(&[
+            "ca",
+            "init",
+            "--ca",
+            ca.to_str().unwrap(),
+            "--pkcs11",
+            &uri,
+            "--pin-file",
+            pin.to_str().unwrap(),
+        ])
     };
     let first = init(&wrong);
     assert!(first.status.code() == Some(2) && said(&first).contains("PIN is wrong"), "{}", said(&first));
@@ -343,7 +397,10 @@ async fn a_wrong_pin_is_tried_once_and_a_token_is_not_locked_by_us() {
 /// Every file of a folder and what is in it.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let Ok(entries) = fs::read_dir(dir) else { return BTreeMap::new() };
-    entries.map(|entry| entry.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap_or_default())).collect()
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap_or_default()))
+        .collect()
 }
 
 #[test]
@@ -425,7 +482,7 @@ async fn every_minted_leaf_is_in_the_log_and_the_log_tells_when_it_was_touched()
 
     type Tamper = fn(&mut Vec<&str>);
     let cases: [(&str, Option<u64>, Tamper); 5] = [
-        ("removed", Some(5), |lines| drop(lines.remove(4))),
+        ("removed", Some(5), |lines| _ = lines.remove(4)),
         ("reordered", Some(5), |lines| lines.swap(4, 5)),
         ("truncated_head", Some(1), |lines| drop(lines.drain(..3))),
         ("not_a_record", Some(3), |lines| lines[2] = "{\"seq\":3"),
@@ -458,7 +515,8 @@ async fn every_minted_leaf_is_in_the_log_and_the_log_tells_when_it_was_touched()
     }
     let proxy = setup.start().await;
     assert_eq!(Client::new(Entry::HttpProxy, &proxy).get(Http::H1, "https://h1.test/").await.status, 200);
-    until("the line after the torn one", || said(&verify(&[])).contains("whole: 13 lines").then_some(())).await;
+    until("the line after the torn one", || said(&verify(&[])).contains("whole: 13 lines").then_some(()))
+        .await;
     assert!(ok(verify(&[])).contains("torn: 1 lines"));
     assert_eq!(verify(&["--since", &since]).status.code(), Some(1), "the torn line was in the checkpoint");
     assert_eq!(verify(&["--since", "nonsense"]).status.code(), Some(2));

@@ -129,8 +129,7 @@ fn failed(uri: &TokenUri, what: &impl ToString) -> CaError {
 /// A module is loaded and initialised once in the life of a process (PKCS #11 section 5.4).
 fn module(uri: &TokenUri) -> Result<Pkcs11, CaError> {
     static LOADED: OnceLock<Mutex<HashMap<PathBuf, Pkcs11>>> = OnceLock::new();
-    let mut loaded =
-        LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(module) = loaded.get(uri.module()) {
         return Ok(module.clone());
     }
@@ -178,7 +177,10 @@ fn log_in(uri: &TokenUri, pin: Option<&SecretSource>) -> Result<Session, CaError
         .or_else(|_| module.open_ro_session(slot))
         .map_err(|error| failed(uri, &error))?;
     let Some(pin) = pin else {
-        return Err(failed(uri, &"it needs its PIN: --pin-file, [ca] pin_file, or pin-source in its address"));
+        return Err(failed(
+            uri,
+            &"it needs its PIN: --pin-file, [ca] pin_file, or pin-source in its address",
+        ));
     };
     let pin = AuthPin::new(pin.read()?.as_str().into());
     match session.login(UserType::User, Some(&pin)) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::minute;
-use crate::ca::{CaDir, Checkpoint, MintLog};
+use crate::ca::{CaDir, CaError, Checkpoint, MintLog};
 
 #[derive(Args, Debug)]
 pub struct LogArgs {
@@ -31,6 +31,9 @@ pub enum LogVerb {
 pub fn run(dir: &CaDir, args: &LogArgs, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.verb {
         None => list(dir.path(), args.count, json, out),
+        Some(LogVerb::Verify { .. }) if !dir.exists() => {
+            Err(CaError::Missing { path: dir.path().to_owned() }.into())
+        }
         Some(LogVerb::Verify { since }) => verify(dir.path(), since.as_ref(), json, out),
     }
 }

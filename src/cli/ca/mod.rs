@@ -15,8 +15,8 @@ use time::macros::format_description;
 use self::log::LogArgs;
 use self::unlock::UnlockArgs;
 use crate::ca::{
-    Ca, CaDir, CaError, CaStatus, Format, GivenKey, JAVA_PASSWORD, NewCa, RootKey, Rotate, SecretSource, Secrets,
-    Subtree, TokenUri,
+    Ca, CaDir, CaError, CaStatus, Format, GivenKey, JAVA_PASSWORD, NewCa, RootKey, Rotate, SecretSource,
+    Secrets, Subtree, TokenUri,
 };
 use crate::config::System;
 
@@ -189,8 +189,7 @@ fn verb(
 ) -> anyhow::Result<ExitCode> {
     let (ca, done) = match &command.verb {
         CaVerb::Init { permit, exclude, pkcs11, passphrase, dry_run } => {
-            let new =
-                NewCa { permit: permit.clone(), exclude: exclude.clone(), token: pkcs11.clone() };
+            let new = NewCa { permit: permit.clone(), exclude: exclude.clone(), token: pkcs11.clone() };
             if *dry_run {
                 return would(dir.would_init(&new, now)?, command.json, out);
             }
@@ -240,7 +239,8 @@ fn verb(
 const NEW_ROOT: &str =
     "Made a new root. The old one is kept beside it; give clients the new one before the old ends.";
 const NEW_INTERMEDIATE: &str = "Made a new intermediate. Clients need nothing.";
-const PASSPHRASE: &str = "The keys are under the new passphrase. Copies of this folder are still under the old one.";
+const PASSPHRASE: &str =
+    "The keys are under the new passphrase. Copies of this folder are still under the old one.";
 const NO_PASSPHRASE: &str = "The keys are without a passphrase: the files' mode alone guards them.";
 
 fn init(

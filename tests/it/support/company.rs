@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose,
-    NameConstraints,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, GeneralSubtree, IsCa, KeyPair,
+    KeyUsagePurpose, NameConstraints,
 };
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
@@ -30,7 +30,8 @@ impl Company {
     }
 
     pub fn under(root: Change, sub: Change) -> Company {
-        let root = CertifiedIssuer::self_signed(params("Company root", root), KeyPair::generate().unwrap()).unwrap();
+        let root =
+            CertifiedIssuer::self_signed(params("Company root", root), KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let cert = params("Company sub-CA", sub).signed_by(&key, &root).unwrap();
         let dir = TempDir::with_prefix("portward-company-").unwrap();

@@ -129,11 +129,15 @@ async fn package() -> String {
     assert!(listed.lines().count() > 100, "{listed}");
     for file in listed.lines() {
         let extension = Path::new(file).extension().and_then(|e| e.to_str()).unwrap_or_default();
-        assert!(!matches!(extension, "key" | "pem" | "p12" | "crt" | "der" | "jsonl"), "{file} is in the package");
+        assert!(
+            !matches!(extension, "key" | "pem" | "p12" | "crt" | "der" | "jsonl"),
+            "{file} is in the package"
+        );
         let inside_ca = Path::new(file).starts_with("ca");
         assert!(!inside_ca || ["ca/README.md", "ca/.gitignore"].contains(&file), "{file} is in the package");
         let Ok(text) = fs::read_to_string(root.join(file)) else { continue };
-        let block = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.ends_with("PRIVATE KEY-----"));
+        let block =
+            text.lines().any(|line| line.starts_with("-----BEGIN ") && line.ends_with("PRIVATE KEY-----"));
         assert!(!block, "{file} holds a private key");
     }
     "no key, no certificate".to_owned()
@@ -153,9 +157,9 @@ async fn no_dump() -> String {
     let [program, words @ ..] = UNPRIVILEGED;
     let mut sleep = peer::command(program).args(words).args(["sleep", "60"]).spawn().unwrap();
     let readable = async |pid: i32| {
-        let mut cat = peer::command(program);
-        cat.args(words).args(["head", "-c", "1", &format!("/proc/{pid}/environ")]);
-        peer::run(cat).await.code == Some(0)
+        let mut shell = peer::command(program);
+        shell.args(words).args(["sh", "-c", &format!(": </proc/{pid}/mem")]);
+        peer::run(shell).await.code == Some(0)
     };
     // Until setpriv has become sleep, it has the capability.
     let traceable = within("a process that can be read", async {
@@ -184,8 +188,10 @@ fn signs_of(path: &Path) -> (Vec<String>, Vec<u8>) {
     let der = key.secret_der();
     let at = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).unwrap() + 5;
     let number = der[at..at + 32].to_vec();
-    let lines = text.lines().filter(|line| !line.starts_with('-')).map(str::to_owned);
-    let mut signs: Vec<String> = lines.filter(|line| line.len() > 20).collect();
+    // The number is in the first 68 octets, so in the first two lines; what follows is the public key, which
+    // certificates show as well.
+    let lines = text.lines().filter(|line| !line.starts_with('-')).take(2);
+    let mut signs: Vec<String> = lines.map(str::to_owned).collect();
     signs.push(hex::encode(&number));
     signs.push(hex::encode_upper(&number));
     signs.push(STANDARD.encode(&number));
@@ -200,7 +206,10 @@ async fn no_leak() -> String {
     for http in Http::BOTH {
         assert_eq!(client.get(http, "https://origin.test/").await.status, 200);
     }
-    assert_eq!(client.get(Http::H1, "https://origin.test/?id=1+UNION+SELECT+password+FROM+users").await.status, 403);
+    assert_eq!(
+        client.get(Http::H1, "https://origin.test/?id=1+UNION+SELECT+password+FROM+users").await.status,
+        403
+    );
     let ca = proxy.ca_dir();
     proxy.record("the last", |record| record["status"] == 403).await;
     let ca_text = ca.to_str().unwrap();
@@ -226,7 +235,7 @@ async fn no_leak() -> String {
     let keys: Vec<PathBuf> = ["root.key", "intermediate.key"].map(|name| ca.join(name)).into();
     for key in &keys {
         for sign in signs_of(key).0 {
-            assert!(!said.contains(&sign), "{} shows in what is printed", key.display());
+            assert!(!said.contains(&sign), "{} shows in what is printed, as {sign}", key.display());
         }
     }
     "no key in them".to_owned()
@@ -237,7 +246,8 @@ fn in_memory(pid: i32, wanted: &[u8]) -> bool {
     use std::io::{Read, Seek, SeekFrom};
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mut memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw"))) {
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")))
+    {
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
         if memory.seek(SeekFrom::Start(from)).is_err() {

@@ -34,7 +34,12 @@ pub fn cases() -> Vec<Case> {
         Case::new("T58", "CA ends in 20 d", "warned in log and ca show", ends_soon),
         Case::new("T58", "CA ended before the start", "not started, ca_expired", ended),
         Case::new("T58", "CA ends while the proxy runs", "502 ca_expired", ends_in_flight),
-        Case::new("T59", "intermediate, then root replaced under load", "none dropped, both CAs served", rotated),
+        Case::new(
+            "T59",
+            "intermediate, then root replaced under load",
+            "none dropped, both CAs served",
+            rotated,
+        ),
     ]
 }
 
@@ -92,7 +97,7 @@ async fn constrained(made: Made, outside: &str) -> String {
             assert!(refused.text().contains("elsewhere.test"), "{}", refused.text());
             // By SOCKS there is no page; the name shows in the ClientHello, and the answer is an alert.
             let mut socks = client.clone();
-    socks.entry = Entry::Socks5;
+            socks.entry = Entry::Socks5;
             let refused_too = socks.tls("elsewhere.test", 443, &[Http::H2]).await.err().expect("no tunnel");
             assert!(matches!(refused_too, NoTunnel::Io(_)), "{refused_too:?}");
             let both = until("both records", || {
@@ -107,7 +112,11 @@ async fn constrained(made: Made, outside: &str) -> String {
         }
         _ => {
             let through = client.clone().trusting([pki::lab().root_der()]);
-            assert_eq!(through.get(Http::H2, "https://elsewhere.test/").await.status, 200, "the origin's own chain");
+            assert_eq!(
+                through.get(Http::H2, "https://elsewhere.test/").await.status,
+                200,
+                "the origin's own chain"
+            );
             let record =
                 proxy.record("the tunnel", |r| r["kind"] == "tunnel" || r["verdict"] == "tunnelled").await;
             assert!(record.to_string().contains("ca_constraints"), "{record}");
@@ -124,7 +133,16 @@ async fn forged() -> String {
     let place = TempDir::with_prefix("portward-ca-").unwrap();
     let dir = place.path();
     let ca = dir.join("ca");
-    let done = portward(&["ca", "init", "--ca", ca.to_str().unwrap(), "--permit", "corp.test", "--permit", "10.0.0.0/8"]);
+    let done = portward(&[
+        "ca",
+        "init",
+        "--ca",
+        ca.to_str().unwrap(),
+        "--permit",
+        "corp.test",
+        "--permit",
+        "10.0.0.0/8",
+    ]);
     assert!(done.status.success());
     let leaf = async |name: &str| {
         let script = format!(
@@ -212,7 +230,8 @@ impl Clock {
     /// The words before a command that make it live by this clock. The program `faketime` does the same, but
     /// stays between us and the command.
     fn words(&self) -> Vec<String> {
-        let library = glob("/usr/lib", "libfaketimeMT.so.1").expect("libfaketime (tests/run installs what is missing)");
+        let library =
+            glob("/usr/lib", "libfaketimeMT.so.1").expect("libfaketime (tests/run installs what is missing)");
         vec![
             "env".into(),
             format!("LD_PRELOAD={}", library.display()),
