@@ -11,6 +11,7 @@
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
+mod body;
 mod cache;
 mod change;
 mod constraint;
@@ -20,6 +21,7 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
 mod secret;
 mod store;
@@ -33,8 +35,13 @@ pub use change::{GivenKey, Rotate};
 pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
-pub use leaf::{Leaf, LeafName, LeafPair, LeafProfile, NameError, Serial};
+pub use leaf::{
+    LIFETIME as LEAF_LIFETIME, Leaf, LeafName, LeafPair, LeafProfile, MAX_LIFETIME as MAX_LEAF_LIFETIME,
+    NameError, Serial,
+};
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
+pub use pki::pem_certificates;
+pub use pool::KeyPool;
 pub use root::{CaDir, NewCa, RootKey};
 pub use secret::{SecretSource, Secrets};
 pub use token::{TokenUri, TokenUriError};

@@ -2,11 +2,10 @@
 //! refusal that says what was wrong with which certificate.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 pub use tokio_rustls::client::TlsStream as OriginStream;
@@ -14,7 +13,10 @@ pub use tokio_rustls::client::TlsStream as OriginStream;
 use crate::net::{Alpn, Host};
 
 use super::Negotiated;
-use super::verify::{CertificateInfo, RootsError, Verifier, Watch, certificate_code, describe};
+use super::verify::{
+    Changes, Judged, Marks, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, describe,
+    server_name,
+};
 
 /// The protocols we offer to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +43,10 @@ impl Offer {
 /// TLS towards origins under one verification policy.
 pub struct OriginTls {
     base: ClientConfig,
-    verifier: Arc<Verifier>,
+    verifier: ArcSwap<Verifier>,
+    own: OwnCa,
+    /// What origins showed the last time.
+    pub changes: Changes,
 }
 
 /// Why an origin was refused.
@@ -80,10 +85,10 @@ impl Refusal {
 }
 
 impl OriginTls {
-    /// `extra` is a PEM file of roots trusted besides the system's; `own` are the certificates
-    /// of our own CA, which are never trusted as an origin's issuer.
-    pub fn new(extra: Option<&Path>, own: &[CertificateDer<'_>]) -> Result<OriginTls, RootsError> {
-        let verifier = Arc::new(Verifier::new(extra, own)?);
+    /// Reads the trust store and the revocation lists. `own` tells the keys of our own CA, which never
+    /// stand behind an origin.
+    pub fn new(settings: &Settings, own: OwnCa) -> Result<OriginTls, RootsError> {
+        let verifier = Arc::new(Verifier::new(settings, own.clone())?);
         let mut base = ClientConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| RootsError::Config(error.to_string()))?
@@ -94,7 +99,18 @@ impl OriginTls {
         // rustls keys sessions by name alone, not by port, verification policy and ALPN; until a
         // session can be bound to all of them none is resumed (nginx CVE-2025-23419 class).
         base.resumption = rustls::client::Resumption::disabled();
-        Ok(OriginTls { base, verifier })
+        Ok(OriginTls { base, verifier: ArcSwap::new(verifier), own, changes: Changes::default() })
+    }
+
+    /// Takes up other settings, and files that changed; on an error everything stays as it was.
+    pub fn reload(&self, settings: &Settings) -> Result<(), RootsError> {
+        self.verifier.store(Arc::new(Verifier::new(settings, self.own.clone())?));
+        Ok(())
+    }
+
+    /// What judges origins at this moment.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.load_full()
     }
 
     /// Handshakes over a connected stream as a client of `host`. The caller bounds the time.
@@ -103,27 +119,25 @@ impl OriginTls {
         io: T,
         host: &Host,
         offer: Offer,
-    ) -> Result<(OriginStream<T>, Negotiated, Option<CertificateInfo>), Refusal> {
-        let name = match host {
-            Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| Refusal::Certificate {
-                code: "name_mismatch",
-                problem: format!("no certificate can be valid for the name {name}"),
-            })?,
-            Host::Ip(ip) => ServerName::from(*ip),
-        };
-        let watch = Arc::new(Watch::new(self.verifier.clone()));
+    ) -> Result<(OriginStream<T>, Negotiated, Option<Judged>), Refusal> {
+        let name = server_name(host)?;
+        let watch = Arc::new(Watch::new(self.verifier.load_full()));
         let mut config = self.base.clone();
         config.alpn_protocols = offer.protocols();
         config.dangerous().set_certificate_verifier(watch.clone());
         match TlsConnector::from(Arc::new(config)).connect(name, io).await {
             Ok(stream) => {
                 let connection = stream.get_ref().1;
-                let info = connection.peer_certificates().and_then(|chain| chain.first()).and_then(describe);
+                // A session that was resumed was judged when it began.
+                let judged = watch.take_verdict().and_then(Result::ok).or_else(|| {
+                    let certificate = connection.peer_certificates()?.first().and_then(describe)?;
+                    Some(Judged { certificate, marks: Marks::default() })
+                });
                 let negotiated = Negotiated::of(connection);
-                Ok((stream, negotiated, info))
+                Ok((stream, negotiated, judged))
             }
             Err(error) => {
-                let refused = watch.take_refusal();
+                let refused = watch.take_verdict().and_then(Result::err);
                 Err(refused.unwrap_or_else(|| classify(error)))
             }
         }

@@ -5,6 +5,10 @@
 
 pub mod accept;
 pub mod connect;
+pub mod flight;
+pub mod hello;
+mod ja4;
+pub mod probe;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;

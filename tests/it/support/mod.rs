@@ -3,13 +3,18 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
 pub mod company;
 pub mod dns;
+pub mod hello;
+pub mod kinds;
+pub mod lint;
 pub mod netns;
 pub mod origin;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod site;
 pub mod split;
 
 use std::future::Future;
