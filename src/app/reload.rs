@@ -61,6 +61,7 @@ pub async fn watch(
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
                 gateway.leaves.forget_verified();
+                gateway.asked.forget();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -101,6 +102,8 @@ fn warn_of_restart(old: &Config, new: &Config) {
             old.ca_passphrase_file != new.ca_passphrase_file || old.ca_pin_file != new.ca_pin_file,
         ),
         ("origin.resolve", old.origin.resolve != new.origin.resolve),
+        ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
+        ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),

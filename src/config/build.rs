@@ -16,6 +16,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
@@ -102,7 +103,9 @@ impl Written {
             origin: OriginConfig {
                 verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
+                client_certificates: client_certificates(file, base),
             },
+            tls_key_log: paths.of(flags.tls_key_log.as_ref(), file.tls.key_log.as_ref()),
             audit: audit(flags, &file.audit, &paths, &state_dir),
             policy: policy::Config { categories: lists, ..policy(flags, file) },
             categories,
@@ -203,6 +206,23 @@ fn policy(flags: &Flags, file: &FileConfig) -> policy::Config {
     config.fronting = written.fronting.unwrap_or(config.fronting);
     config.tunnel_name_mismatch = written.tunnel_name_mismatch.unwrap_or(config.tunnel_name_mismatch);
     config
+}
+
+fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateFile> {
+    let used = |written: &FileClientCertificate| ClientCertificateFile {
+        rule: Rule {
+            name: written.certificate.display().to_string().into(),
+            hosts: plain(&written.hosts),
+            clients: plain(&written.clients),
+            identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
+            categories: Vec::new(),
+            note: None,
+            expires: None,
+        },
+        certificate: base.join(&written.certificate),
+        key: base.join(&written.key),
+    };
+    file.origin.client_certificates.iter().map(used).collect()
 }
 
 /// A list that was given by flag or environment replaces the file's.
@@ -335,6 +355,12 @@ impl Problems<'_> {
             if let Err(error) = std::fs::metadata(path) {
                 let what = format!("the revocation lists {} cannot be read: {error}", path.display());
                 self.add(&["origin", "crls"], Problem::new(what));
+            }
+        }
+        for given in &origin.client_certificates {
+            if given.rule.hosts.is_empty() {
+                let what = "a client certificate without `hosts` would be shown to every server that asks";
+                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
             }
         }
         for path in &rules.paths {
@@ -586,7 +612,17 @@ impl Config {
                 server_auth: Some(self.origin.verify.server_auth),
                 over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
+                client_certificates: (self.origin.client_certificates.iter())
+                    .map(|given| FileClientCertificate {
+                        hosts: texts(&given.rule.hosts),
+                        certificate: given.certificate.clone(),
+                        key: given.key.clone(),
+                        clients: texts(&given.rule.clients),
+                        identities: given.rule.identities.iter().map(|name| name.to_string()).collect(),
+                    })
+                    .collect(),
             },
+            tls: FileTls { key_log: self.tls_key_log.clone() },
             audit: FileAudit {
                 enabled: Some(self.audit.path.is_some()),
                 path: self.audit.path.clone(),

@@ -29,6 +29,7 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 use crate::waf::Choice;
 use crate::waf::lang::ast::SetupMode;
@@ -55,6 +56,8 @@ pub struct Config {
     pub auth_file: Option<PathBuf>,
     pub rules: RulesConfig,
     pub origin: OriginConfig,
+    /// The file that every TLS session's secrets go to; `None` writes none.
+    pub tls_key_log: Option<PathBuf>,
     pub audit: AuditConfig,
     /// Listeners, own addresses and verification are filled in by whoever binds and builds them.
     pub policy: policy::Config,
@@ -118,6 +121,8 @@ pub struct OriginConfig {
     pub verify: verify::Settings,
     /// Hosts with given addresses. The addresses still have to pass policy.
     pub resolve: Vec<Resolve>,
+    /// What is shown to origins that ask for a client certificate.
+    pub client_certificates: Vec<ClientCertificateFile>,
 }
 
 /// Where audit records go. What happens when they cannot is `policy.fail.audit_full`.

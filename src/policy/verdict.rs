@@ -45,6 +45,8 @@ pub enum Reason {
     Silent,
     /// Our CA may not issue for this host, and policy lets it through unread.
     OutsideCa,
+    /// The origin asked for a client certificate, which only the client can show.
+    ClientCertificate,
 }
 
 impl Reason {
@@ -57,6 +59,7 @@ impl Reason {
             Reason::NotHttp => "not_http",
             Reason::Silent => "silent",
             Reason::OutsideCa => "ca_constraints",
+            Reason::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -83,6 +86,9 @@ impl std::fmt::Display for Reason {
                 f.write_str("the CA may not issue for this host, and policy relays that unread")
             }
             Reason::Silent => f.write_str("the client sent nothing, and policy relays that unread"),
+            Reason::ClientCertificate => {
+                f.write_str("the origin asked for a client certificate, and policy relays such hosts unread")
+            }
         }
     }
 }

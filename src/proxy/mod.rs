@@ -9,6 +9,7 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
@@ -23,6 +24,7 @@ mod tunnel;
 mod turns;
 mod upgrade;
 mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,8 +45,9 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
-pub use leaves::Leaves;
+pub use leaves::{Leaves, profile as leaf_profile};
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.
@@ -65,6 +68,10 @@ pub struct Gateway {
     pub leaves: Leaves,
     /// How clients' handshakes ended.
     pub clients: Arc<distrust::Clients>,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
@@ -177,7 +184,8 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
             _ = tick.tick() => {
                 gateway.pool.sweep();
                 let clients = gateway.clients.clone();
-                tokio::task::spawn_blocking(move || clients.save());
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
             }
             () = gateway.draining.cancelled() => return,
         }

@@ -16,6 +16,7 @@ mod http1;
 mod http2;
 mod import;
 mod intercept;
+mod key_log;
 mod limits;
 mod origin;
 mod peers;
