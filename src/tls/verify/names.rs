@@ -38,7 +38,8 @@ pub fn describe(der: &CertificateDer<'_>) -> Option<CertificateInfo> {
 fn names(cert: &X509Certificate<'_>) -> Arc<[String]> {
     let Ok(Some(san)) = cert.subject_alternative_name() else { return Arc::default() };
     let name = |general: &GeneralName<'_>| match general {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        // An address in a dNSName proves nothing, and must not be taken for one that does.
+        GeneralName::DNSName(name) if name.parse::<IpAddr>().is_err() => Some(name.to_ascii_lowercase()),
         GeneralName::IPAddress(octets) => {
             let ip = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
             ip.or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from)).ok().map(|ip| ip.to_string())

@@ -128,7 +128,7 @@ impl Ca {
 impl Made {
     pub fn chain(self, above: &[&Ca]) -> Chain {
         let certs = std::iter::once(self.der).chain(above.iter().map(|ca| ca.der())).collect();
-        Chain::of(certs, &self.key)
+        Chain::from_der(certs, &self.key)
     }
 }
 

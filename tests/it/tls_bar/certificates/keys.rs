@@ -104,7 +104,7 @@ async fn old_intermediate() -> String {
     );
     let above = CertificateDer::from_pem_slice(&openssl.read("issuing.pem")).unwrap();
     let key = KeyPair::from_pem(&made.key.serialize_pem()).unwrap();
-    Show::new(Chain::of(vec![made.der, above], &key), &root).seen().await
+    Show::new(Chain::from_der(vec![made.der, above], &key), &root).seen().await
 }
 
 /// A key that was good in 2010 in the middle of the chain.
@@ -125,5 +125,5 @@ async fn short_intermediate() -> String {
     openssl.run("openssl pkcs8 -topk8 -nocrypt -in leaf.key -out leaf.p8");
     let read = |name: &str| CertificateDer::from_pem_slice(&openssl.read(name)).unwrap();
     let key = KeyPair::from_pem(&openssl.text("leaf.p8")).unwrap();
-    Show::new(Chain::of(vec![read("leaf.pem"), read("short.pem")], &key), &root).seen().await
+    Show::new(Chain::from_der(vec![read("leaf.pem"), read("short.pem")], &key), &root).seen().await
 }
