@@ -145,10 +145,10 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-        let verify = &config.origin.verify;
-        let lists = config.categories.iter().flat_map(|category| &category.files);
-        let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
-            .chain(&verify.ca_file)
-            .chain(&verify.crls);
+    let verify = &config.origin.verify;
+    let lists = config.categories.iter().flat_map(|category| &category.files);
+    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
+        .chain(&verify.ca_file)
+        .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
 }

@@ -69,8 +69,15 @@ async fn what_uses_the_systems_store_works_after_trust_install_and_not_before_or
     let words: Vec<&str> = inside.iter().map(String::as_str).collect();
     let home = tempfile::tempdir().unwrap();
     let proxy = ground.proxy_only();
-    let clients =
-        [ground.curl(), ground.wget(), ground.git(), ground.urllib(), ground.requests(), ground.pip(), ground.java()];
+    let clients = [
+        ground.curl(),
+        ground.wget(),
+        ground.git(),
+        ground.urllib(),
+        ground.requests(),
+        ground.pip(),
+        ground.java(),
+    ];
     for client in &clients {
         ground.fails(client, &words, &proxy, home.path()).await;
     }
@@ -97,7 +104,11 @@ trait Also {
 impl Also for Said {
     /// Tells what the browser did.
     fn also(self, site: &crate::support::site::Site, client: &Client) -> Said {
-        println!("{:<16} the origin was {}", client.name, if site.saw(client.asks) { "asked" } else { "not asked" });
+        println!(
+            "{:<16} the origin was {}",
+            client.name,
+            if site.saw(client.asks) { "asked" } else { "not asked" }
+        );
         self
     }
 }

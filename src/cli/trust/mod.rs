@@ -32,14 +32,7 @@ pub struct TrustCommand {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Only these stores
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        value_name = "LIST",
-        env = "TRUST_STORES",
-        global = true
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", env = "TRUST_STORES", global = true)]
     pub store: Vec<Store>,
     /// Print JSON
     #[arg(long, global = true)]
@@ -162,7 +155,9 @@ pub fn run(command: &TrustCommand, now: OffsetDateTime, out: &mut dyn Write) -> 
         Err(_) if all => None,
         Err(error) => {
             if matches!(command.verb, TrustVerb::Remove { .. }) {
-                eprintln!("portward: to remove every Portward CA without this one: portward trust remove --all");
+                eprintln!(
+                    "portward: to remove every Portward CA without this one: portward trust remove --all"
+                );
             }
             return refuse(&error, command.json, out);
         }
@@ -328,13 +323,16 @@ impl Work<'_> {
             return Ok(done.state(self.anchors, &before));
         }
         Ok(match place.look(self.anchors) {
-            Ok(after) => match after.iter().find(|left| chosen.iter().any(|entry| entry.der == left.der && left.ours)) {
-                Some(left) => {
-                    let message = format!("the commands ran, and yet {} is still there", left.label);
-                    done.failed(Problem::new("not_removed", message, "portward trust status"))
+            Ok(after) => {
+                match after.iter().find(|left| chosen.iter().any(|entry| entry.der == left.der && left.ours))
+                {
+                    Some(left) => {
+                        let message = format!("the commands ran, and yet {} is still there", left.label);
+                        done.failed(Problem::new("not_removed", message, "portward trust status"))
+                    }
+                    None => done.state(self.anchors, &after),
                 }
-                None => done.state(self.anchors, &after),
-            },
+            }
             Err(problem) => done.failed(problem),
         })
     }

@@ -43,7 +43,8 @@ const PAGE: &str = "a page of the origin\n";
 
 /// urllib and requests, each reading one page.
 const URLLIB: &str = "import urllib.request\nprint(urllib.request.urlopen('https://origin.test/urllib', timeout=60).read().decode(), end='')\n";
-const REQUESTS: &str = "import requests\nprint(requests.get('https://origin.test/requests', timeout=60).text, end='')\n";
+const REQUESTS: &str =
+    "import requests\nprint(requests.get('https://origin.test/requests', timeout=60).text, end='')\n";
 
 /// Node 20 heeds no proxy variable by itself: CONNECT by hand, everything else from the environment.
 const NODE: &str = "const http = require('http'), https = require('https');
@@ -110,7 +111,8 @@ impl Ground {
         run(isolated("sh", home.path(), &["-c", &make])).await.ok();
         let tarball = fs::read(at("pwtiny.tgz")).unwrap();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &tarball);
-        let integrity = format!("sha512-{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest));
+        let integrity =
+            format!("sha512-{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest));
         let version = serde_json::json!({
             "name": "pwtiny", "version": "1.0.0", "main": "i.js",
             "dist": { "tarball": "https://origin.test/pwtiny/-/pwtiny-1.0.0.tgz", "integrity": integrity },
@@ -120,13 +122,29 @@ impl Ground {
         });
         let mut content = Content::default()
             .repositories(at("git"))
-            .file("/simple/pwprobe/", "text/html", "<a href=\"/files/pwprobe-1.0-py3-none-any.whl\">pwprobe-1.0-py3-none-any.whl</a>")
-            .file("/files/pwprobe-1.0-py3-none-any.whl", "application/octet-stream", fs::read(at("pwprobe.whl")).unwrap())
+            .file(
+                "/simple/pwprobe/",
+                "text/html",
+                "<a href=\"/files/pwprobe-1.0-py3-none-any.whl\">pwprobe-1.0-py3-none-any.whl</a>",
+            )
+            .file(
+                "/files/pwprobe-1.0-py3-none-any.whl",
+                "application/octet-stream",
+                fs::read(at("pwprobe.whl")).unwrap(),
+            )
             .file("/pwtiny", "application/json", packument.to_string())
             .file("/pwtiny/-/pwtiny-1.0.0.tgz", "application/octet-stream", tarball);
-        for path in
-            ["/curl", "/wget", "/urllib", "/requests", "/node", "/java-url", "/java-client", "/chromium", "/firefox"]
-        {
+        for path in [
+            "/curl",
+            "/wget",
+            "/urllib",
+            "/requests",
+            "/node",
+            "/java-url",
+            "/java-client",
+            "/chromium",
+            "/firefox",
+        ] {
             content = content.file(path, "text/html", PAGE);
         }
         let site = content.start().await;
@@ -189,14 +207,23 @@ impl Ground {
     pub fn proxy_only(&self) -> Vec<(&'static str, String)> {
         let url = format!("http://{}", self.proxy.addr());
         let (host, port) = (self.proxy.addr().ip(), self.proxy.addr().port());
-        let java = ["http", "https"].map(|s| format!("-D{s}.proxyHost={host} -D{s}.proxyPort={port}")).join(" ");
+        let java =
+            ["http", "https"].map(|s| format!("-D{s}.proxyHost={host} -D{s}.proxyPort={port}")).join(" ");
         let mut variables = vec![("JAVA_TOOL_OPTIONS", java)];
-        variables.extend(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, url.clone())));
+        variables.extend(
+            ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, url.clone())),
+        );
         variables
     }
 
     /// Runs it in an empty folder, with `words` before the shell.
-    async fn run(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) -> Said {
+    async fn run(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) -> Said {
         let empty = tempfile::tempdir().unwrap();
         // Entering a namespace changes the working folder.
         let line = format!("cd '{}' && {}", empty.path().display(), client.line);
@@ -207,16 +234,38 @@ impl Ground {
     }
 
     /// It must get what it asked for, and the origin must have been asked.
-    pub async fn works(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) {
+    pub async fn works(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) {
         self.site.forget();
         let said = self.run(client, words, variables, home).await;
-        assert_eq!((said.code, said.text().as_str()), (Some(0), client.says), "{}: {}", client.name, said.stderr);
+        assert_eq!(
+            (said.code, said.text().as_str()),
+            (Some(0), client.says),
+            "{}: {}",
+            client.name,
+            said.stderr
+        );
         assert!(self.site.saw(client.asks), "{}: the origin saw {:?}", client.name, self.site.seen());
-        println!("{:<16} {:<40} works", client.name, words.first().map_or("proxy variables alone", |word| *word));
+        println!(
+            "{:<16} {:<40} works",
+            client.name,
+            words.first().map_or("proxy variables alone", |word| *word)
+        );
     }
 
     /// It must fail, and nothing may have arrived.
-    pub async fn fails(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) {
+    pub async fn fails(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) {
         self.site.forget();
         let said = self.run(client, words, variables, home).await;
         assert_ne!(said.code, Some(0), "{} trusts a CA that nobody gave it: {said:?}", client.name);
