@@ -140,7 +140,7 @@ pub(super) struct Who<'a> {
 
 /// A rule compiled for look-up.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub struct Matcher {
     pub(super) name: Arc<str>,
     pub(super) note: Option<Arc<str>>,
     hosts: Option<HostSet>,
@@ -153,7 +153,7 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// A category that is not among `categories` has no hosts; the configuration refuses such a rule before.
-    pub(super) fn new(rule: &Rule, categories: &[Category]) -> Matcher {
+    pub fn new(rule: &Rule, categories: &[Category]) -> Matcher {
         let named = categories.iter().filter(|category| rule.categories.contains(&category.name));
         let any = rule.hosts.is_empty() && rule.categories.is_empty();
         Matcher {
@@ -165,6 +165,11 @@ impl Matcher {
             identities: rule.identities.iter().cloned().collect(),
             expires: rule.expires.as_ref().map(|expiry| expiry.at),
         }
+    }
+
+    /// Whether a rule that has no end holds for this host and this client.
+    pub fn holds(&self, host: &Host, client: IpAddr, identity: Option<&str>) -> bool {
+        self.matches(host, Who { ip: client, identity, now: SystemTime::UNIX_EPOCH })
     }
 
     pub(super) fn matches(&self, host: &Host, who: Who<'_>) -> bool {

@@ -27,8 +27,11 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
-pub use matching::{Expiry, HostPattern, PatternError, Rule};
+pub use fail::{
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
+};
+pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
@@ -36,7 +39,7 @@ use crate::net::hello::Sni;
 use crate::net::{Authority, Entry, Hello, Host, Port};
 use address::AddressGuard;
 use bypass::BypassList;
-use matching::{HostSet, Matcher, Who, contains_ip};
+use matching::{HostSet, Who, contains_ip};
 use permit::{Channel, Subject};
 
 /// What a policy is made from. The default is a gateway's: everything is inspected, what
@@ -166,6 +169,8 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
+    /// TLS whose origin asked for a client certificate a short while ago.
+    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -321,6 +326,20 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
+    }
+
     /// What came in a tunnel can be neither decrypted nor read.
     pub fn opaque(&self, permit: Permit, what: Opaque) -> Answer {
         match what {
@@ -328,6 +347,10 @@ impl Policy {
             Opaque::Silent => match self.fail.silent_tunnel {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
+            },
+            Opaque::ClientCertificate => match self.fail.client_certificate {
+                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
             },
         }
     }

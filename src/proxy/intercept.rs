@@ -13,20 +13,49 @@ use super::leaves::{For, Verified};
 use super::respond::Problem;
 use super::tunnel::Judged;
 use super::witness::{Ear, Witness};
-use super::{Client, Gateway, Snapshot, exchange, tunnel};
-use crate::audit::record::TlsFacts;
+use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
+use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
-use crate::net::{Alpn, Hello};
+use crate::net::{Alpn, Hello, Host};
+use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
 use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
+use crate::tls::grade::{Grade, Revocation, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
+
+/// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
+/// for tunnels in plain text, which need none.
+pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
+    let target = permit.target();
+    if target.port == crate::net::Port::HTTP {
+        return None;
+    }
+    if let Some(problem) = gateway.leaves.ended() {
+        return Some(problem);
+    }
+    // An address may go by a name that is permitted, which the ClientHello will tell.
+    if target.host.ip().is_some() {
+        return None;
+    }
+    match outside(gateway, permit, None) {
+        Some(Answer::Deny(denial)) => Some(Problem::Denied(denial)),
+        _ => None,
+    }
+}
+
+/// What becomes of a host for which our CA may not issue; none when it may.
+fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Answer> {
+    let host = sni.unwrap_or(permit.server_name());
+    let constraint = gateway.leaves.outside(host)?;
+    Some(gateway.live.load().policy.outside_ca(permit.clone(), host, constraint))
+}
 
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
@@ -54,7 +83,7 @@ async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewin
             let judged = match what {
                 Opaque::NotHttp => Judged::NoTls,
                 // It may still begin a handshake, when it begins.
-                Opaque::Silent => Judged::Not(permit.clone(), reason.clone()),
+                Opaque::Silent | Opaque::ClientCertificate => Judged::Not(permit.clone(), reason.clone()),
             };
             relay_untouched(gateway, client, permit, &reason, io, judged).await;
         }
@@ -112,10 +141,17 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     // An address in it is the target's own and says nothing.
     let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let answer = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
+    let judged = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
+    let answer = match judged {
+        Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
+            snapshot.policy.opaque(permit, Opaque::ClientCertificate)
+        }
+        Answer::Inspect(permit) => outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit)),
+        answer => answer,
+    };
     let (permit, verified) = match answer {
         Answer::Inspect(permit) => {
-            let verified = verify(&gateway, &permit, offer).await;
+            let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
@@ -131,12 +167,17 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
+    // A client that speaks no HTTP cannot be shown a page.
+    let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
+    let refused = |problem: &Problem| {
         let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
-        if let Err(problem) = &verified {
-            ending.problem(problem);
-        }
+        ending.problem(problem);
+    };
+    if let Err(problem) = &verified
+        && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse)
+    {
+        refused(problem);
         greeting.refuse().await;
         return;
     }
@@ -147,12 +188,18 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Ok((info, _)) => For::Origin(info),
         Err(_) => For::ErrorPage,
     };
-    let leaf = match gateway.leaves.leaf(&name, what, greeting.key_type()).await {
+    let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
+    let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
-        Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
+        // Without a leaf there is no page: the alert says no, and the record why.
+        Err(error) => {
+            refused(verified.as_ref().err().unwrap_or(&error.problem()));
+            greeting.refuse().await;
+            return;
+        }
     };
     let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
-    let (stream, negotiated) = match timeout(limit, greeting.accept(&leaf)).await {
+    let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
             let mut ending = begin(Some(&hello));
@@ -216,6 +263,7 @@ async fn verify(
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
+    asked::judge(gateway, permit, &secured.facts)?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
         Problem::Origin(OriginError::Tls {
             origin: permit.dial().clone(),
@@ -227,6 +275,18 @@ async fn verify(
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
     leaves.remember(key, info.clone());
     Ok((info, Some(idle)))
+}
+
+/// What both legs together are worth, as the audit record has it.
+pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
+    let client = Strength::named(&client.version, &client.suite, &client.group);
+    let verified = origin.certificate.is_some();
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    Some(Protection {
+        grade: grade.letter().into(),
+        client_leg: grade.compared().as_str().into(),
+        missing: grade.missing().map(Into::into).collect(),
+    })
 }
 
 /// A handshake's outcome as the audit record has it.
