@@ -73,7 +73,7 @@ pub enum Shell {
 }
 
 /// Programs that put their roots away for the file that the variable names.
-const BUNDLE: [&str; 14] = [
+pub(super) const BUNDLE: [&str; 14] = [
     "SSL_CERT_FILE", // OpenSSL, Go, Ruby, Python's ssl, rustls-native-certs
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE", // Python requests, which looks at nothing else
@@ -91,7 +91,7 @@ const BUNDLE: [&str; 14] = [
 ];
 
 /// Programs that add the file to their roots.
-const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+pub(super) const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 
 /// A proxy as the variables name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

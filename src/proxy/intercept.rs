@@ -11,17 +11,21 @@ use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
 use super::leaves::{For, Verified};
 use super::respond::Problem;
-use super::{Client, Gateway, exchange, tunnel};
-use crate::audit::record::TlsFacts;
+use super::tunnel::Judged;
+use super::witness::{Ear, Witness};
+use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
+use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
-use crate::net::Alpn;
-use crate::net::hello::Sni;
+use crate::net::{Alpn, Hello};
+use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
+use crate::policy::distrust::Ending as Farewell;
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
-use crate::tls::accept::handshake_failure;
+use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
+use crate::tls::grade::{Grade, Revocation, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
@@ -48,7 +52,14 @@ async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewin
     let target = permit.target().clone();
     let answer = gateway.live.load().policy.opaque(permit, what);
     match answer {
-        Answer::Tunnel(permit, reason) => relay_untouched(gateway, client, permit, &reason, io).await,
+        Answer::Tunnel(permit, reason) => {
+            let judged = match what {
+                Opaque::NotHttp => Judged::NoTls,
+                // It may still begin a handshake, when it begins.
+                Opaque::Silent | Opaque::ClientCertificate => Judged::Not(permit.clone(), reason.clone()),
+            };
+            relay_untouched(gateway, client, permit, &reason, io, judged).await;
+        }
         Answer::Deny(denial) => finish::denied(&gateway, &client, &target, &denial),
         // Nothing in it can be inspected, so this answer has nobody to act on it.
         Answer::Inspect(_) => finish::denied(&gateway, &client, &target, &Denial::NotHttp),
@@ -61,57 +72,77 @@ async fn relay_untouched(
     permit: Permit,
     reason: &crate::policy::Reason,
     io: Rewind<BoxIo>,
+    judged: Judged,
 ) {
     let mut ending = finish::tunnel(&gateway, &client, &permit, reason);
     match tunnel::dial(&gateway, &permit, &mut ending).await {
-        Ok(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+        // Only bypassed tunnels are handed over, and those were judged.
+        Ok(origin) => drop(tunnel::relay(&gateway, Box::new(io), origin, ending, judged).await),
         Err(problem) => ending.fail(&problem),
     }
 }
 
 async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>) {
     let limit = gateway.limits.handshake_time;
-    let failed = |problem: String| {
-        gateway.metrics.client_tls_failed.increment();
+    let begin = |hello: Option<&Hello>| {
         let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
-        ending.note(|record| record.target = Some(permit.target().clone()));
+        ending.note(|record| {
+            record.target = Some(permit.target().clone());
+            if let Some(hello) = hello {
+                record.sni = hello.sni.name().cloned();
+                record.client_leg.ja4 = hello.ja4.clone();
+                record.client_leg.ech = hello.ech;
+            }
+        });
         ending.stage(Stage::Intercept);
+        ending
+    };
+    let broke = |mut ending: Ending, problem: String| {
+        gateway.metrics.client_tls_failed.increment();
         ending.broke(Code::ClientTls, problem);
     };
     let greeting = match timeout(limit, Greeting::read(io)).await {
         Ok(Ok(greeting)) => greeting,
-        Ok(Err(error)) => return failed(error.to_string()),
-        Err(_) => return failed(format!("the ClientHello was not whole within {limit:?}")),
+        Ok(Err(GreetingError::Name(hello))) => {
+            return begin(Some(&hello)).fail(&Problem::Denied(Denial::SniInvalid));
+        }
+        Ok(Err(error)) => return broke(begin(None), error.to_string()),
+        Err(_) => return broke(begin(None), format!("the ClientHello was not whole within {limit:?}")),
     };
     let snapshot = gateway.live.load_full();
-    let sni = match &greeting.hello.sni {
-        Sni::Name(host) => Some(host.clone()),
-        Sni::Absent | Sni::Invalid => None,
-    };
+    let hello = greeting.hello.clone();
+    // An address in it is the target's own and says nothing.
+    let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let (permit, verified) = match snapshot.policy.hello(permit.clone(), &greeting.hello) {
+    let judged = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
+    let answer = match judged {
+        Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
+            snapshot.policy.opaque(permit, Opaque::ClientCertificate)
+        }
+        answer => answer,
+    };
+    let (permit, verified) = match answer {
         Answer::Inspect(permit) => {
             let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
-            return relay_untouched(
-                gateway.clone(),
-                client.clone(),
-                permit,
-                &reason,
-                greeting.into_untouched(),
-            )
-            .await;
+            let (gateway, client) = (gateway.clone(), client.clone());
+            let judged = Judged::Hello(hello, permit.server_name().clone());
+            return relay_untouched(gateway, client, permit, &reason, greeting.into_untouched(), judged)
+                .await;
+        }
+        // Nothing is minted for a name that is none.
+        Answer::Deny(denial @ Denial::SniInvalid) => {
+            begin(Some(&hello)).fail(&Problem::Denied(denial));
+            return greeting.refuse().await;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
-        let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
-        ending.note(|record| {
-            record.target = Some(permit.target().clone());
-            record.sni = sni;
-        });
+    // A client that speaks no HTTP cannot be shown a page.
+    let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
+    if verified.is_err() && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse) {
+        let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
         if let Err(problem) = &verified {
             ending.problem(problem);
@@ -129,24 +160,58 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
     let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
-        Err(error) => return failed(Problem::Mint(error.to_string()).to_string()),
+        Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
     };
+    let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
     let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
-            return failed(format!("the client ended the TLS handshake: {}", handshake_failure(&error)));
+            let mut ending = begin(Some(&hello));
+            let farewell = match HandshakeEnd::of(&error) {
+                HandshakeEnd::CertificateRefused(alert) => Some(Farewell::Certain(alert)),
+                HandshakeEnd::BrokenOff => Some(Farewell::Probable),
+                HandshakeEnd::Other => None,
+            };
+            if let Some(farewell) = &farewell {
+                witness.saw(farewell);
+                ending.note(|record| record.client_leg.distrust = farewell.name().into());
+            }
+            let problem = format!("the client ended the TLS handshake: {}", handshake_failure(&error));
+            return broke(ending, problem);
         }
-        Err(_) => return failed(format!("the TLS handshake was not done within {limit:?}")),
+        Err(_) => {
+            return broke(begin(Some(&hello)), format!("the TLS handshake was not done within {limit:?}"));
+        }
     };
     let protocol = if negotiated.alpn.as_deref() == Some("h2") { Alpn::H2 } else { Alpn::Http11 };
     let (idle, refused) = match verified {
         Ok((_, idle)) => (idle, None),
         Err(problem) => (None, Some((problem.is_denial(), problem.explain()))),
     };
-    let inside = Inside { permit, scheme: Scheme::Https, sni, tls: Some(facts(&negotiated)), refused };
-    let leg = Leg::Tunnel(Arc::new(inside));
-    let way = Way::with(gateway.clone(), client.clone(), leg, idle);
+    let tls = Some(facts(&negotiated));
+    let inside =
+        Arc::new(Inside { permit, scheme: Scheme::Https, sni, tls, refused, witness: Some(witness) });
+    let (stream, left) = Ear::new(stream);
+    let way = Way::with(gateway.clone(), client.clone(), Leg::Tunnel(inside.clone()), idle);
     exchange::serve(way, Box::new(stream), protocol).await;
+    if let Some(witness) = &inside.witness {
+        witness.over(left.get().copied());
+    }
+}
+
+/// Bypass rules may name networks: then it matters where the name of an inspected connection leads.
+async fn by_address(gateway: &Gateway, snapshot: &Snapshot, answer: Answer) -> Answer {
+    match answer {
+        Answer::Inspect(permit) if snapshot.policy.asks_where(&permit) => {
+            // A name that leads nowhere is told by whoever dials.
+            let found = gateway.dialer.resolver.resolve(permit.dial()).await.ok();
+            match found.and_then(|found| snapshot.policy.leads_to(&permit, &found.addrs)) {
+                Some((permit, reason)) => Answer::Tunnel(permit, reason),
+                None => Answer::Inspect(permit),
+            }
+        }
+        other => other,
+    }
 }
 
 /// The origin's certificate, from memory or from the origin itself, with the connection that was
@@ -162,6 +227,7 @@ async fn verify(
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
+    asked::judge(gateway, permit, &secured.facts)?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
         Problem::Origin(OriginError::Tls {
             origin: permit.dial().clone(),
@@ -173,6 +239,18 @@ async fn verify(
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
     leaves.remember(key, info.clone());
     Ok((info, Some(idle)))
+}
+
+/// What both legs together are worth, as the audit record has it.
+pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
+    let client = Strength::named(&client.version, &client.suite, &client.group);
+    let verified = origin.certificate.is_some();
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    Some(Protection {
+        grade: grade.letter().into(),
+        client_leg: grade.compared().as_str().into(),
+        missing: grade.missing().map(Into::into).collect(),
+    })
 }
 
 /// A handshake's outcome as the audit record has it.

@@ -58,6 +58,26 @@ pub enum MintError {
     Task(String),
 }
 
+/// What a leaf for a host is to say: what its origin's certificate says, as far as ours may.
+pub fn profile(host: &Host, origin: Option<&CertificateInfo>, lifetime: time::Duration) -> LeafProfile {
+    let date = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let mut profile = LeafProfile::new(host);
+    profile.lifetime = lifetime;
+    if let Some(info) = origin {
+        profile.copy_names(info.names.iter().map(String::as_str), info.common_name.as_deref());
+        profile.not_before_floor = date(info.not_before);
+        profile.not_after_cap = date(info.not_after);
+        profile.origin = digest(info);
+    }
+    profile
+}
+
+fn digest(info: &CertificateInfo) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
+    Some(digest)
+}
+
 /// What a leaf is for.
 pub(super) enum For<'a> {
     /// Stands for the origin that showed this certificate, after it was verified.
@@ -111,13 +131,8 @@ impl Leaves {
             For::ErrorPage => (Purpose::ErrorPage, None),
             For::Proxy => (Purpose::Proxy, None),
         };
-        let date = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
-        let cap = origin.and_then(|info| date(info.not_after));
-        let sha256 = origin.and_then(|info| {
-            let mut digest = [0; 32];
-            hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
-            Some(digest)
-        });
+        let cap = origin.and_then(|info| OffsetDateTime::from_unix_timestamp(info.not_after).ok());
+        let sha256 = origin.and_then(digest);
         let key = self.ca.leaf_key(host, purpose).of_origin(sha256).with(key_type);
         if let Some(found) = self.cache.get(&key, now, cap) {
             self.metrics.mint_hits.increment();
@@ -125,14 +140,7 @@ impl Leaves {
         }
         let mint = async {
             self.metrics.mints.increment();
-            let mut profile = LeafProfile::new(host);
-            profile.lifetime = self.lifetime;
-            if let Some(info) = origin {
-                profile.copy_names(info.names.iter().map(String::as_str), info.common_name.as_deref());
-                profile.not_before_floor = date(info.not_before);
-                profile.not_after_cap = cap;
-                profile.origin = sha256;
-            }
+            let mut profile = profile(host, origin, self.lifetime);
             profile.key = Some(match key_type {
                 KeyType::Ecdsa => self.keys.take()?,
                 KeyType::Rsa => self.rsa.get().await?,
@@ -157,6 +165,11 @@ impl Leaves {
 
     pub(super) fn remember(&self, key: Verified, info: Arc<CertificateInfo>) {
         self.verified.insert(key, info);
+    }
+
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
     }
 
     /// Origins are judged by other rules from now on.

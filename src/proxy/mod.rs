@@ -9,9 +9,11 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
+pub mod distrust;
 mod exchange;
 mod finish;
 mod intercept;
@@ -21,6 +23,8 @@ mod respond;
 mod tunnel;
 mod turns;
 mod upgrade;
+mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -41,8 +45,9 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
-pub use leaves::Leaves;
+pub use leaves::{Leaves, profile as leaf_profile};
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.
@@ -61,6 +66,12 @@ pub struct Gateway {
     pub dialer: Dialer,
     pub pool: Arc<Pool>,
     pub leaves: Leaves,
+    /// How clients' handshakes ended.
+    pub clients: Arc<distrust::Clients>,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
@@ -123,7 +134,12 @@ async fn tunnel_or_intercept(
         Answer::Tunnel(permit, reason) => {
             let mut ending = finish::tunnel(&gateway, &client, &permit, &reason);
             match tunnel::dial(&gateway, &permit, &mut ending).await {
-                Ok(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+                Ok(origin) => {
+                    let judged = tunnel::Judged::Not(permit, reason);
+                    if let Some(next) = tunnel::relay(&gateway, io, origin, ending, judged).await {
+                        intercept::intercept(gateway, client, next.permit, next.io).await;
+                    }
+                }
                 Err(problem) => ending.fail(&problem),
             }
         }
@@ -142,6 +158,7 @@ impl Client {
             ip: self.addr.ip(),
             entry: self.entry,
             identity: self.identity.as_ref().map(Identity::name),
+            now: std::time::SystemTime::now(),
         }
     }
 }
@@ -164,7 +181,12 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
     let mut beats = 0u32;
     loop {
         tokio::select! {
-            _ = tick.tick() => gateway.pool.sweep(),
+            _ = tick.tick() => {
+                gateway.pool.sweep();
+                let clients = gateway.clients.clone();
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
+            }
             () = gateway.draining.cancelled() => return,
         }
         beats = beats.wrapping_add(1);

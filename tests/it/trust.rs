@@ -219,7 +219,8 @@ async fn who_may_not_change_a_store_is_told_the_exact_commands() {
     // What it printed, typed by one who may.
     let inside = stores.inside();
     let line = fix.replace("sudo ", "");
-    run(isolated(&inside[0], home.path(), &[&inside[1], &inside[2], "sh", "-ec", &line])).await.ok();
+    let words: Vec<&str> = inside[1..].iter().map(String::as_str).chain(["sh", "-ec", &line]).collect();
+    run(isolated(&inside[0], home.path(), &words)).await.ok();
     let verb = ["trust", "status", "--check", "--ca", &path("ca"), "--store", "system"];
     let said = run(as_nobody(&[&[path("portward").as_str()][..], &verb].concat())).await.ok();
     assert!(said.text().contains("proved by a TLS handshake of curl"), "{said:?}");

@@ -297,14 +297,21 @@ pub struct Stores {
     _dir: TempDir,
 }
 
-/// What `update-ca-certificates` and the hooks that it calls write to.
-const OVERLAID: [&str; 3] = ["/etc", "/var/lib", "/usr/local/share"];
+/// What `update-ca-certificates`, the hooks that it calls and `keytool` write to, wherever a JDK is.
+const OVERLAID: [&str; 4] = ["/etc", "/var/lib", "/usr", "/opt"];
+
+/// Programs below these folders alone: a JDK in somebody's home is not overlaid.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Stores {
     pub fn new() -> Stores {
         let dir = tempfile::tempdir().unwrap();
         let mut script = format!("set -e; mount -t tmpfs tmpfs '{}'; cd '{0}'\n", dir.path().display());
         for (number, place) in OVERLAID.iter().enumerate() {
+            // The machine may have no /opt.
+            if !Path::new(place).is_dir() {
+                continue;
+            }
             script.push_str(&format!(
                 "mkdir u{number} w{number}; mount -t overlay overlay -o \
                  lowerdir={place},upperdir='{0}/u{number}',workdir='{0}/w{number}' {place}\n",
@@ -317,7 +324,7 @@ impl Stores {
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", &script])
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -329,8 +336,9 @@ impl Stores {
     }
 
     /// The words that start a command inside.
-    pub fn inside(&self) -> [String; 3] {
-        ["nsenter".into(), format!("--mount=/proc/{}/ns/mnt", self.child.id()), "--".into()]
+    pub fn inside(&self) -> [String; 5] {
+        let mounts = format!("--mount=/proc/{}/ns/mnt", self.child.id());
+        ["nsenter".into(), mounts, "--".into(), "env".into(), format!("PATH={PATH}")]
     }
 }
 
