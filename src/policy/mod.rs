@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
 pub use fail::{
-    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel,
-    Undecoded,
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
 };
 pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
@@ -323,6 +323,20 @@ impl Policy {
             return self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp);
         }
         Answer::Inspect(permit)
+    }
+
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
     }
 
     /// Whether it matters for the bypass list where this name leads.

@@ -18,7 +18,7 @@ use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
-use crate::net::{Alpn, Hello};
+use crate::net::{Alpn, Hello, Host};
 use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
@@ -29,6 +29,33 @@ use crate::tls::grade::{Grade, Revocation, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::CertificateInfo;
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
+
+/// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
+/// for tunnels in plain text, which need none.
+pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
+    let target = permit.target();
+    if target.port == crate::net::Port::HTTP {
+        return None;
+    }
+    if let Some(problem) = gateway.leaves.ended() {
+        return Some(problem);
+    }
+    // An address may go by a name that is permitted, which the ClientHello will tell.
+    if target.host.ip().is_some() {
+        return None;
+    }
+    match outside(gateway, permit, None) {
+        Some(Answer::Deny(denial)) => Some(Problem::Denied(denial)),
+        _ => None,
+    }
+}
+
+/// What becomes of a host for which our CA may not issue; none when it may.
+fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Answer> {
+    let host = sni.unwrap_or(permit.server_name());
+    let constraint = gateway.leaves.outside(host)?;
+    Some(gateway.live.load().policy.outside_ca(permit.clone(), host, constraint))
+}
 
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
@@ -119,6 +146,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
             snapshot.policy.opaque(permit, Opaque::ClientCertificate)
         }
+        Answer::Inspect(permit) => outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit)),
         answer => answer,
     };
     let (permit, verified) = match answer {
@@ -141,12 +169,15 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     // A client that speaks no HTTP cannot be shown a page.
     let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
-    if verified.is_err() && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse) {
+    let refused = |problem: &Problem| {
         let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
-        if let Err(problem) = &verified {
-            ending.problem(problem);
-        }
+        ending.problem(problem);
+    };
+    if let Err(problem) = &verified
+        && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse)
+    {
+        refused(problem);
         greeting.refuse().await;
         return;
     }
@@ -160,7 +191,12 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
     let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
-        Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
+        // Without a leaf there is no page: the alert says no, and the record why.
+        Err(error) => {
+            refused(verified.as_ref().err().unwrap_or(&error.problem()));
+            greeting.refuse().await;
+            return;
+        }
     };
     let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
     let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
