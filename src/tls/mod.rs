@@ -9,6 +9,7 @@ pub mod flight;
 pub mod hello;
 mod ja4;
 pub mod probe;
+pub mod own;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;
