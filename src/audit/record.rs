@@ -48,6 +48,12 @@ pub struct Record {
     pub client_leg: ClientLeg,
     #[serde(default, skip_serializing_if = "OriginLeg::is_empty")]
     pub origin_leg: OriginLeg,
+    /// What both legs together are worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+    /// The secrets of both legs went to the TLS key log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keys_logged: bool,
     /// The status the client got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -113,6 +119,8 @@ impl Record {
             url: String::new(),
             client_leg: ClientLeg::default(),
             origin_leg: OriginLeg::default(),
+            protection: None,
+            keys_logged: false,
             status: None,
             verdict: Verdict::Failed,
             reason: Text::Borrowed(""),
@@ -263,6 +271,9 @@ pub struct OriginLeg {
     /// "hidden" (TLS 1.3), "none" (none was shown).
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub name_check: Text,
+    /// The origin asked for a client certificate and was shown one (`given`), or none (`none_given`).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub client_certificate: Text,
     /// The connection was kept from an earlier request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,
@@ -300,6 +311,18 @@ pub struct TlsFacts {
     pub alpn: Text,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
+}
+
+/// What an inspected connection is worth: never more than its weaker leg.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protection {
+    /// `A+`, `A`, `B` or `F`.
+    pub grade: Text,
+    /// The client's leg beside the origin's: `same`, `stronger` or `weaker`.
+    pub client_leg: Text,
+    /// What keeps it from `A+`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Text>,
 }
 
 /// The certificate that the origin showed.

@@ -11,7 +11,9 @@
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
+mod body;
 mod cache;
+mod change;
 mod constraint;
 mod error;
 mod export;
@@ -19,13 +21,18 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
+pub use change::{GivenKey, Rotate};
+pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{
@@ -34,7 +41,10 @@ pub use leaf::{
 };
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use pki::pem_certificates;
-pub use root::{CaDir, RootKey, Rotate};
+pub use pool::KeyPool;
+pub use root::{CaDir, NewCa, RootKey};
+pub use secret::{SecretSource, Secrets};
+pub use token::{TokenUri, TokenUriError};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];

@@ -74,7 +74,7 @@ pub enum Shell {
 }
 
 /// Programs that put their roots away for the file that the variable names.
-const BUNDLE: [&str; 14] = [
+pub(super) const BUNDLE: [&str; 14] = [
     "SSL_CERT_FILE", // OpenSSL, Go, Ruby, Python's ssl, rustls-native-certs
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE", // Python requests, which looks at nothing else
@@ -95,7 +95,7 @@ const BUNDLE: [&str; 14] = [
 const PROOF_TIME: Duration = Duration::from_secs(5);
 
 /// Programs that add the file to their roots.
-const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+pub(super) const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 
 /// A proxy as the variables name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -586,7 +586,7 @@ mod tests {
         let dir = CaDir::new(place.path().join("ca"));
         let now = OffsetDateTime::now_utc();
         dir.open_or_create(now).unwrap();
-        let args = CaArgs { dir: Some(dir.path().to_path_buf()) };
+        let args = CaArgs { dir: Some(dir.path().to_path_buf()), ..CaArgs::default() };
         let files = trust_files(&args, now).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));

@@ -16,6 +16,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
@@ -102,7 +103,9 @@ impl Written {
             origin: OriginConfig {
                 verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
+                client_certificates: client_certificates(file, base),
             },
+            tls_key_log: paths.of(flags.tls_key_log.as_ref(), file.tls.key_log.as_ref()),
             audit: audit(flags, &file.audit, &paths, &state_dir),
             policy: policy::Config { categories: lists, ..policy(flags, file) },
             categories,
@@ -111,6 +114,8 @@ impl Written {
             workers: file.workers.map(NonZeroUsize::get),
             leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
             ca_dir,
+            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
+            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
             state_dir,
         };
         problems.listeners(&config);
@@ -201,6 +206,23 @@ fn policy(flags: &Flags, file: &FileConfig) -> policy::Config {
     config.fronting = written.fronting.unwrap_or(config.fronting);
     config.tunnel_name_mismatch = written.tunnel_name_mismatch.unwrap_or(config.tunnel_name_mismatch);
     config
+}
+
+fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateFile> {
+    let used = |written: &FileClientCertificate| ClientCertificateFile {
+        rule: Rule {
+            name: written.certificate.display().to_string().into(),
+            hosts: plain(&written.hosts),
+            clients: plain(&written.clients),
+            identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
+            categories: Vec::new(),
+            note: None,
+            expires: None,
+        },
+        certificate: base.join(&written.certificate),
+        key: base.join(&written.key),
+    };
+    file.origin.client_certificates.iter().map(used).collect()
 }
 
 /// A list that was given by flag or environment replaces the file's.
@@ -335,6 +357,12 @@ impl Problems<'_> {
                 self.add(&["origin", "crls"], Problem::new(what));
             }
         }
+        for given in &origin.client_certificates {
+            if given.rule.hosts.is_empty() {
+                let what = "a client certificate without `hosts` would be shown to every server that asks";
+                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
+            }
+        }
         for path in &rules.paths {
             if let Err(error) = std::fs::metadata(path) {
                 let what = format!("the rules {} cannot be read: {error}", path.display());
@@ -408,7 +436,7 @@ impl Problems<'_> {
     fn leaf_lifetime(&mut self, lifetime: Duration) {
         let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
         if !range.contains(&lifetime) {
-            let what = "a leaf lives for 10m at least, or clients meet it at its end, and for 47d at most, \
+            let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
                         which public CAs are bound to as well";
             self.add(&["ca", "leaf_lifetime"], Problem::new(what));
         }
@@ -554,7 +582,12 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()), leaf_lifetime: Some(Text(self.leaf_lifetime)) },
+            ca: FileCa {
+                dir: Some(self.ca_dir.clone()),
+                passphrase_file: self.ca_passphrase_file.clone(),
+                leaf_lifetime: Some(Text(self.leaf_lifetime)),
+                pin_file: self.ca_pin_file.clone(),
+            },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),
@@ -579,7 +612,17 @@ impl Config {
                 server_auth: Some(self.origin.verify.server_auth),
                 over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
+                client_certificates: (self.origin.client_certificates.iter())
+                    .map(|given| FileClientCertificate {
+                        hosts: texts(&given.rule.hosts),
+                        certificate: given.certificate.clone(),
+                        key: given.key.clone(),
+                        clients: texts(&given.rule.clients),
+                        identities: given.rule.identities.iter().map(|name| name.to_string()).collect(),
+                    })
+                    .collect(),
             },
+            tls: FileTls { key_log: self.tls_key_log.clone() },
             audit: FileAudit {
                 enabled: Some(self.audit.path.is_some()),
                 path: self.audit.path.clone(),

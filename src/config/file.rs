@@ -30,6 +30,7 @@ pub struct FileConfig {
     pub clients: FileClients,
     pub rules: FileRules,
     pub origin: FileOrigin,
+    pub tls: FileTls,
     pub audit: FileAudit,
     pub policy: FilePolicy,
     pub limits: FileLimits,
@@ -46,6 +47,8 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
     pub leaf_lifetime: Option<Text<Duration>>,
 }
 
@@ -79,6 +82,25 @@ pub struct FileOrigin {
     pub server_auth: Option<ServerAuth>,
     pub over_long: Option<OverLong>,
     pub resolve: Option<Vec<Text<Resolve>>>,
+    pub client_certificates: Vec<FileClientCertificate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileClientCertificate {
+    pub hosts: Vec<Text<HostPattern>>,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<Text<IpNet>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileTls {
+    pub key_log: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

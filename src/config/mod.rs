@@ -29,6 +29,7 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 use crate::waf::Choice;
 use crate::waf::lang::ast::SetupMode;
@@ -45,6 +46,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// Files with the passphrase of the CA's keys, and with the PIN of its token.
+    pub ca_passphrase_file: Option<PathBuf>,
+    pub ca_pin_file: Option<PathBuf>,
     /// How long a minted leaf is valid at most.
     pub leaf_lifetime: std::time::Duration,
     pub state_dir: PathBuf,
@@ -52,6 +56,8 @@ pub struct Config {
     pub auth_file: Option<PathBuf>,
     pub rules: RulesConfig,
     pub origin: OriginConfig,
+    /// The file that every TLS session's secrets go to; `None` writes none.
+    pub tls_key_log: Option<PathBuf>,
     pub audit: AuditConfig,
     /// Listeners, own addresses and verification are filled in by whoever binds and builds them.
     pub policy: policy::Config,
@@ -115,6 +121,8 @@ pub struct OriginConfig {
     pub verify: verify::Settings,
     /// Hosts with given addresses. The addresses still have to pass policy.
     pub resolve: Vec<Resolve>,
+    /// What is shown to origins that ask for a client certificate.
+    pub client_certificates: Vec<ClientCertificateFile>,
 }
 
 /// Where audit records go. What happens when they cannot is `policy.fail.audit_full`.

@@ -104,6 +104,11 @@ codes! {
         "The Host of the request is not the host that the tunnel and its TLS handshake were made for.",
         "Open a new connection for the other host; a browser does so by itself. If it keeps happening, the client mixes up its connections.";
 
+    CaConstraints = "ca_constraints", "http_request_denied",
+        "Outside what this proxy's authority may issue for",
+        "The proxy's certificate authority is limited to certain names, and this host is not among them. Its connections cannot be inspected, and the policy is not to pass them unseen.",
+        "If this host is meant to be reached, set `outside_ca_constraints = \"tunnel\"` under [policy.fail], put it on the bypass list, or use an authority without the limit.";
+
     // Reaching the origin.
     OriginRefused = "origin_refused", "connection_refused",
         "The server refused the connection",
@@ -209,8 +214,12 @@ codes! {
         "The owner of the server has to install its own chain alone.";
     LegacyTls = "legacy_tls", "tls_protocol_error",
         "The server speaks only outdated TLS",
-        "The server offers no TLS version or cipher that is safe today. Nothing was sent to it.",
-        "The owner of the server has to enable TLS 1.2 or 1.3.";
+        "The server offers no TLS version or cipher that is safe today: TLS 1.2 or 1.3 with ephemeral keys and authenticated encryption. Nothing was sent to it.",
+        "The owner of the server has to enable TLS 1.2 or 1.3. Until then a [[policy.bypass]] rule with this host in `hosts` relays its connections unread, with whatever its clients accept.";
+    ClientCertRequired = "client_cert_required", "tls_certificate_error",
+        "The server asks for a client certificate",
+        "The server wants its clients to prove who they are with a certificate. A proxy that decrypts has none of theirs, and never asks for their keys.",
+        "Let clients show their own: a [[policy.bypass]] rule with this host in `hosts` relays its connections unread. Or give the proxy a certificate for the host in [[origin.client_certificates]].";
     NoCommonProtocol = "no_common_protocol", "tls_protocol_error",
         "The server speaks no protocol that was offered",
         "The server agreed to none of the application protocols that it was offered (HTTP/2, HTTP/1.1). Nothing was sent to it.",
@@ -291,6 +300,10 @@ codes! {
         "The proxy is shutting down",
         "The proxy was told to stop and ended what was still open when the time for that ran out.",
         "Try again; another instance or the restarted one answers.";
+    CaExpired = "ca_expired", "proxy_internal_error",
+        "The proxy's certificate authority has expired",
+        "The proxy has no valid certificate to show to its clients, so it cannot inspect this connection, and it does not pass connections unseen for that reason.",
+        "Whoever runs this proxy has to renew its authority: `portward ca show` says what ended and what to type.";
     Internal = "internal", "proxy_internal_error",
         "The proxy made an error",
         "Something went wrong in the proxy itself, and it did not pass the request on.",

@@ -140,7 +140,7 @@ pub(super) struct Who<'a> {
 
 /// A rule compiled for look-up.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub struct Matcher {
     pub(super) name: Arc<str>,
     pub(super) note: Option<Arc<str>>,
     hosts: Option<HostSet>,
@@ -153,7 +153,7 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// A category that is not among `categories` has no hosts; the configuration refuses such a rule before.
-    pub(super) fn new(rule: &Rule, categories: &[Category]) -> Matcher {
+    pub fn new(rule: &Rule, categories: &[Category]) -> Matcher {
         let named = categories.iter().filter(|category| rule.categories.contains(&category.name));
         let any = rule.hosts.is_empty() && rule.categories.is_empty();
         Matcher {
@@ -167,12 +167,23 @@ impl Matcher {
         }
     }
 
+    /// Whether a rule that has no end holds for this host and this client.
+    pub fn holds(&self, host: &Host, client: IpAddr, identity: Option<&str>) -> bool {
+        self.matches(host, Who { ip: client, identity, now: SystemTime::UNIX_EPOCH })
+    }
+
     pub(super) fn matches(&self, host: &Host, who: Who<'_>) -> bool {
         self.expires.is_none_or(|at| who.now < at)
             && self.is_for(who)
             && self.hosts.as_ref().is_none_or(|hosts| {
                 hosts.contains(host) || self.categories.iter().any(|list| list.contains(host))
             })
+    }
+
+    /// Whether it names addresses, so that it matters where a name leads.
+    pub(super) fn has_addresses(&self) -> bool {
+        self.hosts.as_ref().is_some_and(HostSet::has_addresses)
+            || self.categories.iter().any(|list| list.has_addresses())
     }
 
     fn is_for(&self, who: Who<'_>) -> bool {
@@ -217,6 +228,10 @@ impl HostSet {
             }
         }
         set
+    }
+
+    fn has_addresses(&self) -> bool {
+        !self.nets.is_empty() || self.exact.iter().any(|host| host.ip().is_some())
     }
 
     pub(super) fn contains(&self, host: &Host) -> bool {

@@ -26,8 +26,11 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
-pub use matching::{Expiry, HostPattern, PatternError, Rule};
+pub use fail::{
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
+};
+pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
@@ -35,7 +38,7 @@ use crate::net::hello::Sni;
 use crate::net::{Authority, Entry, Hello, Host, Port};
 use address::AddressGuard;
 use bypass::BypassList;
-use matching::{HostSet, Matcher, Who, contains_ip};
+use matching::{HostSet, Who, contains_ip};
 use permit::{Channel, Subject};
 
 /// What a policy is made from. The default is a gateway's: everything is inspected, what
@@ -165,6 +168,8 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
+    /// TLS whose origin asked for a client certificate a short while ago.
+    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -320,6 +325,38 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
+    }
+
+    /// Whether it matters for the bypass list where this name leads.
+    pub fn asks_where(&self, permit: &Permit) -> bool {
+        self.bypass.has_addresses && permit.dial.host.ip().is_none()
+    }
+
+    /// The name of a connection that is to be inspected leads to these addresses. When each of them is on the
+    /// bypass list, one of them is what is dialled: the name could lead elsewhere the next time it is asked.
+    pub fn leads_to(&self, permit: &Permit, addresses: &[IpAddr]) -> Option<(Permit, Reason)> {
+        let who = permit.subject.who();
+        let listed = |ip: &IpAddr| self.bypass.find(&Host::from(*ip), who);
+        let reason = listed(addresses.first()?)?;
+        if !addresses.iter().all(|ip| listed(ip).is_some()) {
+            return None;
+        }
+        let dial = Authority::new(Host::from(*addresses.first()?), permit.dial.port);
+        Some((Permit { dial, passage: Passage::Tunnel, ..permit.clone() }, reason))
+    }
+
     /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
     /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
     /// where that is allowed, stays unread only when each of them is on the bypass list.
@@ -372,6 +409,10 @@ impl Policy {
             Opaque::Silent => match self.fail.silent_tunnel {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
+            },
+            Opaque::ClientCertificate => match self.fail.client_certificate {
+                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
             },
         }
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
-use crate::ca::{Ca, CaError, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
+use super::respond::Problem;
+use crate::ca::{Ca, CaError, KeyPool, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
 use crate::metrics::Metrics;
 use crate::net::{Authority, Host, KeyType, Limits};
 use crate::policy::{Permit, VerificationId};
@@ -22,6 +23,7 @@ pub struct Leaves {
     lifetime: time::Duration,
     configs: LeafConfigs,
     cache: LeafCache<LeafConfig>,
+    keys: KeyPool,
     rsa: RsaKey,
     verified: Cache<Verified, Arc<CertificateInfo>>,
     own_host: Host,
@@ -57,6 +59,36 @@ pub enum MintError {
     Task(String),
 }
 
+impl MintError {
+    pub(super) fn problem(&self) -> Problem {
+        let code = match self {
+            MintError::Ca(error) => error.code(),
+            MintError::Leaf(_) | MintError::Task(_) => "leaf",
+        };
+        Problem::Mint { code, sentence: self.to_string() }
+    }
+}
+
+/// What a leaf for a host is to say: what its origin's certificate says, as far as ours may.
+pub fn profile(host: &Host, origin: Option<&CertificateInfo>, lifetime: time::Duration) -> LeafProfile {
+    let date = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let mut profile = LeafProfile::new(host);
+    profile.lifetime = lifetime;
+    if let Some(info) = origin {
+        profile.copy_names(info.names.iter().map(String::as_str), info.common_name.as_deref());
+        profile.not_before_floor = date(info.not_before);
+        profile.not_after_cap = date(info.not_after);
+        profile.origin = digest(info);
+    }
+    profile
+}
+
+fn digest(info: &CertificateInfo) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
+    Some(digest)
+}
+
 /// What a leaf is for.
 pub(super) enum For<'a> {
     /// Stands for the origin that showed this certificate, after it was verified.
@@ -81,6 +113,7 @@ impl Leaves {
             lifetime: time::Duration::try_from(lifetime).unwrap_or(crate::ca::LEAF_LIFETIME),
             configs: LeafConfigs::new()?,
             cache: LeafCache::new(limits.leaf_cache),
+            keys: KeyPool::start(),
             rsa: RsaKey::default(),
             verified: Cache::builder()
                 .max_capacity(limits.leaf_cache)
@@ -109,13 +142,8 @@ impl Leaves {
             For::ErrorPage => (Purpose::ErrorPage, None),
             For::Proxy => (Purpose::Proxy, None),
         };
-        let date = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
-        let cap = origin.and_then(|info| date(info.not_after));
-        let sha256 = origin.and_then(|info| {
-            let mut digest = [0; 32];
-            hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
-            Some(digest)
-        });
+        let cap = origin.and_then(|info| OffsetDateTime::from_unix_timestamp(info.not_after).ok());
+        let sha256 = origin.and_then(digest);
         let key = self.ca.leaf_key(host, purpose).of_origin(sha256).with(key_type);
         if let Some(found) = self.cache.get(&key, now, cap) {
             self.metrics.mint_hits.increment();
@@ -123,17 +151,11 @@ impl Leaves {
         }
         let mint = async {
             self.metrics.mints.increment();
-            let mut profile = LeafProfile::new(host);
-            profile.lifetime = self.lifetime;
-            if let Some(info) = origin {
-                profile.copy_names(info.names.iter().map(String::as_str), info.common_name.as_deref());
-                profile.not_before_floor = date(info.not_before);
-                profile.not_after_cap = cap;
-                profile.origin = sha256;
-            }
-            if key_type == KeyType::Rsa {
-                profile.key = Some(self.rsa.get().await?);
-            }
+            let mut profile = profile(host, origin, self.lifetime);
+            profile.key = Some(match key_type {
+                KeyType::Ecdsa => self.keys.take()?,
+                KeyType::Rsa => self.rsa.get().await?,
+            });
             let leaf = self.ca.mint(&profile, now)?;
             let key = match &leaf.key {
                 LeafPair::Ecdsa(key) => ServerKey::Ecdsa(key.clone()),
@@ -145,6 +167,16 @@ impl Leaves {
         self.cache.get_or_mint(&key, now, cap, mint).await
     }
 
+    /// Why there is no leaf for any host, until somebody does something about the CA.
+    pub(super) fn ended(&self) -> Option<Problem> {
+        self.ca.ended(OffsetDateTime::now_utc()).map(|error| MintError::Ca(error).problem())
+    }
+
+    /// Why the CA may not issue for a host; none when it may.
+    pub(super) fn outside(&self, host: &Host) -> Option<String> {
+        self.ca.outside(&host.clone().into())
+    }
+
     /// The certificate that this verification saw, while both are good.
     pub(super) fn verified(&self, key: &Verified) -> Option<Arc<CertificateInfo>> {
         let info = self.verified.get(key)?;
@@ -154,6 +186,11 @@ impl Leaves {
 
     pub(super) fn remember(&self, key: Verified, info: Arc<CertificateInfo>) {
         self.verified.insert(key, info);
+    }
+
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
     }
 
     /// Origins are judged by other rules from now on.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
@@ -20,8 +21,10 @@ mod leaves;
 mod relay;
 mod respond;
 mod tunnel;
+mod turns;
 mod upgrade;
 mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -42,8 +45,9 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
-pub use leaves::Leaves;
+pub use leaves::{Leaves, profile as leaf_profile};
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.
@@ -64,6 +68,10 @@ pub struct Gateway {
     pub leaves: Leaves,
     /// How clients' handshakes ended.
     pub clients: Arc<distrust::Clients>,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
@@ -82,7 +90,7 @@ pub struct Client {
     pub entry: Entry,
     pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
-    _slot: Arc<accept::Slot>,
+    slot: Arc<accept::Slot>,
 }
 
 /// Serves one accepted connection to its end.
@@ -140,6 +148,11 @@ async fn tunnel_or_intercept(
 }
 
 impl Client {
+    /// Does dear work, a handshake or a mint, in this client's turns.
+    async fn in_turns<F: Future>(&self, work: F) -> F::Output {
+        self.slot.turns.take(work).await
+    }
+
     fn facts(&self) -> crate::policy::ClientFacts<'_> {
         crate::policy::ClientFacts {
             ip: self.addr.ip(),
@@ -171,7 +184,8 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
             _ = tick.tick() => {
                 gateway.pool.sweep();
                 let clients = gateway.clients.clone();
-                tokio::task::spawn_blocking(move || clients.save());
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
             }
             () = gateway.draining.cancelled() => return,
         }

@@ -34,7 +34,6 @@ fn what_was_recorded_reads_back_in_order_across_restarts() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-
 /// A log of that many lines in a folder of its own, and what `verify` says of it whole.
 fn logged(lines: u32) -> (tempfile::TempDir, Verified) {
     let dir = tempfile::tempdir().unwrap();
@@ -184,6 +183,18 @@ fn the_chain_goes_on_over_files_and_says_what_was_removed_to_make_room() {
     // What nobody removed to make room is missed.
     fs::remove_file(numbered(&dir.path().join(FILE), KEPT)).unwrap();
     assert_eq!(MintLog::verify(dir.path(), None).unwrap().broken.unwrap().kind, "truncated_head");
+}
+
+#[test]
+fn a_flush_writes_what_was_recorded_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MintLog::start(dir.path()).unwrap();
+    assert!(log.flush(Duration::from_secs(10)), "nothing to write");
+    for round in 1..=3 {
+        (0..300).for_each(|n| log.record(record(n)));
+        assert!(log.flush(Duration::from_secs(10)));
+        assert_eq!(MintLog::verify(dir.path(), None).unwrap().lines, round * 300);
+    }
 }
 
 #[test]

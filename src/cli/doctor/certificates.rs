@@ -52,6 +52,10 @@ pub fn checks(
                     out.push(Finding::fail("root_expired", text));
                 }
             }
+            // Told below, with what it is for.
+            Err(fault) if fault.code == "wrong_purpose" && !purpose(chain.leaf()).is_empty() => {}
+            Err(fault) if fault.code == "bad_certificate" && chain.leaf().ca => {}
+            Err(fault) if fault.code == "cert_expired" && out.iter().any(|f| f.code == "cert_expired") => {}
             Err(fault) => out.push(untrusted(&fault, roots)),
         }
     }
@@ -194,9 +198,7 @@ fn untrusted(fault: &Fault, roots: &Roots) -> Finding {
 fn strength(chain: &Chain) -> Finding {
     let leaf = chain.leaf();
     match chain.certificates.iter().find_map(|cert| cert.weakness.as_ref().map(|why| (cert, why))) {
-        Some((cert, why)) => {
-            Finding::fail("weak_certificate", format!("{} is too weak: {why}.", cert.subject))
-        }
+        Some((cert, why)) => Finding::fail("weak_key", format!("{} is too weak: {why}.", cert.subject)),
         None => Finding::ok(
             "strong_certificate",
             format!("Its key is {}, and it is signed with {}.", leaf.key, leaf.signature),
@@ -205,25 +207,27 @@ fn strength(chain: &Chain) -> Finding {
 }
 
 /// What the certificate may be used for, when it is not for this.
-fn purpose(leaf: &Certificate) -> Option<Finding> {
+fn purpose(leaf: &Certificate) -> Vec<Finding> {
+    let mut out = Vec::new();
     if leaf.ca {
-        return Some(Finding::fail(
+        out.push(Finding::fail(
             "ca_as_leaf",
             "The server's own certificate is that of a CA, which browsers refuse: whoever has its key can make \
              certificates for any name.",
         ));
     }
     match &leaf.purposes {
-        None => Some(Finding::warn(
+        None => out.push(Finding::warn(
             "no_purpose",
             "The certificate does not say that it is for servers (no extended key usage). Public CAs always say so.",
         )),
-        Some(purposes) if !purposes.iter().any(|p| p == "servers") => Some(Finding::fail(
+        Some(purposes) if !purposes.iter().any(|p| p == "servers") => out.push(Finding::fail(
             "wrong_purpose",
             format!("The certificate is for {}, and not for servers.", purposes.join(", ")),
         )),
-        Some(_) => None,
+        Some(_) => {}
     }
+    out
 }
 
 /// How anyone could know of a revocation. Whether it was revoked is the verifier's to say.
@@ -238,7 +242,7 @@ fn revocation(leaf: &Certificate, shown: &Shown) -> Finding {
             "The server sends a signed OCSP answer along that tells whether it was revoked.",
         ),
         (true, true) => Finding::fail(
-            "must_staple_missing",
+            "staple_missing",
             "The certificate promises an OCSP answer with every handshake (must-staple), and the server sends none.",
         ),
         (true, false) if leaf.crl_urls.is_empty() && leaf.ocsp_urls.is_empty() => {

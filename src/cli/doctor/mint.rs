@@ -1,17 +1,17 @@
 //! What a client behind Portward would be shown in the server's place. A leaf is minted for it by the code
 //! that mints live ones, looked at, and dropped with its key; it is in no log because nobody ever sees it.
 
-use serde_json::json;
-use time::OffsetDateTime;
-
 use super::Context;
 use super::report::{Finding, Section};
 use super::words::{date, distance, some};
-use crate::ca::{CaError, LeafProfile};
+use crate::ca::CaError;
 use crate::net::Host;
-use crate::tls::probe::{Chain, chain};
+use crate::proxy::leaf_profile;
+use crate::tls::probe::chain;
+use crate::tls::verify::CertificateInfo;
+use serde_json::json;
 
-pub fn section(at: &Context<'_>, host: &Host, origin: Option<&Chain>) -> Section {
+pub fn section(at: &Context<'_>, host: &Host, origin: Option<&CertificateInfo>) -> Section {
     let section = Section::new("mint", "What the client would see");
     let Some(ca) = at.ca else {
         return section.with(Finding::warn(
@@ -22,10 +22,9 @@ pub fn section(at: &Context<'_>, host: &Host, origin: Option<&Chain>) -> Section
             ),
         ));
     };
-    let mut profile = LeafProfile::new(host);
-    let ends = origin.map(|chain| chain.leaf().not_after);
-    profile.not_after_cap = ends.and_then(|unix| OffsetDateTime::from_unix_timestamp(unix).ok());
-    let minted = ca.mint(&profile, at.now);
+    let ends = origin.map(|info| info.not_after);
+    let lifetime = time::Duration::try_from(at.config.leaf_lifetime).unwrap_or(time::Duration::DAY);
+    let minted = ca.mint(&leaf_profile(host, origin, lifetime), at.now);
     let leaf = match &minted {
         Ok(leaf) => leaf.chain.first().and_then(|der| chain::certificate(der)),
         Err(error) => return section.with(refused(host, error)),

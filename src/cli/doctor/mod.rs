@@ -1,5 +1,5 @@
-//! `portward doctor`: why something does not work, in words that a person at a help desk can use. With a
-//! host it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
+//! `portward doctor`: why something does not work, in words that a person at a help desk can use. Without a
+//! host it looks at this installation. With one it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
 //! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
 //!
 //! Every wait is bounded by the limits of the configuration.
@@ -7,6 +7,7 @@
 mod certificates;
 mod client;
 mod dns;
+mod here;
 mod http;
 mod mint;
 mod next;
@@ -26,7 +27,7 @@ use clap::Args;
 use time::OffsetDateTime;
 
 use crate::app;
-use crate::ca::{Ca, CaDir, CaError};
+use crate::ca::{Ca, CaError};
 use crate::config::{self, Config, Flags, System};
 use crate::net::{Authority, Port};
 use crate::origin::Dialer;
@@ -37,7 +38,9 @@ use report::{Finding, Mark, Report, Section};
 #[derive(Args, Debug)]
 pub struct DoctorCommand {
     /// What to look at: HOST, HOST:PORT or an https:// URL [default port: 443]
-    #[arg(value_name = "HOST[:PORT]", value_parser = target, required_unless_present = "client")]
+    ///
+    /// Without it, this installation is looked at.
+    #[arg(value_name = "HOST[:PORT]", value_parser = target)]
     pub host: Option<Target>,
     /// Instead of a host: which clients refuse our CA and what would help, for all or for this address
     #[arg(long, value_name = "ADDR", num_args = 0..=1, conflicts_with = "host")]
@@ -103,11 +106,14 @@ pub struct Context<'a> {
 /// Runs the command: 0 when nothing failed, 1 when something did, 2 when the configuration does not load.
 pub fn run(command: &DoctorCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = config::load(&command.flags, &System::current())?;
-    let Some(target) = &command.host else {
-        return client::run(&config, command.client.flatten(), command.json, now, out);
-    };
+    if let Some(client) = command.client {
+        return client::run(&config, client, command.json, now, out);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(host(command, target, &config, now));
+    let report = match &command.host {
+        Some(target) => runtime.block_on(host(command, target, &config, now)),
+        None => runtime.block_on(here::report(&config, now)),
+    };
     report.write(command.json, command.verbose, out)?;
     Ok(ExitCode::from(u8::from(report.verdict() == Mark::Fail)))
 }
@@ -119,7 +125,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
     report.add(policy::section(&judged, target));
     let opened = open_ca(config, now);
     let ca = opened.as_ref().ok().and_then(Option::as_ref);
-    let dialer = match app::dialer(config, &config.limits, ca) {
+    let dialer = match app::dialer(config, &config.limits, ca, None) {
         Ok(dialer) => dialer,
         Err(error) => {
             let text = format!("Origins can be neither found nor verified: {error}.");
@@ -141,7 +147,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
             Finding::fail("ca_unusable", format!("The CA cannot be used: {error}.")).detail(error.fix());
         report.add(Section::new("ca", "The CA").with(finding));
     }
-    report.next = next::steps(&report, target);
+    report.next = next::steps(&report, Some(target));
     report
 }
 
@@ -166,19 +172,18 @@ async fn walk(at: &Context<'_>, target: &Target, permit: Option<&Permit>, report
     let own = section.findings.iter().any(|finding| finding.code == "own_ca_loop");
     report.add(section);
     report.add(path::section(seen.chain.as_ref(), own, environment));
-    let accepted = seen.secured.is_some();
-    if let Some(secured) = seen.secured {
-        report.add(http::section(at, target, permit, Some(secured)).await);
-    }
-    // An origin that is refused gets no leaf in its name, but for the page that says so.
-    if accepted && !at.tunnelled {
-        report.add(mint::section(at, permit.server_name(), seen.chain.as_ref()));
+    // A server that is refused gets no request, and no leaf but for the page that says so.
+    let Some(secured) = seen.secured else { return };
+    let certificate = secured.facts.certificate.clone();
+    report.add(http::section(at, target, permit, Some(secured)).await);
+    if !at.tunnelled {
+        report.add(mint::section(at, permit.server_name(), certificate.as_ref()));
     }
 }
 
 /// The CA of the configuration, if it was made yet.
 fn open_ca(config: &Config, now: OffsetDateTime) -> Result<Option<Arc<Ca>>, CaError> {
-    let dir = CaDir::new(&config.ca_dir);
+    let dir = app::ca_dir(config);
     if dir.exists() { dir.open(now).map(|ca| Some(Arc::new(ca))) } else { Ok(None) }
 }
 

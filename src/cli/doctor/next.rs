@@ -9,10 +9,11 @@ use crate::net::{Authority, Host, Port};
 const STEPS: usize = 6;
 
 /// Steps for everything that is not fine, in the order of the findings, each once.
-pub fn steps(report: &Report, target: &Target) -> Vec<Step> {
+pub fn steps(report: &Report, target: Option<&Target>) -> Vec<Step> {
     let mut out: Vec<Step> = Vec::new();
     for finding in report.findings().filter(|finding| finding.mark != Mark::Ok) {
-        let Some((text, lines)) = remedy(finding, target) else { continue };
+        let known = finding.remedy.clone();
+        let Some((text, lines)) = known.or_else(|| remedy(finding, target?)) else { continue };
         if !out.iter().any(|step| step.text == text) && out.len() < STEPS {
             out.push(Step { code: finding.code, text, lines });
         }
@@ -169,15 +170,8 @@ fn certificate(finding: &Finding, target: &Target) -> Option<Remedy> {
              Portward its root with --origin-ca.",
             &[],
         ),
-        "weak_certificate"
-        | "weak_signature"
-        | "wrong_purpose"
-        | "ca_as_leaf"
-        | "bad_certificate"
-        | "bad_signature"
-        | "must_staple_missing"
-        | "no_purpose"
-        | "root_expired" => say(
+        "weak_key" | "wrong_purpose" | "ca_as_leaf" | "bad_certificate" | "bad_signature"
+        | "staple_missing" | "no_purpose" | "root_expired" => say(
             "Whoever runs the server has to have its certificate made anew. If it must be used meanwhile, let it pass \
              unread; the client then judges it:",
             &bypass(host, "broken certificate"),

@@ -12,6 +12,9 @@ use crate::net::Authority;
 /// The version of the JSON form; raised when a name in it changes its meaning.
 const SCHEMA: u32 = 1;
 
+/// The code of a verdict whose reasons are findings of their own.
+pub const VERDICT: &str = "origin_refused";
+
 /// How good or bad a finding is. The order is that of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,11 +50,14 @@ pub struct Finding {
     /// The same as data.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub data: Value,
+    /// What to do about it, where who found it knows.
+    #[serde(skip)]
+    pub remedy: Option<(String, Vec<String>)>,
 }
 
 impl Finding {
     pub fn new(mark: Mark, code: &'static str, text: impl Into<String>) -> Finding {
-        Finding { mark, code, text: text.into(), details: Vec::new(), data: Value::Null }
+        Finding { mark, code, text: text.into(), details: Vec::new(), data: Value::Null, remedy: None }
     }
 
     pub fn ok(code: &'static str, text: impl Into<String>) -> Finding {
@@ -68,6 +74,11 @@ impl Finding {
 
     pub fn detail(mut self, line: impl Into<String>) -> Finding {
         self.details.push(line.into());
+        self
+    }
+
+    pub fn remedy<const N: usize>(mut self, text: impl Into<String>, lines: [String; N]) -> Finding {
+        self.remedy = Some((text.into(), lines.to_vec()));
         self
     }
 
@@ -152,7 +163,9 @@ impl Report {
 
     /// The verdict in one sentence.
     fn summary(&self) -> String {
-        let count = |mark| self.findings().filter(|finding| finding.mark == mark).count();
+        // A verdict that follows from what was told before is no further fault.
+        let counts = |finding: &&Finding| finding.code != VERDICT;
+        let count = |mark| self.findings().filter(counts).filter(|finding| finding.mark == mark).count();
         let of = |n: usize, one: &str, many: &str| match n {
             1 => format!("1 {one}"),
             n => format!("{n} {many}"),

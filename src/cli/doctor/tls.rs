@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::certificates;
-use super::report::{Finding, Mark, Section, printable};
-use super::words::{sentence, span};
+use super::report::{Finding, Mark, Section, VERDICT, printable};
+use super::words::span;
 use crate::net::{Alpn, Host};
 use crate::origin::{OriginError, Secured};
 use crate::policy::Permit;
@@ -48,10 +48,7 @@ pub async fn section(at: &Context<'_>, permit: &Permit, addr: SocketAddr) -> (Se
     let live = at.dialer.secure(permit, Offer::H2ThenHttp11).await;
     match &chain {
         Some(chain) => {
-            let own = at.ca.is_some_and(|ca| {
-                let subject = ca.status(at.now).subject;
-                chain.certificates.iter().any(|cert| cert.issuer == subject)
-            });
+            let own = matches!(&live, Err(error) if error.code() == "own_ca_loop");
             for mut finding in certificates::checks(chain, host, &at.roots, &shown, own, at.now) {
                 // Where the verifier is content, a doubt of ours is a doubt and no failure.
                 if live.is_ok() && finding.mark == Mark::Fail {
@@ -116,35 +113,49 @@ fn alpn(chosen: Option<&str>, only_http11: Option<&Shown>) -> Finding {
 
 /// What Portward makes of all this.
 fn verdict(at: &Context<'_>, section: &Section, live: &Result<Secured, OriginError>) -> Finding {
-    let (code, text) = match live {
-        Ok(_) if at.tunnelled => (
-            "origin_accepted",
-            "Portward would accept this server; as it relays it unread, the client judges.",
-        ),
-        Ok(_) => ("origin_accepted", "Portward accepts this server."),
-        Err(error) => {
-            let problem = match error {
-                OriginError::Tls { refusal, .. } => refusal.to_string(),
-                other => other.to_string(),
-            };
-            let text = match at.tunnelled {
-                true => format!("{} Portward relays it unread; the client will judge.", sentence(&problem)),
-                false => format!("Portward refuses this server with a 502: {problem}."),
-            };
-            // What has been told as a failure above is not told as a second one.
-            let told = section.findings.iter().any(|f| f.code == error.code() && f.mark == Mark::Fail);
-            let code = if told { "origin_refused" } else { error.code() };
-            let finding = Finding::fail(code, text).data(json!({ "reason": error.code() }));
-            return match error {
-                OriginError::Refused { .. } | OriginError::ConnectTimeout { .. } => Finding {
-                    text: format!("The server took some connections and not the last one: {error}."),
-                    ..finding
-                },
-                _ => finding,
-            };
-        }
+    let error = match live {
+        Ok(secured) => return accepted(at, secured),
+        Err(error) => error,
     };
-    Finding::ok(code, text)
+    let problem = match error {
+        OriginError::Tls { refusal, .. } => refusal.to_string(),
+        other => other.to_string(),
+    };
+    // What has been told as a failure above is not told as a second one.
+    let told = section.findings.iter().any(|f| f.code == error.code() && f.mark == Mark::Fail);
+    let text = match (at.tunnelled, told) {
+        (true, _) => "Portward relays it unread; it is the client who will refuse.".to_owned(),
+        (false, true) => format!("Portward refuses this server with a 502 ({}).", error.code()),
+        (false, false) => format!("Portward refuses this server with a 502: {problem}."),
+    };
+    Finding::fail(if told { VERDICT } else { error.code() }, text).data(json!({ "reason": error.code() }))
+}
+
+/// The verifier is content; what it has to say all the same.
+fn accepted(at: &Context<'_>, secured: &Secured) -> Finding {
+    let marks = &secured.facts.marks;
+    let revoked = match marks.revocation.as_ref() {
+        "good" => " It was not revoked.",
+        "unknown" => " Nobody said whether it was revoked, which passes by policy.",
+        _ => "",
+    };
+    let data = json!({ "revocation": marks.revocation, "warnings": marks.warnings });
+    let mut text = match at.tunnelled {
+        true => {
+            format!("Portward would accept this server; as it relays it unread, the client judges.{revoked}")
+        }
+        false => format!("Portward accepts this server.{revoked}"),
+    };
+    if marks.warnings.is_empty() {
+        return Finding::ok("origin_accepted", text).data(data);
+    }
+    if marks.warnings.contains("over_long") {
+        text.push_str(" Its certificate is valid for longer than a public authority may allow.");
+    }
+    if marks.warnings.contains("staple_stale") {
+        text.push_str(" The OCSP answer that it sends along is too old to count.");
+    }
+    Finding::warn("origin_accepted_with_warnings", text).data(data)
 }
 
 /// TCP was open, and TLS did not come about.

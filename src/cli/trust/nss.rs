@@ -13,11 +13,12 @@ use crate::ca::pem_certificates;
 use crate::config::System;
 
 /// Databases that programs share.
-const SHARED: [&str; 5] = [
+const SHARED: [&str; 6] = [
     ".pki/nssdb",
     ".local/share/pki/nssdb",
     "snap/chromium/current/.pki/nssdb",
     ".var/app/org.chromium.Chromium/.pki/nssdb",
+    ".var/app/org.chromium.Chromium/data/pki/nssdb",
     ".var/app/com.google.Chrome/.pki/nssdb",
 ];
 

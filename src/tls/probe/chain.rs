@@ -166,6 +166,8 @@ impl Chain {
                 ),
                 None => plain("wrong_purpose", "a certificate in the chain may not be used for servers"),
             },
+            // What `openssl req -x509` makes when nothing else is asked for.
+            Webpki::CaUsedAsEndEntity if self.leaf().self_issued => self.lost(roots),
             Webpki::CaUsedAsEndEntity => plain(
                 "bad_certificate",
                 "the server shows a CA certificate as its own, which browsers refuse",
@@ -186,7 +188,7 @@ impl Chain {
             }
             Webpki::UnsupportedSignatureAlgorithmContext(_)
             | Webpki::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => plain(
-                "weak_signature",
+                "weak_key",
                 "a certificate in the chain has a kind of key or signature that is no longer accepted",
             ),
             other => plain("bad_certificate", &format!("the chain cannot be used: {other:?}")),

@@ -29,6 +29,11 @@ impl Roots {
         Roots(all)
     }
 
+    /// These alone, as the operator's.
+    pub fn of(ders: impl IntoIterator<Item = Vec<u8>>) -> Roots {
+        Roots(ders.into_iter().map(|der| TrustedRoot { der: der.into(), given: true }).collect())
+    }
+
     /// How many there are, as the system's and the operator's.
     pub fn count(&self) -> (usize, usize) {
         let given = self.0.iter().filter(|root| root.given).count();
