@@ -70,6 +70,7 @@ impl Tunnel {
             certificate: Some(self.certificate.clone()),
             marks: OriginMarks { revocation: "unknown".into(), ..OriginMarks::default() },
             pooled: true,
+            ..OriginLeg::default()
         };
         record.response_inspection = Some(Inspection::WHOLE);
         record.rules = self.certificate.sha256[..16].to_owned().into();

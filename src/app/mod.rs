@@ -28,9 +28,10 @@ use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
-use crate::proxy::{self, Gateway, Leaves};
-use crate::tls::OriginTls;
+use crate::proxy::distrust::Clients;
+use crate::proxy::{self, Asked, Gateway, Leaves};
 use crate::tls::verify::{Own, OwnCa};
+use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
 
 pub use snapshot::{SnapshotError, policy, rules};
@@ -56,6 +57,10 @@ pub enum StartError {
         "the folder {path} of the audit log cannot be made: {source}\n  fix: give --audit-log FILE in a folder that can"
     )]
     AuditFolder { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    ClientCertificate(#[from] crate::tls::client_certificate::ClientCertificateError),
+    #[error(transparent)]
+    KeyLog(#[from] crate::tls::key_log::KeyLogError),
     #[error("the TLS server cannot be set up: {0}")]
     Tls(#[from] crate::tls::accept::LeafError),
     #[error("the system has no random bytes: {0}")]
@@ -82,17 +87,27 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let clients = Arc::new(Clients::open(Some(config.state_dir.join(proxy::distrust::FILE))));
+    let key_log = config.tls_key_log.as_deref().map(KeyLog::open).transpose()?;
+    let mut leaves = Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?;
+    if let Some(log) = &key_log {
+        leaves.log_keys(log.clone());
+    }
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: dialer(&config, &limits, Some(&ca))?,
+        dialer: dialer(&config, &limits, Some(&ca), key_log.as_ref())?,
         pool: Pool::new(&limits),
-        leaves: Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?,
+        leaves,
+        clients: clients.clone(),
+        asked: Asked::new(&limits),
+        keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),
@@ -103,7 +118,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(StartError::Signals)?;
     banner::print(&config, &gateway, &ca.status(now), &addresses);
 
-    let slots = Slots::new(&limits);
+    let slots = Slots::new(&limits, tokio::runtime::Handle::current().metrics().num_workers());
     let accepting = TaskTracker::new();
     for (listener, arrival) in bound.into_tokio()? {
         accepting.spawn(proxy::accept::listen(gateway.clone(), listener, arrival, slots.clone()));
@@ -120,7 +135,10 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
-    let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
+    let flushed = tokio::task::spawn_blocking(move || {
+        clients.save();
+        audit.flush(Instant::now() + Duration::from_secs(5))
+    });
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");
     }
@@ -137,11 +155,21 @@ fn own_ca(ca: Option<&Arc<Ca>>) -> OwnCa {
 }
 
 /// What reaches and verifies origins; nothing that our own CA issued is one.
-pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Arc<Ca>>) -> Result<Dialer, StartError> {
+pub fn dialer(
+    config: &Config,
+    limits: &Limits,
+    ca: Option<&Arc<Ca>>,
+    key_log: Option<&Arc<KeyLog>>,
+) -> Result<Dialer, StartError> {
     let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    let mut tls = OriginTls::new(&config.origin.verify, own_ca(ca))?
+        .with_client_certificates(ClientCertificates::load(&config.origin.client_certificates)?);
+    if let Some(log) = key_log {
+        tls = tls.with_key_log(log.clone());
+    }
     Ok(Dialer {
         resolver: resolver.map_err(StartError::Resolver)?,
-        tls: Arc::new(OriginTls::new(&config.origin.verify, own_ca(ca))?),
+        tls: Arc::new(tls),
         limits: limits.clone(),
     })
 }

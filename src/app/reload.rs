@@ -48,9 +48,11 @@ pub async fn watch(
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
+                snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
                 gateway.leaves.forget_verified();
+                gateway.asked.forget();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -87,6 +89,8 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
         ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
         ("origin.resolve", old.origin.resolve != new.origin.resolve),
+        ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
+        ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),
@@ -145,7 +149,8 @@ impl Files {
 
 fn sources(config: &Config) -> Vec<PathBuf> {
     let verify = &config.origin.verify;
-    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths))
+    let lists = config.categories.iter().flat_map(|category| &category.files);
+    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
         .chain(&verify.ca_file)
         .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()

@@ -59,6 +59,17 @@ pub fn build(
     })
 }
 
+/// Bypass rules that ended stay in the file until somebody looks: say so.
+pub fn warn_of_expired(config: &Config) {
+    for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
+        tracing::warn!(
+            rule,
+            expires = date,
+            "this bypass rule has expired and no longer holds; renew or remove it"
+        );
+    }
+}
+
 /// The policy that the configuration asks for, of a proxy that listens there.
 pub fn policy(config: &Config, listeners: &[SocketAddr]) -> Policy {
     let mut policy = config.policy.clone();

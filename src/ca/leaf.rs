@@ -10,15 +10,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, RsaKeyPair};
-use rcgen::string::Ia5String;
-use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
-};
+use rcgen::{PublicKeyData, SerialNumber, SignatureAlgorithm};
 use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use super::CaError;
+use super::body::Body;
 use super::pki::{CaCert, Signer};
 use crate::net::Host;
 
@@ -178,6 +175,10 @@ impl Serial {
         }
     }
 
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     pub(super) fn number(self) -> SerialNumber {
         SerialNumber::from_slice(&self.0)
     }
@@ -289,49 +290,22 @@ pub(super) fn mint<'a>(
     // A subject is for people; clients read the SAN (RFC 9525). Under name constraints there is
     // none, because some verifiers hold the subject against them too.
     let subject = profile.common_name.as_ref().filter(|name| names.contains(name)).unwrap_or(first);
-    let mut params = profile_params(&names, (!constrained).then_some(subject))?;
-    params.serial_number = Some(serial.number());
-    params.not_before = not_before;
-    params.not_after = not_after;
-    let names = names.into_iter().cloned().collect();
+    let subject = (!constrained).then(|| subject.to_string()).filter(|name| name.len() <= COMMON_NAME);
+    let subject = subject.as_deref();
+    let body = Body { serial, not_before, not_after, subject, names: &names, key: &key };
     let mut chain = Vec::with_capacity(1 + served.len());
-    params.custom_extensions.push(key_identifier(&params, &key));
-    chain.push(signer.issue(&params, &key)?);
+    chain.push(sign(signer, &body)?);
     chain.extend_from_slice(served);
+    let names = names.into_iter().cloned().collect();
     Ok(Leaf { chain, key, serial, names, not_before, not_after })
 }
 
-/// Everything of a leaf but dates, serial and key. A subject that does not fit is left out.
-pub(super) fn profile_params(
-    names: &[&LeafName],
-    subject: Option<&LeafName>,
-) -> Result<CertificateParams, CaError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    if let Some(subject) = subject.map(LeafName::to_string).filter(|name| name.len() <= COMMON_NAME) {
-        params.distinguished_name.push(DnType::CommonName, subject);
-    }
-    params.subject_alt_names = names.iter().copied().map(san).collect::<Result<_, _>>()?;
-    params.is_ca = IsCa::NoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
-}
-
-fn san(name: &LeafName) -> Result<SanType, CaError> {
-    Ok(match name {
-        LeafName::Host(Host::Ip(ip)) => SanType::IpAddress(*ip),
-        other => SanType::DnsName(Ia5String::try_from(other.to_string())?),
-    })
-}
-
-/// The subject key identifier, which rcgen writes for CAs alone (RFC 5280 section 4.2.1.2).
-pub(super) fn key_identifier(params: &CertificateParams, key: &impl PublicKeyData) -> CustomExtension {
-    let id = params.key_identifier(key);
-    let mut content = vec![0x04, id.len() as u8];
-    content.extend_from_slice(&id);
-    CustomExtension::from_oid_content(&[2, 5, 29, 14], content)
+/// A certificate with that body.
+pub(super) fn sign<K: PublicKeyData>(
+    signer: &Signer,
+    body: &Body<'_, K>,
+) -> Result<CertificateDer<'static>, CaError> {
+    signer.certify(&body.write(signer)?, super::body::algorithm(signer.algorithm())?)
 }
 
 /// Certificates have no fractions of a second.

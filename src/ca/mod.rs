@@ -11,6 +11,7 @@
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
+mod body;
 mod cache;
 mod constraint;
 mod error;
@@ -19,6 +20,7 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
 mod store;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub use leaf::{
 };
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use pki::pem_certificates;
+pub use pool::KeyPool;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {

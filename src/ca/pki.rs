@@ -289,6 +289,19 @@ impl Signer {
     }
 }
 
+impl Signer {
+    pub fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.issuer.key().algorithm()
+    }
+
+    /// Signs a certificate whose body was written with `algorithm` and our subject in it.
+    pub fn certify(&self, body: &[u8], algorithm: &[u8]) -> Result<CertificateDer<'static>, CaError> {
+        let signature = self.issuer.key().sign(body)?;
+        let signature = tlv(0x03, &[&[0], &signature]);
+        Ok(CertificateDer::from(tlv(0x30, &[body, algorithm, &signature])))
+    }
+}
+
 /// The content range of the first DER element, and where the element ends.
 fn element(der: &[u8]) -> Option<(std::ops::Range<usize>, usize)> {
     let first = usize::from(*der.get(1)?);

@@ -886,8 +886,8 @@ fn no_leaf_is_minted_outside_the_name_constraints_of_any_ca_above() {
             assert!(error.to_string().contains(bad), "{error}");
             // One bad name spoils the leaf.
             // Beside the name that the client asked for it is left out.
-        let leaf = ca.mint(&profile(&["a.corp.test", bad]), NOW).unwrap();
-        assert_eq!(leaf.names, ["a.corp.test".parse().unwrap()], "{bad}");
+            let leaf = ca.mint(&profile(&["a.corp.test", bad]), NOW).unwrap();
+            assert_eq!(leaf.names, ["a.corp.test".parse().unwrap()], "{bad}");
         }
     }
 }

@@ -606,7 +606,10 @@ mod tests {
         let files = files(place.path().to_str().unwrap());
         let joined = join_wgetrc(&own, &files).unwrap();
         assert_eq!(joined, at("wgetrc.joined"));
-        let wanted = format!("ca_certificate = /old\npassword = secret\nca_certificate = {}\n", at("bundle.pem").display());
+        let wanted = format!(
+            "ca_certificate = /old\npassword = secret\nca_certificate = {}\n",
+            at("bundle.pem").display()
+        );
         assert_eq!(fs::read_to_string(&joined).unwrap(), wanted);
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&joined).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);

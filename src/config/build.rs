@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::category;
 use super::choice;
 use super::error::{Problem, from_toml};
 use super::file::*;
@@ -15,6 +16,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
@@ -84,6 +86,9 @@ impl Written {
                 problems.list.push(problem);
                 Default::default()
             });
+        let (categories, lists) = category::load(&file.policy.category, base, |problem| {
+            problems.add(&["policy", "category"], problem)
+        });
 
         let config = Config {
             file: self.path.clone(),
@@ -98,9 +103,12 @@ impl Written {
             origin: OriginConfig {
                 verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
+                client_certificates: client_certificates(file, base),
             },
+            tls_key_log: paths.of(flags.tls_key_log.as_ref(), file.tls.key_log.as_ref()),
             audit: audit(flags, &file.audit, &paths, &state_dir),
-            policy: policy(flags, file),
+            policy: policy::Config { categories: lists, ..policy(flags, file) },
+            categories,
             limits: file.limits.over(Limits::default()),
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
@@ -194,7 +202,25 @@ fn policy(flags: &Flags, file: &FileConfig) -> policy::Config {
     config.other_ports = written.other_ports.unwrap_or(config.other_ports);
     config.forward_high_ports = written.forward_high_ports.unwrap_or(config.forward_high_ports);
     config.fronting = written.fronting.unwrap_or(config.fronting);
+    config.tunnel_name_mismatch = written.tunnel_name_mismatch.unwrap_or(config.tunnel_name_mismatch);
     config
+}
+
+fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateFile> {
+    let used = |written: &FileClientCertificate| ClientCertificateFile {
+        rule: Rule {
+            name: written.certificate.display().to_string().into(),
+            hosts: plain(&written.hosts),
+            clients: plain(&written.clients),
+            identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
+            categories: Vec::new(),
+            note: None,
+            expires: None,
+        },
+        certificate: base.join(&written.certificate),
+        key: base.join(&written.key),
+    };
+    file.origin.client_certificates.iter().map(used).collect()
 }
 
 /// A list that was given by flag or environment replaces the file's.
@@ -214,9 +240,12 @@ impl FileRule {
         Rule {
             name: self.name.as_str().into(),
             hosts: plain(&self.hosts),
+            categories: self.categories.iter().map(|name| name.trim().into()).collect(),
             clients: plain(&self.clients),
             identities: self.identities.iter().map(|name| name.as_str().into()).collect(),
             note: self.reason.as_deref().map(Into::into),
+            // A date that is none is told as a problem.
+            expires: self.expires.as_ref().and_then(|written| category::expiry(written).ok()),
         }
     }
 
@@ -225,8 +254,10 @@ impl FileRule {
             name: rule.name.to_string(),
             reason: rule.note.as_deref().map(str::to_owned),
             hosts: texts(&rule.hosts),
+            categories: rule.categories.iter().map(|name| name.to_string()).collect(),
             clients: texts(&rule.clients),
             identities: rule.identities.iter().map(|name| name.to_string()).collect(),
+            expires: rule.expires.as_ref().and_then(|expiry| expiry.text.parse().ok()),
         }
     }
 }
@@ -324,6 +355,12 @@ impl Problems<'_> {
                 self.add(&["origin", "crls"], Problem::new(what));
             }
         }
+        for given in &origin.client_certificates {
+            if given.rule.hosts.is_empty() {
+                let what = "a client certificate without `hosts` would be shown to every server that asks";
+                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
+            }
+        }
         for path in &rules.paths {
             if let Err(error) = std::fs::metadata(path) {
                 let what = format!("the rules {} cannot be read: {error}", path.display());
@@ -376,14 +413,16 @@ impl Problems<'_> {
                         Problem::new(what).help("audit records name rules: keep names apart"),
                     );
                 }
-                if rule.hosts.is_empty() && rule.clients.is_empty() && rule.identities.is_empty() {
+                self.categories(key, rule, &policy.categories);
+                let anywhere = rule.hosts.is_empty() && rule.categories.is_empty();
+                if anywhere && rule.clients.is_empty() && rule.identities.is_empty() {
                     let what = format!("rule `{}` of [[policy.{key}]] would hold for everything", rule.name);
-                    let help =
-                        "give `hosts`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
+                    let help = "give `hosts`, `categories`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
                     self.add(&["policy", key], Problem::new(what).help(help));
                 }
             }
         }
+        self.expiries();
         for rule in &policy.fronting_allow {
             if rule.targets.is_empty() || rule.hosts.is_empty() {
                 let what = "a rule of [[policy.fronting_allow]] has no `targets` or no `hosts`";
@@ -395,9 +434,46 @@ impl Problems<'_> {
     fn leaf_lifetime(&mut self, lifetime: Duration) {
         let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
         if !range.contains(&lifetime) {
-            let what = "a leaf lives for 10m at least, or clients meet it at its end, and for 47d at most, \
+            let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
                         which public CAs are bound to as well";
             self.add(&["ca", "leaf_lifetime"], Problem::new(what));
+        }
+    }
+
+    fn categories(&mut self, key: &str, rule: &Rule, known: &[policy::Category]) {
+        for name in &rule.categories {
+            if known.iter().any(|category| category.name == *name) {
+                continue;
+            }
+            let what = format!(
+                "rule `{}` of [[policy.{key}]] names the category `{name}`, which is not there",
+                rule.name
+            );
+            let names: Vec<&str> = known.iter().map(|category| &*category.name).collect();
+            let help = match names[..] {
+                [] => "give it with [[policy.category]], a name and files".to_owned(),
+                _ => format!("the categories are: {}", names.join(", ")),
+            };
+            self.add(&["policy", key], Problem::new(what).help(help));
+        }
+    }
+
+    /// A denial that ends unnoticed would open something; only a bypass may end.
+    fn expiries(&mut self) {
+        let written: &Written = self.written;
+        let FilePolicy { deny, allow, bypass, .. } = &written.file.policy;
+        for (key, rules) in [("deny", deny), ("allow", allow), ("bypass", bypass)] {
+            for (rule, expires) in rules.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?))) {
+                if key != "bypass" {
+                    let what = format!("rule `{}` of [[policy.{key}]] has `expires`", rule.name);
+                    self.add(
+                        &["policy", key],
+                        Problem::new(what).help("only [[policy.bypass]] rules end at a date"),
+                    );
+                } else if let Err(problem) = category::expiry(expires) {
+                    self.add(&["policy", key], problem);
+                }
+            }
         }
     }
 
@@ -529,7 +605,17 @@ impl Config {
                 server_auth: Some(self.origin.verify.server_auth),
                 over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
+                client_certificates: (self.origin.client_certificates.iter())
+                    .map(|given| FileClientCertificate {
+                        hosts: texts(&given.rule.hosts),
+                        certificate: given.certificate.clone(),
+                        key: given.key.clone(),
+                        clients: texts(&given.rule.clients),
+                        identities: given.rule.identities.iter().map(|name| name.to_string()).collect(),
+                    })
+                    .collect(),
             },
+            tls: FileTls { key_log: self.tls_key_log.clone() },
             audit: FileAudit {
                 enabled: Some(self.audit.path.is_some()),
                 path: self.audit.path.clone(),
@@ -549,8 +635,14 @@ impl Config {
             forward_high_ports: Some(policy.forward_high_ports),
             allow_private: Some(texts(&policy.allow_private)),
             fronting: Some(policy.fronting),
+            tunnel_name_mismatch: Some(policy.tunnel_name_mismatch),
             ports: policy.ports.iter().map(|(port, action)| (Text(*port), *action)).collect(),
             fail: policy.fail,
+            category: self
+                .categories
+                .iter()
+                .map(|category| FileCategory { name: category.name.clone(), files: category.files.clone() })
+                .collect(),
             deny: policy.deny.iter().map(FileRule::written).collect(),
             allow: policy.allow.iter().map(FileRule::written).collect(),
             bypass: policy.bypass.iter().map(FileRule::written).collect(),

@@ -78,6 +78,11 @@ pub struct Flags {
     #[arg(long, value_name = "FILE", env = "PORTWARD_AUDIT_LOG")]
     pub audit_log: Option<PathBuf>,
 
+    /// Write the secrets of every TLS session of both legs to a file that Wireshark reads
+    // No environment variable stands in for it: nobody is to switch this on without writing it down.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key_log: Option<PathBuf>,
+
     /// What to log: a level, or directives such as `info,portward::origin=debug`
     #[arg(long, value_name = "FILTER", env = "PORTWARD_LOG")]
     pub log: Option<String>,

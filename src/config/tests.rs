@@ -80,7 +80,8 @@ fn what_the_example_leaves_commented_can_be_uncommented() {
     assert!(count > 20, "only {count} commented settings");
     let text: Vec<String> = EXAMPLE.lines().map(|l| is_setting(l).unwrap_or_else(|| l.to_owned())).collect();
     let (_dir, system) = machine(Some(&text.join("\n")));
-    for file in ["users.htpasswd", "company-root.pem"] {
+    fs::create_dir(system.cwd.join("lists")).unwrap();
+    for file in ["users.htpasswd", "company-root.pem", "lists/banking.txt"] {
         fs::write(system.cwd.join(file), "").unwrap();
     }
     let config = load(&Flags::default(), &system).unwrap_or_else(|e| panic!("{e}"));

@@ -209,8 +209,12 @@ codes! {
         "The owner of the server has to install its own chain alone.";
     LegacyTls = "legacy_tls", "tls_protocol_error",
         "The server speaks only outdated TLS",
-        "The server offers no TLS version or cipher that is safe today. Nothing was sent to it.",
-        "The owner of the server has to enable TLS 1.2 or 1.3.";
+        "The server offers no TLS version or cipher that is safe today: TLS 1.2 or 1.3 with ephemeral keys and authenticated encryption. Nothing was sent to it.",
+        "The owner of the server has to enable TLS 1.2 or 1.3. Until then a [[policy.bypass]] rule with this host in `hosts` relays its connections unread, with whatever its clients accept.";
+    ClientCertRequired = "client_cert_required", "tls_certificate_error",
+        "The server asks for a client certificate",
+        "The server wants its clients to prove who they are with a certificate. A proxy that decrypts has none of theirs, and never asks for their keys.",
+        "Let clients show their own: a [[policy.bypass]] rule with this host in `hosts` relays its connections unread. Or give the proxy a certificate for the host in [[origin.client_certificates]].";
     NoCommonProtocol = "no_common_protocol", "tls_protocol_error",
         "The server speaks no protocol that was offered",
         "The server agreed to none of the application protocols that it was offered (HTTP/2, HTTP/1.1). Nothing was sent to it.",

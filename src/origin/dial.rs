@@ -14,9 +14,9 @@ use crate::audit::record::{CertificateFacts, OriginMarks};
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
-use crate::tls::connect::{Offer, OriginStream};
+use crate::tls::connect::{Connected, Offer, OriginStream};
 use crate::tls::verify::{CertificateInfo, Change, Judged, Marks};
-use crate::tls::{Negotiated, OriginTls, Refusal};
+use crate::tls::{ClientAuth, Negotiated, OriginTls, Refusal};
 
 /// RFC 8305 section 5: the delay before the next address is tried beside the last.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -67,12 +67,20 @@ pub struct OriginFacts {
     pub shown: Option<Arc<CertificateFacts>>,
     /// What its verification found out besides.
     pub marks: OriginMarks,
+    pub client_auth: ClientAuth,
 }
 
 impl OriginFacts {
     /// A connection without TLS, or one that is not ours to look into.
     pub fn plain(addr: OriginAddr) -> OriginFacts {
-        OriginFacts { addr, tls: None, certificate: None, shown: None, marks: OriginMarks::default() }
+        OriginFacts {
+            addr,
+            tls: None,
+            certificate: None,
+            shown: None,
+            marks: OriginMarks::default(),
+            client_auth: ClientAuth::NotAsked,
+        }
     }
 }
 
@@ -137,16 +145,18 @@ impl Dialer {
         let (stream, addr) = self.connect(permit).await?;
         let origin = || Authority::new(permit.server_name().clone(), permit.dial().port);
         let limit = self.limits.origin_handshake_time;
-        let (stream, tls, judged) = timeout(limit, self.tls.connect(stream, permit.server_name(), offer))
+        let connected = timeout(limit, self.tls.connect_for(stream, permit, offer))
             .await
             .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
             .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
+        let Connected { stream, negotiated, judged, client_auth } = connected;
         let shown = judged.as_ref().map(|Judged { certificate: info, .. }| {
             Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
         });
         let marks = judged.as_ref().map(|judged| self.marks(&origin(), &judged.marks)).unwrap_or_default();
         let certificate = judged.map(|judged| judged.certificate);
-        Ok(Secured { stream, facts: OriginFacts { addr, tls: Some(tls), certificate, shown, marks } })
+        let facts = OriginFacts { addr, tls: Some(negotiated), certificate, shown, marks, client_auth };
+        Ok(Secured { stream, facts })
     }
 
     /// What is remarkable of an origin's certificate, as audit records have it.

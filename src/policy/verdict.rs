@@ -43,6 +43,8 @@ pub enum Reason {
     NotHttp,
     /// The client waits for the server to speak first, and policy lets it.
     Silent,
+    /// The origin asked for a client certificate, which only the client can show.
+    ClientCertificate,
 }
 
 impl Reason {
@@ -54,6 +56,17 @@ impl Reason {
             Reason::Alpn => "alpn_not_http",
             Reason::NotHttp => "not_http",
             Reason::Silent => "silent",
+            Reason::ClientCertificate => "client_certificate",
+        }
+    }
+}
+
+impl Reason {
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Reason::Bypass { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 }
@@ -67,6 +80,9 @@ impl std::fmt::Display for Reason {
             Reason::Alpn => f.write_str("the client's ALPN offers no HTTP, and policy relays that unread"),
             Reason::NotHttp => f.write_str("neither TLS nor HTTP, and policy relays that unread"),
             Reason::Silent => f.write_str("the client sent nothing, and policy relays that unread"),
+            Reason::ClientCertificate => {
+                f.write_str("the origin asked for a client certificate, and policy relays such hosts unread")
+            }
         }
     }
 }
@@ -89,12 +105,14 @@ pub enum Denial {
     LocalName { host: Host },
     #[error("{addr} is this proxy's own listener")]
     OwnListener { addr: OriginAddr },
-    #[error("the server name in the ClientHello is not a DNS name")]
+    #[error("the server name in the ClientHello is not one DNS name")]
     SniInvalid,
     #[error("the ClientHello names {sni}, but the connection was opened for {target}")]
     SniMismatch { sni: Host, target: Authority },
     #[error("the request is for {host}, but the connection was opened for {expected}")]
     HostMismatch { host: Authority, expected: Authority },
+    #[error("the certificate that the origin shows is not for {name}")]
+    TunnelName { name: Host },
     #[error("the client's ALPN offers no HTTP")]
     AlpnNotHttp,
     #[error("the connection carries neither TLS nor HTTP")]
@@ -117,9 +135,18 @@ impl Denial {
             Denial::SniInvalid => "sni_invalid",
             Denial::SniMismatch { .. } => "sni_mismatch",
             Denial::HostMismatch { .. } => "host_mismatch",
+            Denial::TunnelName { .. } => "tunnel_name",
             Denial::AlpnNotHttp => "alpn_not_http",
             Denial::NotHttp => "not_http",
             Denial::Silent => "silent",
+        }
+    }
+
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Denial::HostDenied { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 
@@ -137,6 +164,7 @@ impl Denial {
             Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => {
                 "if these hosts belong together, say so in [[policy.fronting_allow]]".to_owned()
             }
+            Denial::TunnelName { .. } => "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned(),
             Denial::AlpnNotHttp | Denial::NotHttp => {
                 "set `not_http = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
                     .to_owned()

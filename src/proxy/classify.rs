@@ -75,7 +75,7 @@ async fn inside_tls(
             format!("the handshake failed: {}", crate::tls::accept::handshake_failure(&error))
         })
     };
-    let (stream, negotiated) = match timeout(limit, handshake).await {
+    let (stream, negotiated) = match timeout(limit, client.in_turns(handshake)).await {
         Ok(Ok(done)) => done,
         Ok(Err(problem)) => {
             gateway.metrics.client_tls_failed.increment();

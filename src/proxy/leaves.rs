@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
-use crate::ca::{Ca, CaError, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
+use crate::ca::{Ca, CaError, KeyPool, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
 use crate::metrics::Metrics;
 use crate::net::{Authority, Host, KeyType, Limits};
 use crate::policy::{Permit, VerificationId};
@@ -22,6 +22,7 @@ pub struct Leaves {
     lifetime: time::Duration,
     configs: LeafConfigs,
     cache: LeafCache<LeafConfig>,
+    keys: KeyPool,
     rsa: RsaKey,
     verified: Cache<Verified, Arc<CertificateInfo>>,
     own_host: Host,
@@ -101,6 +102,7 @@ impl Leaves {
             lifetime: time::Duration::try_from(lifetime).unwrap_or(crate::ca::LEAF_LIFETIME),
             configs: LeafConfigs::new()?,
             cache: LeafCache::new(limits.leaf_cache),
+            keys: KeyPool::start(),
             rsa: RsaKey::default(),
             verified: Cache::builder()
                 .max_capacity(limits.leaf_cache)
@@ -139,9 +141,10 @@ impl Leaves {
         let mint = async {
             self.metrics.mints.increment();
             let mut profile = profile(host, origin, self.lifetime);
-            if key_type == KeyType::Rsa {
-                profile.key = Some(self.rsa.get().await?);
-            }
+            profile.key = Some(match key_type {
+                KeyType::Ecdsa => self.keys.take()?,
+                KeyType::Rsa => self.rsa.get().await?,
+            });
             let leaf = self.ca.mint(&profile, now)?;
             let key = match &leaf.key {
                 LeafPair::Ecdsa(key) => ServerKey::Ecdsa(key.clone()),
@@ -162,6 +165,11 @@ impl Leaves {
 
     pub(super) fn remember(&self, key: Verified, info: Arc<CertificateInfo>) {
         self.verified.insert(key, info);
+    }
+
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
     }
 
     /// Origins are judged by other rules from now on.

@@ -11,12 +11,14 @@ use tokio_rustls::TlsConnector;
 pub use tokio_rustls::client::TlsStream as OriginStream;
 
 use crate::net::{Alpn, Host};
+use crate::policy::Permit;
 
-use super::Negotiated;
+use super::client_certificate::{Asked, ClientAuth, ClientCertificates};
 use super::verify::{
     Changes, Judged, Marks, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, describe,
     server_name,
 };
+use super::{KeyLog, Negotiated};
 
 /// The protocols we offer to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +49,15 @@ pub struct OriginTls {
     own: OwnCa,
     /// What origins showed the last time.
     pub changes: Changes,
+    client_certificates: ClientCertificates,
+}
+
+/// A verified connection, and what is known of it.
+pub struct Connected<T> {
+    pub stream: OriginStream<T>,
+    pub negotiated: Negotiated,
+    pub judged: Option<Judged>,
+    pub client_auth: ClientAuth,
 }
 
 /// Why an origin was refused.
@@ -59,6 +70,9 @@ pub enum Refusal {
     LegacyTls(String),
     #[error("the origin refuses every protocol we offer (ALPN)")]
     NoCommonProtocol,
+    /// It wants a certificate from its client, and gets none through us.
+    #[error("the origin asks for a client certificate{0}")]
+    ClientCertificate(&'static str),
     #[error("the origin ended the TLS handshake with the alert {0}")]
     Alert(String),
     #[error("the origin closed the connection in the TLS handshake")]
@@ -76,6 +90,7 @@ impl Refusal {
             Refusal::Certificate { code, .. } => code,
             Refusal::LegacyTls(_) => "legacy_tls",
             Refusal::NoCommonProtocol => "no_common_protocol",
+            Refusal::ClientCertificate(_) => "client_cert_required",
             Refusal::Alert(_) => "tls_alert",
             Refusal::Closed => "origin_closed",
             Refusal::Garbage(_) => "tls_failed",
@@ -99,7 +114,13 @@ impl OriginTls {
         // rustls keys sessions by name alone, not by port, verification policy and ALPN; until a
         // session can be bound to all of them none is resumed (nginx CVE-2025-23419 class).
         base.resumption = rustls::client::Resumption::disabled();
-        Ok(OriginTls { base, verifier: ArcSwap::new(verifier), own, changes: Changes::default() })
+        Ok(OriginTls {
+            base,
+            verifier: ArcSwap::new(verifier),
+            own,
+            changes: Changes::default(),
+            client_certificates: ClientCertificates::default(),
+        })
     }
 
     /// Takes up other settings, and files that changed; on an error everything stays as it was.
@@ -113,18 +134,51 @@ impl OriginTls {
         self.verifier.load_full()
     }
 
-    /// Handshakes over a connected stream as a client of `host`. The caller bounds the time.
+    /// Shows these to origins that ask.
+    pub fn with_client_certificates(mut self, certificates: ClientCertificates) -> OriginTls {
+        self.client_certificates = certificates;
+        self
+    }
+
+    /// Writes the secrets of every session down.
+    pub fn with_key_log(mut self, log: Arc<KeyLog>) -> OriginTls {
+        self.base.key_log = log;
+        self
+    }
+
+    /// Handshakes over a connected stream with the origin of this permit. The caller bounds the time.
+    pub async fn connect_for<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: T,
+        permit: &Permit,
+        offer: Offer,
+    ) -> Result<Connected<T>, Refusal> {
+        self.handshake(io, permit.server_name(), offer, self.client_certificates.answer(permit)).await
+    }
+
+    /// The same for a person who looks at `host`: an origin that asks for a client certificate gets none.
     pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         io: T,
         host: &Host,
         offer: Offer,
-    ) -> Result<(OriginStream<T>, Negotiated, Option<Judged>), Refusal> {
+    ) -> Result<Connected<T>, Refusal> {
+        self.handshake(io, host, offer, Arc::default()).await
+    }
+
+    async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: T,
+        host: &Host,
+        offer: Offer,
+        asked: Arc<Asked>,
+    ) -> Result<Connected<T>, Refusal> {
         let name = server_name(host)?;
         let watch = Arc::new(Watch::new(self.verifier.load_full()));
         let mut config = self.base.clone();
         config.alpn_protocols = offer.protocols();
         config.dangerous().set_certificate_verifier(watch.clone());
+        config.client_auth_cert_resolver = asked.clone();
         match TlsConnector::from(Arc::new(config)).connect(name, io).await {
             Ok(stream) => {
                 let connection = stream.get_ref().1;
@@ -134,19 +188,23 @@ impl OriginTls {
                     Some(Judged { certificate, marks: Marks::default() })
                 });
                 let negotiated = Negotiated::of(connection);
-                Ok((stream, negotiated, judged))
+                Ok(Connected { stream, negotiated, judged, client_auth: asked.outcome() })
             }
             Err(error) => {
                 let refused = watch.take_verdict().and_then(Result::err);
-                Err(refused.unwrap_or_else(|| classify(error)))
+                Err(refused.unwrap_or_else(|| classify(error, asked.outcome())))
             }
         }
     }
 }
 
-fn classify(error: io::Error) -> Refusal {
+fn classify(error: io::Error, client: ClientAuth) -> Refusal {
     use rustls::{AlertDescription as Alert, Error as Tls};
+    let insists = " and ended the handshake because it got none";
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        // RFC 8446 section 6.2 has an alert for it; before TLS 1.3 any other did as well.
+        Some(Tls::AlertReceived(Alert::CertificateRequired)) => Refusal::ClientCertificate(insists),
+        Some(Tls::AlertReceived(_)) if client == ClientAuth::NoneGiven => Refusal::ClientCertificate(insists),
         Some(Tls::AlertReceived(Alert::NoApplicationProtocol)) => Refusal::NoCommonProtocol,
         Some(Tls::AlertReceived(
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
@@ -159,5 +217,18 @@ fn classify(error: io::Error) -> Refusal {
         Some(other) => Refusal::Garbage(other.to_string()),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Refusal::Closed,
         None => Refusal::Io(error),
+    }
+}
+
+/// What a server of TLS 1.2 signs begins with both randoms, 32 bytes each. The end of its own must
+/// not say that it knows a later version than was agreed on (RFC 8446 section 4.1.3); rustls looks
+/// for the sentinel of TLS 1.3 alone.
+pub(super) fn not_downgraded(signed: &[u8]) -> Result<(), rustls::Error> {
+    const SENTINELS: [&[u8; 8]; 2] = [b"DOWNGRD\x01", b"DOWNGRD\x00"];
+    match signed.get(56..64) {
+        Some(end) if SENTINELS.iter().any(|sentinel| end == *sentinel) => {
+            Err(rustls::PeerMisbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported.into())
+        }
+        _ => Ok(()),
     }
 }

@@ -45,6 +45,10 @@ impl FlightReader {
         self.rest.extend_from_slice(bytes);
         let mut at = 0;
         let flight = loop {
+            // Any record has a known type and a major version of 3; whatever else this is, it is no TLS.
+            if !matches!(self.rest[at..], [] | [20..=23] | [20..=23, 3, ..]) {
+                break Some(Flight::Nothing);
+            }
             match parse_tls_raw_record(&self.rest[at..]) {
                 Ok((rest, record)) => {
                     at = self.rest.len() - rest.len();

@@ -24,7 +24,10 @@ impl Machine {
         machine.portward(&["ca", "init"]).await.ok();
         let profile = machine.profile();
         fs::create_dir_all(&profile).unwrap();
-        machine.run("certutil", &["-N", "-d", &format!("sql:{}", profile.display()), "--empty-password"]).await.ok();
+        machine
+            .run("certutil", &["-N", "-d", &format!("sql:{}", profile.display()), "--empty-password"])
+            .await
+            .ok();
         machine
     }
 
@@ -38,7 +41,8 @@ impl Machine {
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let inside = self.stores.inside();
-        let words: Vec<&str> = inside[1..].iter().map(String::as_str).chain([program]).chain(args.iter().copied()).collect();
+        let words: Vec<&str> =
+            inside[1..].iter().map(String::as_str).chain([program]).chain(args.iter().copied()).collect();
         isolated(&inside[0], self.home.path(), &words)
     }
 
@@ -54,7 +58,8 @@ impl Machine {
     /// `trust ARGS --json`: exit code and places.
     async fn trust(&self, args: &[&str]) -> (Option<i32>, Vec<Value>) {
         let said = self.portward(&[&["trust", "--json"], args].concat()).await;
-        let document: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|e| panic!("{e}: {said:?}"));
+        let document: Value =
+            serde_json::from_slice(&said.stdout).unwrap_or_else(|e| panic!("{e}: {said:?}"));
         (said.code, document["places"].as_array().unwrap().clone())
     }
 
@@ -205,12 +210,17 @@ async fn who_may_not_change_a_store_is_told_the_exact_commands() {
     let said = run(as_nobody(&[&[path("portward").as_str()][..], &verb].concat())).await;
     assert_eq!(said.code, Some(1), "{said:?}");
     let fix = said.text();
-    let fix = fix.lines().find_map(|line| line.trim().strip_prefix("fix: ")).unwrap_or_else(|| panic!("{said:?}"));
-    assert!(fix.starts_with("sudo install -m 644 ") && fix.contains("&& sudo /usr/sbin/update-ca-certificates"), "{fix}");
+    let fix =
+        fix.lines().find_map(|line| line.trim().strip_prefix("fix: ")).unwrap_or_else(|| panic!("{said:?}"));
+    assert!(
+        fix.starts_with("sudo install -m 644 ") && fix.contains("&& sudo /usr/sbin/update-ca-certificates"),
+        "{fix}"
+    );
     // What it printed, typed by one who may.
     let inside = stores.inside();
     let line = fix.replace("sudo ", "");
-    run(isolated(&inside[0], home.path(), &[&inside[1], &inside[2], "sh", "-ec", &line])).await.ok();
+    let words: Vec<&str> = inside[1..].iter().map(String::as_str).chain(["sh", "-ec", &line]).collect();
+    run(isolated(&inside[0], home.path(), &words)).await.ok();
     let verb = ["trust", "status", "--check", "--ca", &path("ca"), "--store", "system"];
     let said = run(as_nobody(&[&[path("portward").as_str()][..], &verb].concat())).await.ok();
     assert!(said.text().contains("proved by a TLS handshake of curl"), "{said:?}");
@@ -221,7 +231,8 @@ async fn what_is_missing_is_named_with_what_to_do() {
     let home = tempfile::tempdir().unwrap();
     let ca = home.path().join("ca");
     let trust = |path: &str, args: &[&str]| {
-        let mut command = isolated(PORTWARD, home.path(), &[&["trust", "--ca", ca.to_str().unwrap()], args].concat());
+        let mut command =
+            isolated(PORTWARD, home.path(), &[&["trust", "--ca", ca.to_str().unwrap()], args].concat());
         command.env("PATH", path);
         run(command)
     };

@@ -357,7 +357,11 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
         }
         if from == 0 {
             let torn = (!ended).then(|| pieces.last().map(|p| p.to_vec())).flatten();
-            return Ok(torn.map(|torn| Tail { at: Checkpoint::start(), unterminated: false, torn: Some(torn) }));
+            return Ok(torn.map(|torn| Tail {
+                at: Checkpoint::start(),
+                unterminated: false,
+                torn: Some(torn),
+            }));
         }
     }
     Ok(None)

@@ -34,7 +34,6 @@ fn what_was_recorded_reads_back_in_order_across_restarts() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-
 /// A log of that many lines in a folder of its own, and what `verify` says of it whole.
 fn logged(lines: u32) -> (tempfile::TempDir, Verified) {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 //! Every wait is bounded by the limits of the configuration.
 
 mod certificates;
+mod client;
 mod dns;
 mod here;
 mod http;
@@ -41,6 +42,9 @@ pub struct DoctorCommand {
     /// Without it, this installation is looked at.
     #[arg(value_name = "HOST[:PORT]", value_parser = target)]
     pub host: Option<Target>,
+    /// Instead of a host: which clients refuse our CA and what would help, for all or for this address
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, conflicts_with = "host")]
+    pub client: Option<Option<IpAddr>>,
     /// Judge policy as for a client at this address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -102,6 +106,9 @@ pub struct Context<'a> {
 /// Runs the command: 0 when nothing failed, 1 when something did, 2 when the configuration does not load.
 pub fn run(command: &DoctorCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = config::load(&command.flags, &System::current())?;
+    if let Some(client) = command.client {
+        return client::run(&config, client, command.json, now, out);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = match &command.host {
         Some(target) => runtime.block_on(host(command, target, &config, now)),
@@ -118,7 +125,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
     report.add(policy::section(&judged, target));
     let opened = open_ca(config, now);
     let ca = opened.as_ref().ok().and_then(Option::as_ref);
-    let dialer = match app::dialer(config, &config.limits, ca) {
+    let dialer = match app::dialer(config, &config.limits, ca, None) {
         Ok(dialer) => dialer,
         Err(error) => {
             let text = format!("Origins can be neither found nor verified: {error}.");

@@ -45,7 +45,8 @@ pub fn judge(config: &Config, from: IpAddr, target: &Target) -> (Judged, Option<
 
 /// The target first, then a browser's ClientHello for it.
 fn ask(policy: &Policy, from: IpAddr, target: &Target) -> Answer {
-    let client = ClientFacts { ip: from, entry: Entry::HttpProxy, identity: None };
+    let now = std::time::SystemTime::now();
+    let client = ClientFacts { ip: from, entry: Entry::HttpProxy, identity: None, now };
     if target.plain {
         return match policy.forward(&client, &target.authority) {
             RequestAnswer::Proceed(permit) => Answer::Inspect(permit),
@@ -66,8 +67,7 @@ fn browser(host: &Host) -> Hello {
             Host::Ip(_) => Sni::Absent,
         },
         alpn: [Alpn::H2, Alpn::Http11].map(|alpn| alpn.wire().to_vec()).to_vec(),
-        ech: false,
-        ja4: None,
+        ..Hello::default()
     }
 }
 

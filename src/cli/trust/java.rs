@@ -71,7 +71,8 @@ fn homes() -> Vec<PathBuf> {
             None => found.extend(asked(&java)),
         }
     }
-    let mut folders = vec![PathBuf::from("/usr/lib/jvm"), PathBuf::from("/usr/java"), PathBuf::from("/opt/java")];
+    let mut folders =
+        vec![PathBuf::from("/usr/lib/jvm"), PathBuf::from("/usr/java"), PathBuf::from("/opt/java")];
     if let Some(home) = System::current().home {
         folders.extend([".sdkman/candidates/java", ".jdks", ".asdf/installs/java"].map(|dir| home.join(dir)));
     }
@@ -113,7 +114,8 @@ impl Java {
 
     /// How keytool is told which store: `-cacerts` is that of its own home, since Java 9.
     fn which(&self, keytool: &Path) -> Vec<String> {
-        let home = fs::canonicalize(keytool).ok().and_then(|path| Some(path.parent()?.parent()?.to_path_buf()));
+        let home =
+            fs::canonicalize(keytool).ok().and_then(|path| Some(path.parent()?.parent()?.to_path_buf()));
         let own = home.is_some_and(|home| {
             fs::canonicalize(home.join("lib/security/cacerts")).is_ok_and(|file| file == self.file)
         });
@@ -210,7 +212,8 @@ impl Place for Java {
     fn prove(&self, probe: &Probe) -> Proof {
         probe.proof(|port| {
             let not = |why: &str| Proof::None { why: format!("{why}; keytool lists it") };
-            let java = self.homes.iter().map(|home| home.join("bin/java")).find(|path| step::is_program(path));
+            let java =
+                self.homes.iter().map(|home| home.join("bin/java")).find(|path| step::is_program(path));
             let Some(java) = java else { return Err(not("its home has no java program")) };
             let dir = std::env::temp_dir().join(format!("portward-{}-{port}", std::process::id()));
             let source = dir.join("Probe.java");
@@ -249,6 +252,9 @@ mod tests {
                     Alias name: empty\nEntry type: PrivateKeyEntry\n\n\
                     Alias name: debian:portward.pem\n-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n";
         let found = listed(text);
-        assert_eq!(found, [("portward-1".into(), vec![0x30, 0]), ("debian:portward.pem".into(), vec![0x30, 0, 0])]);
+        assert_eq!(
+            found,
+            [("portward-1".into(), vec![0x30, 0]), ("debian:portward.pem".into(), vec![0x30, 0, 0])]
+        );
     }
 }

@@ -32,14 +32,7 @@ pub struct TrustCommand {
     #[command(flatten)]
     pub ca: CaArgs,
     /// Only these stores
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        value_name = "LIST",
-        env = "TRUST_STORES",
-        global = true
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", env = "TRUST_STORES", global = true)]
     pub store: Vec<Store>,
     /// Print JSON
     #[arg(long, global = true)]
@@ -162,15 +155,20 @@ pub fn run(command: &TrustCommand, now: OffsetDateTime, out: &mut dyn Write) -> 
         Err(_) if all => None,
         Err(error) => {
             if matches!(command.verb, TrustVerb::Remove { .. }) {
-                eprintln!("portward: to remove every Portward CA without this one: portward trust remove --all");
+                eprintln!(
+                    "portward: to remove every Portward CA without this one: portward trust remove --all"
+                );
             }
             return refuse(&error, command.json, out);
         }
     };
-    let anchors = match ca.as_ref().map(anchors).transpose() {
-        Ok(anchors) => anchors.unwrap_or_default(),
-        Err(error) => return refuse(&error, command.json, out),
-    };
+    let anchors = ca.as_ref().map(anchors).unwrap_or_default();
+    // The folder may be read-only to who only looks.
+    if let Some(ca) = ca.as_ref().filter(|_| matches!(command.verb, TrustVerb::Install { .. }))
+        && let Err(error) = write_anchors(ca, &anchors)
+    {
+        return refuse(&error, command.json, out);
+    }
     let stores = if command.store.is_empty() { Store::ALL.to_vec() } else { command.store.clone() };
     let work = Work { anchors: &anchors, probe: ca.as_ref().map(|ca| Probe::start(ca, now)) };
     let mut report = Report::new(&command.verb, &anchors, command.json);
@@ -206,29 +204,32 @@ fn places(store: Store, anchors: &[Anchor]) -> Result<Vec<Box<dyn Place>>, Probl
     })
 }
 
-/// Each anchor as a file of its own in the CA's folder: the commands that we print name them.
-fn anchors(ca: &Ca) -> Result<Vec<Anchor>, CaError> {
+/// The certificates that clients are to trust, the present one first.
+fn anchors(ca: &Ca) -> Vec<Anchor> {
     let dir = ca.dir().path();
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf()).join("trust");
-    let mut anchors = Vec::new();
-    for der in ca.anchors() {
-        let tag = sha256_hex(&der)[..16].to_string();
-        anchors.push(Anchor { file: dir.join(format!("portward-{tag}.crt")), der: der.to_vec(), tag });
-    }
-    let pem = ca.export(crate::ca::Format::Pem, "")?;
-    let texts = String::from_utf8_lossy(&pem).into_owned();
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error: std::io::Error| CaError::Io { doing: "write", path, source: error }
+    let anchor = |der: &[u8]| {
+        let tag = sha256_hex(der)[..16].to_string();
+        Anchor { file: dir.join(format!("portward-{tag}.crt")), der: der.to_vec(), tag }
     };
-    fs::create_dir_all(&dir).map_err(io(&dir))?;
-    for (anchor, text) in anchors.iter().zip(texts.split_inclusive("-----END CERTIFICATE-----\n")) {
+    ca.anchors().iter().map(|der| anchor(der)).collect()
+}
+
+/// Each anchor as a file of its own in the CA's folder: the commands that we print name them, also
+/// those of a dry run.
+fn write_anchors(ca: &Ca, anchors: &[Anchor]) -> Result<(), CaError> {
+    let pem = ca.export(crate::ca::Format::Pem, "")?;
+    let pem = String::from_utf8_lossy(&pem);
+    let failed = |path: &Path, source| CaError::Io { doing: "write", path: path.to_path_buf(), source };
+    for (anchor, text) in anchors.iter().zip(pem.split_inclusive("-----END CERTIFICATE-----\n")) {
         if fs::read_to_string(&anchor.file).is_ok_and(|old| old == text) {
             continue;
         }
-        fs::write(&anchor.file, text).map_err(io(&anchor.file))?;
+        let dir = anchor.file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+        fs::write(&anchor.file, text).map_err(|error| failed(&anchor.file, error))?;
     }
-    Ok(anchors)
+    Ok(())
 }
 
 /// What all verbs need.
@@ -328,13 +329,16 @@ impl Work<'_> {
             return Ok(done.state(self.anchors, &before));
         }
         Ok(match place.look(self.anchors) {
-            Ok(after) => match after.iter().find(|left| chosen.iter().any(|entry| entry.der == left.der && left.ours)) {
-                Some(left) => {
-                    let message = format!("the commands ran, and yet {} is still there", left.label);
-                    done.failed(Problem::new("not_removed", message, "portward trust status"))
+            Ok(after) => {
+                match after.iter().find(|left| chosen.iter().any(|entry| entry.der == left.der && left.ours))
+                {
+                    Some(left) => {
+                        let message = format!("the commands ran, and yet {} is still there", left.label);
+                        done.failed(Problem::new("not_removed", message, "portward trust status"))
+                    }
+                    None => done.state(self.anchors, &after),
                 }
-                None => done.state(self.anchors, &after),
-            },
+            }
             Err(problem) => done.failed(problem),
         })
     }

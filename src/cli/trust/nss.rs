@@ -13,8 +13,14 @@ use crate::ca::pem_certificates;
 use crate::config::System;
 
 /// Databases that programs share.
-const SHARED: [&str; 4] =
-    [".pki/nssdb", ".local/share/pki/nssdb", "snap/chromium/current/.pki/nssdb", ".var/app/org.chromium.Chromium/data/pki/nssdb"];
+const SHARED: [&str; 6] = [
+    ".pki/nssdb",
+    ".local/share/pki/nssdb",
+    "snap/chromium/current/.pki/nssdb",
+    ".var/app/org.chromium.Chromium/.pki/nssdb",
+    ".var/app/org.chromium.Chromium/data/pki/nssdb",
+    ".var/app/com.google.Chrome/.pki/nssdb",
+];
 
 /// Folders of profiles, each with a database of its own.
 const PROFILES: [&str; 9] = [
@@ -55,8 +61,11 @@ pub struct Nss {
 
 /// Every database of this user.
 pub fn find() -> Result<Vec<Nss>, Problem> {
-    let none = |message: &str| Problem::new("none_here", message, "start the browser once, then run this again");
-    let Some(home) = System::current().home else { return Err(none("HOME is not set, so that no browser is found")) };
+    let none =
+        |message: &str| Problem::new("none_here", message, "start the browser once, then run this again");
+    let Some(home) = System::current().home else {
+        return Err(none("HOME is not set, so that no browser is found"));
+    };
     let dirs = databases(&home);
     let shared = home.join(SHARED[0]);
     let chromium = CHROMIUMS.iter().any(|name| step::find(name).is_some());
@@ -117,7 +126,9 @@ impl Nss {
         let fix = format!("certutil -d {} -L", crate::cli::env::sh(&database));
         match step::output(command, LOOK_TIME) {
             Ok(output) if output.status.success() => Ok(output.stdout),
-            Ok(output) => Err(Problem::new("unreadable", format!("certutil: {}", step::last_words(&output)), fix)),
+            Ok(output) => {
+                Err(Problem::new("unreadable", format!("certutil: {}", step::last_words(&output)), fix))
+            }
             Err(error) => Err(Problem::new("unreadable", format!("certutil: {error}"), fix)),
         }
     }
@@ -137,7 +148,9 @@ fn nicknames(listing: &str) -> Vec<(String, bool)> {
     let lines = listing.lines().filter_map(|line| line.trim_end().rsplit_once(char::is_whitespace));
     lines
         .filter(|(_, trust)| trust.split(',').count() == 3 && !trust.contains('/'))
-        .map(|(name, trust)| (name.trim().to_string(), trust.split(',').next().unwrap_or_default().contains('C')))
+        .map(|(name, trust)| {
+            (name.trim().to_string(), trust.split(',').next().unwrap_or_default().contains('C'))
+        })
         .filter(|(name, _)| !name.is_empty())
         .collect()
 }
@@ -179,7 +192,10 @@ impl Place for Nss {
     fn install(&self, missing: &[&Anchor], _: &[Entry]) -> Result<Vec<Step>, Problem> {
         let mut steps = Vec::new();
         if self.absent {
-            steps.push(Step::new("mkdir", ["-p".as_ref(), "-m".as_ref(), "700".as_ref(), self.dir.as_os_str()]));
+            steps.push(Step::new(
+                "mkdir",
+                ["-p".as_ref(), "-m".as_ref(), "700".as_ref(), self.dir.as_os_str()],
+            ));
             steps.push(self.step(&["-N", "--empty-password"]));
         }
         for anchor in missing {
@@ -205,7 +221,9 @@ impl Place for Nss {
                 let path = PathBuf::from("/usr/lib64/nss/unsupported-tools/tstclnt");
                 step::is_program(&path).then_some(path)
             }) else {
-                return Err(Proof::None { why: "NSS' test client (tstclnt) is not here; certutil lists it".into() });
+                return Err(Proof::None {
+                    why: "NSS' test client (tstclnt) is not here; certutil lists it".into(),
+                });
             };
             let mut command = step::clean(client);
             command.args(["-4", "-h", "localhost", "-p", &port.to_string(), "-Q", "-d", &self.database()]);
@@ -235,8 +253,12 @@ A name, with a comma                                         CT,C,c
 mail only                                                    ,C,  
 ";
         let found = nicknames(listing);
-        let wanted =
-            [("portward-00ff", true), ("Portward CA 12AB (host)", false), ("A name, with a comma", true), ("mail only", false)];
+        let wanted = [
+            ("portward-00ff", true),
+            ("Portward CA 12AB (host)", false),
+            ("A name, with a comma", true),
+            ("mail only", false),
+        ];
         assert_eq!(found, wanted.map(|(name, live)| (name.to_string(), live)));
     }
 

@@ -192,7 +192,8 @@ impl Report {
         if place.outcome == Outcome::Planned {
             return lines;
         }
-        let entries = if place.entries.is_empty() { String::new() } else { format!(": {}", place.entries.join(", ")) };
+        let entries =
+            if place.entries.is_empty() { String::new() } else { format!(": {}", place.entries.join(", ")) };
         match place.state {
             Some(State::Trusted) => lines.push(format!("trusted{entries}")),
             Some(State::OlderCa) => {
@@ -218,7 +219,10 @@ impl Report {
         if self.json {
             serde_json::to_writer_pretty(&mut *out, self)?;
             writeln!(out)?;
-        } else if self.verb == "install" && !self.dry_run && self.places.iter().any(|p| p.outcome == Outcome::Done) {
+        } else if self.verb == "install"
+            && !self.dry_run
+            && self.places.iter().any(|p| p.outcome == Outcome::Done)
+        {
             writeln!(out, "Programs that run already may need a new start. To undo: portward trust remove")?;
         }
         Ok(())

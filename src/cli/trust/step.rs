@@ -32,7 +32,8 @@ impl Step {
 
     /// The shell line, with sudo for those who are not root.
     pub fn line(&self, sudo: bool) -> String {
-        let words = std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
+        let words =
+            std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
         let line: Vec<String> = words.map(|word| sh(&word.to_string_lossy())).collect();
         format!("{}{}", if sudo { "sudo " } else { "" }, line.join(" "))
     }

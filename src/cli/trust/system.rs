@@ -93,10 +93,11 @@ impl System {
     /// The file that an anchor is, or would be.
     fn file(&self, anchor: &Anchor, taken: &[PathBuf]) -> PathBuf {
         let plain = self.added.join("portward.crt");
-        let free = !taken.contains(&plain) && match certificate_in(&plain) {
-            Some(der) => der == anchor.der,
-            None => !plain.exists(),
-        };
+        let free = !taken.contains(&plain)
+            && match certificate_in(&plain) {
+                Some(der) => der == anchor.der,
+                None => !plain.exists(),
+            };
         if free { plain } else { self.added.join(format!("portward-{}.crt", anchor.tag)) }
     }
 }
@@ -173,7 +174,13 @@ impl Place for System {
                 }
                 (None, Some(openssl)) => {
                     let mut command = step::clean(openssl);
-                    command.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost"]);
+                    command.args([
+                        "s_client",
+                        "-connect",
+                        &format!("127.0.0.1:{port}"),
+                        "-servername",
+                        "localhost",
+                    ]);
                     command.args(["-verify_hostname", "localhost", "-verify_return_error"]);
                     ("openssl", command)
                 }

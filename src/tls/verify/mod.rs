@@ -322,6 +322,7 @@ impl ServerCertVerifier for Watch {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        super::connect::not_downgraded(message)?;
         let provider = super::provider();
         rustls::crypto::verify_tls12_signature(
             message,

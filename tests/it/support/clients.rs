@@ -43,7 +43,8 @@ const PAGE: &str = "a page of the origin\n";
 
 /// urllib and requests, each reading one page.
 const URLLIB: &str = "import urllib.request\nprint(urllib.request.urlopen('https://origin.test/urllib', timeout=60).read().decode(), end='')\n";
-const REQUESTS: &str = "import requests\nprint(requests.get('https://origin.test/requests', timeout=60).text, end='')\n";
+const REQUESTS: &str =
+    "import requests\nprint(requests.get('https://origin.test/requests', timeout=60).text, end='')\n";
 
 /// Node 20 heeds no proxy variable by itself: CONNECT by hand, everything else from the environment.
 const NODE: &str = "const http = require('http'), https = require('https');
@@ -110,7 +111,8 @@ impl Ground {
         run(isolated("sh", home.path(), &["-c", &make])).await.ok();
         let tarball = fs::read(at("pwtiny.tgz")).unwrap();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &tarball);
-        let integrity = format!("sha512-{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest));
+        let integrity =
+            format!("sha512-{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest));
         let version = serde_json::json!({
             "name": "pwtiny", "version": "1.0.0", "main": "i.js",
             "dist": { "tarball": "https://origin.test/pwtiny/-/pwtiny-1.0.0.tgz", "integrity": integrity },
@@ -120,13 +122,29 @@ impl Ground {
         });
         let mut content = Content::default()
             .repositories(at("git"))
-            .file("/simple/pwprobe/", "text/html", "<a href=\"/files/pwprobe-1.0-py3-none-any.whl\">pwprobe-1.0-py3-none-any.whl</a>")
-            .file("/files/pwprobe-1.0-py3-none-any.whl", "application/octet-stream", fs::read(at("pwprobe.whl")).unwrap())
+            .file(
+                "/simple/pwprobe/",
+                "text/html",
+                "<a href=\"/files/pwprobe-1.0-py3-none-any.whl\">pwprobe-1.0-py3-none-any.whl</a>",
+            )
+            .file(
+                "/files/pwprobe-1.0-py3-none-any.whl",
+                "application/octet-stream",
+                fs::read(at("pwprobe.whl")).unwrap(),
+            )
             .file("/pwtiny", "application/json", packument.to_string())
             .file("/pwtiny/-/pwtiny-1.0.0.tgz", "application/octet-stream", tarball);
-        for path in
-            ["/curl", "/wget", "/urllib", "/requests", "/node", "/java-url", "/java-client", "/chromium", "/firefox"]
-        {
+        for path in [
+            "/curl",
+            "/wget",
+            "/urllib",
+            "/requests",
+            "/node",
+            "/java-url",
+            "/java-client",
+            "/chromium",
+            "/firefox",
+        ] {
             content = content.file(path, "text/html", PAGE);
         }
         let site = content.start().await;
@@ -189,14 +207,23 @@ impl Ground {
     pub fn proxy_only(&self) -> Vec<(&'static str, String)> {
         let url = format!("http://{}", self.proxy.addr());
         let (host, port) = (self.proxy.addr().ip(), self.proxy.addr().port());
-        let java = ["http", "https"].map(|s| format!("-D{s}.proxyHost={host} -D{s}.proxyPort={port}")).join(" ");
+        let java =
+            ["http", "https"].map(|s| format!("-D{s}.proxyHost={host} -D{s}.proxyPort={port}")).join(" ");
         let mut variables = vec![("JAVA_TOOL_OPTIONS", java)];
-        variables.extend(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, url.clone())));
+        variables.extend(
+            ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, url.clone())),
+        );
         variables
     }
 
     /// Runs it in an empty folder, with `words` before the shell.
-    async fn run(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) -> Said {
+    async fn run(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) -> Said {
         let empty = tempfile::tempdir().unwrap();
         // Entering a namespace changes the working folder.
         let line = format!("cd '{}' && {}", empty.path().display(), client.line);
@@ -207,16 +234,38 @@ impl Ground {
     }
 
     /// It must get what it asked for, and the origin must have been asked.
-    pub async fn works(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) {
+    pub async fn works(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) {
         self.site.forget();
         let said = self.run(client, words, variables, home).await;
-        assert_eq!((said.code, said.text().as_str()), (Some(0), client.says), "{}: {}", client.name, said.stderr);
+        assert_eq!(
+            (said.code, said.text().as_str()),
+            (Some(0), client.says),
+            "{}: {}",
+            client.name,
+            said.stderr
+        );
         assert!(self.site.saw(client.asks), "{}: the origin saw {:?}", client.name, self.site.seen());
-        println!("{:<16} {:<40} works", client.name, words.first().map_or("proxy variables alone", |word| *word));
+        println!(
+            "{:<16} {:<40} works",
+            client.name,
+            words.first().map_or("proxy variables alone", |word| *word)
+        );
     }
 
     /// It must fail, and nothing may have arrived.
-    pub async fn fails(&self, client: &Client, words: &[&str], variables: &[(&'static str, String)], home: &Path) {
+    pub async fn fails(
+        &self,
+        client: &Client,
+        words: &[&str],
+        variables: &[(&'static str, String)],
+        home: &Path,
+    ) {
         self.site.forget();
         let said = self.run(client, words, variables, home).await;
         assert_ne!(said.code, Some(0), "{} trusts a CA that nobody gave it: {said:?}", client.name);
@@ -248,14 +297,21 @@ pub struct Stores {
     _dir: TempDir,
 }
 
-/// What `update-ca-certificates` and the hooks that it calls write to.
-const OVERLAID: [&str; 3] = ["/etc", "/var/lib", "/usr/local/share"];
+/// What `update-ca-certificates`, the hooks that it calls and `keytool` write to, wherever a JDK is.
+const OVERLAID: [&str; 4] = ["/etc", "/var/lib", "/usr", "/opt"];
+
+/// Programs below these folders alone: a JDK in somebody's home is not overlaid.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Stores {
     pub fn new() -> Stores {
         let dir = tempfile::tempdir().unwrap();
         let mut script = format!("set -e; mount -t tmpfs tmpfs '{}'; cd '{0}'\n", dir.path().display());
         for (number, place) in OVERLAID.iter().enumerate() {
+            // The machine may have no /opt.
+            if !Path::new(place).is_dir() {
+                continue;
+            }
             script.push_str(&format!(
                 "mkdir u{number} w{number}; mount -t overlay overlay -o \
                  lowerdir={place},upperdir='{0}/u{number}',workdir='{0}/w{number}' {place}\n",
@@ -268,7 +324,7 @@ impl Stores {
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", &script])
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -280,8 +336,9 @@ impl Stores {
     }
 
     /// The words that start a command inside.
-    pub fn inside(&self) -> [String; 3] {
-        ["nsenter".into(), format!("--mount=/proc/{}/ns/mnt", self.child.id()), "--".into()]
+    pub fn inside(&self) -> [String; 5] {
+        let mounts = format!("--mount=/proc/{}/ns/mnt", self.child.id());
+        ["nsenter".into(), mounts, "--".into(), "env".into(), format!("PATH={PATH}")]
     }
 }
 

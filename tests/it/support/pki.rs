@@ -19,6 +19,16 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Of certificates made elsewhere, the leaf's first.
+    pub fn of(certs: &[&rcgen::Certificate], key: &KeyPair) -> Chain {
+        Chain {
+            certs: certs.iter().map(|cert| cert.der().clone()).collect(),
+            pem: certs.iter().map(|cert| cert.pem()).collect(),
+            key: key.serialize_der(),
+            key_pem: key.serialize_pem(),
+        }
+    }
+
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }
@@ -131,6 +141,30 @@ impl Lab {
             pem.push_str(&ca.pem());
         }
         Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem() }
+    }
+
+    /// A good leaf with an RSA key, for peers that know no other.
+    pub fn rsa(&self, names: &[&str]) -> Chain {
+        static KEY: OnceLock<String> = OnceLock::new();
+        // One key for all: a new one takes a second.
+        let pem = KEY.get_or_init(|| KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem());
+        let key = KeyPair::from_pem(pem).unwrap();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| name.to_string()).collect::<Vec<_>>()).unwrap();
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = (now - Duration::hours(1), now + Duration::days(7));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let cert = params.signed_by(&key, &self.issuing).unwrap();
+        let above: &rcgen::Certificate = self.issuing.as_ref();
+        Chain {
+            certs: vec![cert.der().clone(), above.der().clone()],
+            key: key.serialize_der(),
+            pem: cert.pem() + &above.pem(),
+            key_pem: key.serialize_pem(),
+        }
     }
 
     pub fn good(&self, names: &[&str]) -> Chain {

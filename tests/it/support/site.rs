@@ -65,7 +65,8 @@ impl Content {
                         let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                         let _ = http.serve_connection(io, service).await;
                     } else {
-                        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                        let _ =
+                            hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
                     }
                 });
             }
@@ -73,7 +74,11 @@ impl Content {
         Site { addr, seen, task }
     }
 
-    async fn answer(&self, request: Request<Incoming>, record: &Mutex<Vec<Arrived>>) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        record: &Mutex<Vec<Arrived>>,
+    ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_string();
         let query = head.uri.query().unwrap_or_default().to_string();
