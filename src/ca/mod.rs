@@ -13,6 +13,7 @@
 mod authority;
 mod body;
 mod cache;
+mod change;
 mod constraint;
 mod error;
 mod export;
@@ -22,12 +23,16 @@ mod log;
 mod pki;
 mod pool;
 mod root;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
+pub use change::{GivenKey, Rotate};
+pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{
@@ -37,7 +42,9 @@ pub use leaf::{
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use pki::pem_certificates;
 pub use pool::KeyPool;
-pub use root::{CaDir, RootKey, Rotate};
+pub use root::{CaDir, NewCa, RootKey};
+pub use secret::{SecretSource, Secrets};
+pub use token::{TokenUri, TokenUriError};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];

@@ -564,7 +564,7 @@ mod tests {
         let dir = CaDir::new(place.path().join("ca"));
         let now = OffsetDateTime::now_utc();
         dir.open_or_create(now).unwrap();
-        let args = CaArgs { dir: Some(dir.path().to_path_buf()) };
+        let args = CaArgs { dir: Some(dir.path().to_path_buf()), ..CaArgs::default() };
         let files = trust_files(&args, now).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));

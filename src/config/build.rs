@@ -114,6 +114,8 @@ impl Written {
             workers: file.workers.map(NonZeroUsize::get),
             leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
             ca_dir,
+            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
+            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
             state_dir,
         };
         problems.listeners(&config);
@@ -580,7 +582,12 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()), leaf_lifetime: Some(Text(self.leaf_lifetime)) },
+            ca: FileCa {
+                dir: Some(self.ca_dir.clone()),
+                passphrase_file: self.ca_passphrase_file.clone(),
+                leaf_lifetime: Some(Text(self.leaf_lifetime)),
+                pin_file: self.ca_pin_file.clone(),
+            },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),

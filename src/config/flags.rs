@@ -26,6 +26,14 @@ pub struct Flags {
     #[arg(long = "ca", value_name = "DIR", env = "PORTWARD_CA")]
     pub ca: Option<PathBuf>,
 
+    /// File whose first line is the passphrase of the authority's keys
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PASSPHRASE_FILE")]
+    pub ca_passphrase_file: Option<PathBuf>,
+
+    /// File whose first line is the PIN of the PKCS #11 token that the authority's key is in
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PIN_FILE")]
+    pub ca_pin_file: Option<PathBuf>,
+
     /// Rule set file, or directory of them, besides the core rules
     #[arg(long, value_name = "PATH", env = "PORTWARD_RULES", value_delimiter = ',')]
     pub rules: Vec<PathBuf>,

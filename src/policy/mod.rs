@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
 pub use fail::{
-    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel,
-    Undecoded,
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
 };
 pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
@@ -323,6 +323,38 @@ impl Policy {
             return self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp);
         }
         Answer::Inspect(permit)
+    }
+
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
+    }
+
+    /// Whether it matters for the bypass list where this name leads.
+    pub fn asks_where(&self, permit: &Permit) -> bool {
+        self.bypass.has_addresses && permit.dial.host.ip().is_none()
+    }
+
+    /// The name of a connection that is to be inspected leads to these addresses. When each of them is on the
+    /// bypass list, one of them is what is dialled: the name could lead elsewhere the next time it is asked.
+    pub fn leads_to(&self, permit: &Permit, addresses: &[IpAddr]) -> Option<(Permit, Reason)> {
+        let who = permit.subject.who();
+        let listed = |ip: &IpAddr| self.bypass.find(&Host::from(*ip), who);
+        let reason = listed(addresses.first()?)?;
+        if !addresses.iter().all(|ip| listed(ip).is_some()) {
+            return None;
+        }
+        let dial = Authority::new(Host::from(*addresses.first()?), permit.dial.port);
+        Some((Permit { dial, passage: Passage::Tunnel, ..permit.clone() }, reason))
     }
 
     /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in

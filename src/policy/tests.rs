@@ -482,3 +482,23 @@ fn categories_stand_for_the_hosts_in_them() {
     assert_eq!(connect(&allowed, "bank.test:443"), "inspect bank.test:443 bank.test");
     assert_eq!(connect(&allowed, "a.test:443"), "deny host_not_allowed");
 }
+
+#[test]
+fn a_name_that_leads_to_bypassed_addresses_alone_is_bypassed_there() {
+    let config = Config { bypass: vec![rule("plant", &["192.0.2.0/25"])], ..Config::default() };
+    let policy = Policy::new(&config);
+    let name = permit(&policy, "plc.test:443");
+    assert!(policy.asks_where(&name));
+    let leads_to = |ips: &[&str]| {
+        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        policy.leads_to(&name, &ips).map(|(permit, reason)| show(&Answer::Tunnel(permit, reason)))
+    };
+    let tunnel = Some("tunnel 192.0.2.7:443 plc.test: bypass".to_owned());
+    assert_eq!(leads_to(&["192.0.2.7"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "192.0.2.8"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "203.0.113.1"]), None);
+    assert_eq!(leads_to(&["203.0.113.1", "192.0.2.7"]), None);
+    assert_eq!(leads_to(&[]), None);
+    let names = Policy::new(&Config { bypass: vec![rule("bank", &["bank.test"])], ..Config::default() });
+    assert!(!names.asks_where(&permit(&names, "plc.test:443")), "nothing to ask a resolver for");
+}

@@ -24,6 +24,7 @@ mod tunnel;
 mod turns;
 mod upgrade;
 mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -183,7 +184,8 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
             _ = tick.tick() => {
                 gateway.pool.sweep();
                 let clients = gateway.clients.clone();
-                tokio::task::spawn_blocking(move || clients.save());
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
             }
             () = gateway.draining.cancelled() => return,
         }

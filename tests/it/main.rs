@@ -5,6 +5,7 @@ mod support;
 
 mod audit;
 mod auth;
+mod ca;
 mod cli;
 mod clients;
 mod connect;

@@ -4,6 +4,7 @@
 pub mod attack;
 pub mod client;
 pub mod clients;
+pub mod company;
 pub mod dns;
 pub mod door;
 pub mod hello;
