@@ -467,7 +467,8 @@ async fn a_real_server_of_tls_1_1_and_one_of_static_rsa_are_legacy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_for_a_client_certificate_is_told() {
-    let desk = Desk::new().await;
+    // `s_server -www` never answers HEAD.
+    let desk = Desk::new().await.config("[limits]\nfirst_byte_time = \"2s\"\n");
     let chain = pki::lab().good(&["origin.test"]);
     std::fs::write(desk.path("chain.pem"), chain.pem()).unwrap();
     std::fs::write(desk.path("key.pem"), chain.key_pem()).unwrap();
@@ -480,7 +481,7 @@ async fn a_server_that_asks_for_a_client_certificate_is_told() {
         let mut server =
             server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         crate::support::until("the server to listen", || std::net::TcpStream::connect(addr).ok()).await;
-        let report = desk.about(addr, &[]).await;
+        let report = desk.about(addr, &["--config", "portward.toml"]).await;
         let _ = server.kill();
         let _ = server.wait();
         let case = format!("{ask}: {:#}", report.json);
