@@ -1,6 +1,7 @@
 //! `portward doctor`: why something does not work, in words that a person at a help desk can use. Without a
-//! host it looks at this installation. With one it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
-//! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
+//! host it looks at this installation. With one it walks the way that a connection would take, by the code
+//! that would take it: policy, DNS, TCP, TLS, the leaf, HTTP. It sends at most one request, and only where
+//! the origin proved who it is.
 //!
 //! Every wait is bounded by the limits of the configuration.
 
