@@ -146,7 +146,9 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
             snapshot.policy.opaque(permit, Opaque::ClientCertificate)
         }
-        Answer::Inspect(permit) => outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit)),
+        Answer::Inspect(permit) => {
+            outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
+        }
         answer => answer,
     };
     let (permit, verified) = match answer {
@@ -281,7 +283,8 @@ async fn verify(
 pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
     let client = Strength::named(&client.version, &client.suite, &client.group);
     let verified = origin.certificate.is_some();
-    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    let revocation = if origin.marks.revocation == "good" { Revocation::Good } else { Revocation::Unknown };
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, revocation);
     Some(Protection {
         grade: grade.letter().into(),
         client_leg: grade.compared().as_str().into(),
