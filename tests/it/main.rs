@@ -10,6 +10,7 @@ mod cli;
 mod clients;
 mod connect;
 mod distrust;
+mod doctor;
 mod drain;
 mod eval;
 mod http1;
