@@ -34,7 +34,8 @@ use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
 /// for tunnels in plain text, which need none.
 pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
     let target = permit.target();
-    if target.port == crate::net::Port::HTTP {
+    // Where a name leads may put it on the bypass list, and that is asked with the ClientHello.
+    if target.port == crate::net::Port::HTTP || gateway.live.load().policy.asks_where(permit) {
         return None;
     }
     if let Some(problem) = gateway.leaves.ended() {
