@@ -2,7 +2,7 @@
 //! to stop. Port 0 is allowed everywhere, so tests pick no ports.
 
 mod banner;
-mod holder;
+pub mod holder;
 mod listeners;
 mod reload;
 mod snapshot;
@@ -19,20 +19,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{CaDir, CaError};
+use crate::ca::{Ca, CaDir, CaError};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
-use crate::net::Host;
+use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
+use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Asked, Gateway, Leaves};
+use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
 
-pub use snapshot::{SnapshotError, rules};
+pub use snapshot::{SnapshotError, policy, rules};
 
 /// Why the proxy does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -85,33 +87,27 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
-    let anchors = ca.anchors();
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
-    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let clients = Arc::new(Clients::open(Some(config.state_dir.join(proxy::distrust::FILE))));
     let key_log = config.tls_key_log.as_deref().map(KeyLog::open).transpose()?;
-    let mut tls = OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?
-        .with_client_certificates(ClientCertificates::load(&config.origin.client_certificates)?);
-    let mut leaves = Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?;
+    let mut leaves = Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?;
     if let Some(log) = &key_log {
-        tls = tls.with_key_log(log.clone());
         leaves.log_keys(log.clone());
     }
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: Dialer {
-            resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(tls),
-            limits: limits.clone(),
-        },
+        dialer: logging_dialer(&config, &limits, Some(&ca), key_log.clone())?,
         pool: Pool::new(&limits),
         leaves,
         asked: Asked::new(&limits),
         keys_logged: key_log.is_some(),
+        clients: clients.clone(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),
@@ -122,7 +118,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(StartError::Signals)?;
     banner::print(&config, &gateway, &ca.status(now), &addresses);
 
-    let slots = Slots::new(&limits);
+    let slots = Slots::new(&limits, tokio::runtime::Handle::current().metrics().num_workers());
     let accepting = TaskTracker::new();
     for (listener, arrival) in bound.into_tokio()? {
         accepting.spawn(proxy::accept::listen(gateway.clone(), listener, arrival, slots.clone()));
@@ -139,11 +135,47 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
-    let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
+    let flushed = tokio::task::spawn_blocking(move || {
+        clients.save();
+        audit.flush(Instant::now() + Duration::from_secs(5))
+    });
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");
     }
     Ok(finished)
+}
+
+/// The keys of our own CA, which never stand behind an origin.
+fn own_ca(ca: Option<&Arc<Ca>>) -> OwnCa {
+    let ca = ca.cloned();
+    Arc::new(move || match &ca {
+        Some(ca) => Own::new(ca.own_keys(), &ca.anchors()),
+        None => Own::default(),
+    })
+}
+
+/// What reaches and verifies origins; nothing that our own CA issued is one.
+pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Arc<Ca>>) -> Result<Dialer, StartError> {
+    logging_dialer(config, limits, ca, None)
+}
+
+fn logging_dialer(
+    config: &Config,
+    limits: &Limits,
+    ca: Option<&Arc<Ca>>,
+    key_log: Option<Arc<KeyLog>>,
+) -> Result<Dialer, StartError> {
+    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    let certificates = ClientCertificates::load(&config.origin.client_certificates)?;
+    let mut tls = OriginTls::new(&config.origin.verify, own_ca(ca))?.with_client_certificates(certificates);
+    if let Some(log) = key_log {
+        tls = tls.with_key_log(log);
+    }
+    Ok(Dialer {
+        resolver: resolver.map_err(StartError::Resolver)?,
+        tls: Arc::new(tls),
+        limits: limits.clone(),
+    })
 }
 
 async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {

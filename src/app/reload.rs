@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::snapshot;
 use crate::config::{self, Config, Flags, System};
 use crate::proxy::Gateway;
+use crate::tls::OriginTls;
 
 /// Editors write a file in several steps; the last one counts.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -40,16 +41,18 @@ pub async fn watch(
             }
             () = gateway.draining.cancelled() => return,
         }
-        let (flags, addresses) = (flags.clone(), listeners.clone());
+        let (flags, addresses, tls) = (flags.clone(), listeners.clone(), gateway.dialer.tls.clone());
         let collections = gateway.live.load().engine.store();
         // Compiling rules takes long enough to leave the event loop for.
-        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections)).await;
+        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections, &tls)).await;
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
+                snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
                 gateway.asked.forget();
+                gateway.leaves.forget_verified();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -71,9 +74,12 @@ fn reload(
     flags: &Flags,
     listeners: &[SocketAddr],
     collections: Arc<dyn crate::waf::persistent::Store>,
+    tls: &OriginTls,
 ) -> Result<(Config, crate::proxy::Snapshot), String> {
     let config = config::load(flags, &System::current()).map_err(|error| error.to_string())?;
     let snapshot = snapshot::build(&config, listeners, collections).map_err(|error| error.to_string())?;
+    // The trust store and the revocation lists, last: what follows cannot fail.
+    tls.reload(&config.origin.verify).map_err(|error| error.to_string())?;
     Ok((config, snapshot))
 }
 
@@ -81,8 +87,12 @@ fn reload(
 fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
-        ("ca_dir", old.ca_dir != new.ca_dir),
-        ("origin", old.origin != new.origin),
+        ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
+        ("origin.resolve", old.origin.resolve != new.origin.resolve),
+        (
+            "origin.client_certificates",
+            old.origin.client_certificates != new.origin.client_certificates,
+        ),
         ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
@@ -141,6 +151,10 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().chain(&config.auth_file).chain(&config.rules.paths);
+        let verify = &config.origin.verify;
+        let lists = config.categories.iter().flat_map(|category| &category.files);
+        let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
+            .chain(&verify.ca_file)
+            .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
 }

@@ -64,6 +64,9 @@ pub struct Record {
     /// The same for a person, with particulars.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub sentence: Text,
+    /// The policy rule that decided, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rule: Option<Arc<str>>,
     /// How far it came.
     pub stage: Stage,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -122,6 +125,7 @@ impl Record {
             verdict: Verdict::Failed,
             reason: Text::Borrowed(""),
             sentence: Text::Borrowed(""),
+            policy_rule: None,
             stage: Stage::Accept,
             bytes_from_client: 0,
             bytes_to_client: 0,
@@ -232,11 +236,21 @@ pub struct ClientLeg {
     pub protocol: Text,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts>,
+    /// JA4 of the ClientHello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<Arc<str>>,
+    /// The ClientHello has an encrypted name, or pretends to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ech: bool,
+    /// How sure it is that the client refused our certificate: "certain" (its alert says so), "probable" (it broke
+    /// off behind the certificate).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub distrust: Text,
 }
 
 impl ClientLeg {
     fn is_empty(&self) -> bool {
-        self.protocol.is_empty() && self.tls.is_none()
+        *self == ClientLeg::default()
     }
 }
 
@@ -251,6 +265,12 @@ pub struct OriginLeg {
     pub tls: Option<TlsFacts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Arc<CertificateFacts>>,
+    #[serde(flatten)]
+    pub marks: OriginMarks,
+    /// In a tunnel that is not decrypted: whether the certificate is for the name asked for. "match", "mismatch",
+    /// "hidden" (TLS 1.3), "none" (none was shown).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub name_check: Text,
     /// The origin asked for a client certificate and was shown one (`given`), or none (`none_given`).
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub client_certificate: Text,
@@ -263,6 +283,20 @@ impl OriginLeg {
     fn is_empty(&self) -> bool {
         *self == OriginLeg::default()
     }
+}
+
+/// What the verification of an origin's certificate found out, besides that it may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginMarks {
+    /// "good", "unknown", or "not_checked" where that is switched off; a revoked one has no exchange.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub revocation: Text,
+    /// "key", "issuer" or "key_and_issuer": what is another one than at the connection before.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub changed: Text,
+    /// Codes of what passes by policy, with commas between: "over_long", "staple_stale".
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub warnings: Text,
 }
 
 /// What a TLS handshake agreed on.

@@ -104,7 +104,7 @@ impl Ca {
 
     /// The cache key of a host's leaf under the CA as it is now.
     pub fn leaf_key(&self, host: &Host, purpose: Purpose) -> LeafKey {
-        LeafKey { host: host.clone(), purpose, generation: self.generation() }
+        LeafKey::new(host, purpose, self.generation())
     }
 
     /// Counts the changes of what signs leaves.
@@ -129,7 +129,7 @@ impl Ca {
         if let Some(log) = self.log.get() {
             log.record(MintRecord {
                 time: whole_seconds(now),
-                names: profile.names.iter().map(LeafName::to_string).collect(),
+                names: minted.names.iter().map(LeafName::to_string).collect(),
                 serial: minted.serial.to_string(),
                 not_before: minted.not_before,
                 not_after: minted.not_after,

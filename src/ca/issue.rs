@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 
+use super::body::Body;
 use super::leaf::{self, BACKDATE, Serial, whole_seconds};
 use super::pki::{self, CaCert, Key, Secret, Signer};
 use super::{CaError, random};
@@ -144,11 +145,17 @@ pub(super) fn check_minting(
         return Err(rejected("a path length in the chain forbids the CA below it".to_string()));
     }
     let key = Key::generate()?;
-    let mut params = leaf::profile_params(&[], true)?;
-    params.serial_number = Some(Serial::random()?.number());
-    params.not_before = whole_seconds(now.max(signer.cert.not_before));
-    params.not_after = whole_seconds((now + Duration::MINUTE).min(signer.cert.not_after));
-    let trial = signer.issue(&params, &key)?;
+    let trial = leaf::sign(
+        signer,
+        &Body {
+            serial: Serial::random()?,
+            not_before: whole_seconds(now.max(signer.cert.not_before)),
+            not_after: whole_seconds((now + Duration::MINUTE).min(signer.cert.not_after)),
+            subject: None,
+            names: &[],
+            key: &key,
+        },
+    )?;
     let anchor = chain.last().ok_or_else(|| rejected("there is no certificate".to_string()))?;
     pki::verify(&trial, served, &anchor.der, now).map_err(rejected)
 }

@@ -11,6 +11,7 @@
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
+mod body;
 mod cache;
 mod constraint;
 mod error;
@@ -19,6 +20,7 @@ mod issue;
 mod leaf;
 mod log;
 mod pki;
+mod pool;
 mod root;
 mod store;
 #[cfg(test)]
@@ -28,8 +30,13 @@ pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
-pub use leaf::{Leaf, LeafName, LeafPair, LeafProfile, NameError, Serial};
-pub use log::{MintLog, MintRecord};
+pub use leaf::{
+    LIFETIME as LEAF_LIFETIME, Leaf, LeafName, LeafPair, LeafProfile, MAX_LIFETIME as MAX_LEAF_LIFETIME,
+    NameError, Serial,
+};
+pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
+pub use pki::pem_certificates;
+pub use pool::KeyPool;
 pub use root::{CaDir, RootKey, Rotate};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {

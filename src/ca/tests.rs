@@ -51,7 +51,7 @@ fn host(text: &str) -> Host {
 
 fn profile(names: &[&str]) -> LeafProfile {
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
-    LeafProfile { names, not_after_cap: None, origin: None }
+    LeafProfile { names, ..LeafProfile::new(&host("unused.test")) }
 }
 
 fn mint(ca: &Ca, name: &str) -> Leaf {
@@ -434,6 +434,49 @@ fn a_leaf_never_outlives_the_origin_the_issuer_or_the_day() {
     let ca = folder.dir.open(at).unwrap();
     let leaf = ca.mint(&profile(&["a.test"]), at).unwrap();
     assert_eq!(leaf.not_after, NOW + DAY * 7);
+}
+
+#[test]
+fn a_leaf_lives_as_long_as_configured_and_begins_no_earlier_than_the_origins() {
+    let folder = folder();
+    let ca = folder.dir.open_or_create(NOW).unwrap();
+    let lives = |lifetime| {
+        let leaf = ca.mint(&LeafProfile { lifetime, ..profile(&["a.test"]) }, NOW).unwrap();
+        leaf.not_after - NOW
+    };
+    assert_eq!(lives(Duration::minutes(10)), Duration::minutes(10));
+    assert_eq!(lives(DAY * 5), DAY * 5);
+    // The intermediate ends first.
+    assert_eq!(lives(DAY * 400), DAY * 7);
+    for (floor, expected) in
+        [(NOW - DAY, NOW - Duration::HOUR), (NOW - Duration::MINUTE, NOW - Duration::MINUTE)]
+    {
+        let wanted = LeafProfile { not_before_floor: Some(floor), ..profile(&["a.test"]) };
+        assert_eq!(ca.mint(&wanted, NOW).unwrap().not_before, expected);
+    }
+    let early = LeafProfile { not_before_floor: Some(NOW + Duration::HOUR), ..profile(&["a.test"]) };
+    assert!(matches!(ca.mint(&early, NOW), Err(CaError::NoTimeLeft { .. })));
+    // Below an imported CA of ten years nothing else ends a leaf.
+    let folder = self::folder();
+    let ca = Company::root(path_len::<0>).import(&folder, &[]).unwrap();
+    let leaf = ca.mint(&LeafProfile { lifetime: DAY * 400, ..profile(&["a.test"]) }, NOW).unwrap();
+    assert!(leaf.not_after - leaf.not_before < DAY * 47, "{} to {}", leaf.not_before, leaf.not_after);
+    assert!(leaf.not_after - NOW > DAY * 46);
+}
+
+#[test]
+fn an_rsa_leaf_has_the_same_profile_and_is_accepted() {
+    let folder = folder();
+    let ca = folder.dir.open_or_create(NOW).unwrap();
+    let key = Some(leaf::LeafPair::rsa().unwrap());
+    let leaf = ca.mint(&LeafProfile { key, ..profile(&["a.test", "*.b.test"]) }, NOW).unwrap();
+    assert_eq!(accepted(&leaf, &ca.anchors()[0], "x.b.test", NOW), Ok(()));
+    let cert = parse(&leaf.chain[0]);
+    let x509_parser::public_key::PublicKey::RSA(key) = cert.public_key().parsed().unwrap() else {
+        panic!("not an RSA key")
+    };
+    assert_eq!((key.key_size(), key.try_exponent().unwrap()), (2048, 65537));
+    assert_eq!(cert.key_usage().unwrap().unwrap().value.flags, 1, "digitalSignature alone");
 }
 
 #[test]
@@ -842,7 +885,9 @@ fn no_leaf_is_minted_outside_the_name_constraints_of_any_ca_above() {
             assert_eq!(error.code(), "ca_not_permitted", "{bad}");
             assert!(error.to_string().contains(bad), "{error}");
             // One bad name spoils the leaf.
-            assert!(ca.mint(&profile(&["a.corp.test", bad]), NOW).is_err());
+            // Beside the name that the client asked for it is left out.
+            let leaf = ca.mint(&profile(&["a.corp.test", bad]), NOW).unwrap();
+            assert_eq!(leaf.names, ["a.corp.test".parse().unwrap()], "{bad}");
         }
     }
 }

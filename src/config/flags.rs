@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::RulesMode;
 use super::value::{self, PackChoice, Resolve, SetChoice};
+use crate::tls::verify::RevocationMode;
 
 /// What was typed. Empty and `None` mean "not given".
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -48,6 +49,14 @@ pub struct Flags {
     /// PEM file of certificates that origins may be signed by, besides the system's
     #[arg(long, value_name = "FILE", env = "PORTWARD_ORIGIN_CA")]
     pub origin_ca: Option<PathBuf>,
+
+    /// File or folder of certificate revocation lists (PEM or DER); give it again for more
+    #[arg(long, value_name = "PATH", env = "PORTWARD_CRL", value_delimiter = ',')]
+    pub crl: Vec<PathBuf>,
+
+    /// What becomes of an origin's certificate of which nobody says whether it was revoked
+    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION")]
+    pub revocation: Option<RevocationMode>,
 
     /// Address of a host, instead of asking DNS: HOST:ADDR or HOST:PORT:ADDR
     #[arg(long, value_name = "HOST:ADDR", env = "PORTWARD_RESOLVE", value_delimiter = ',', value_parser = value::parse::<Resolve>)]

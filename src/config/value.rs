@@ -14,6 +14,7 @@ use crate::net::Port;
 use crate::net::authority::unmap;
 pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
+use crate::tls::verify::KeyDigest;
 use crate::waf::lang::ast::SetupMode;
 
 /// A value with a text form.
@@ -105,6 +106,18 @@ impl FromText for Duration {
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(pub u64);
+
+impl FromText for KeyDigest {
+    const WHAT: &'static str = "the SHA-256 of a public key (SubjectPublicKeyInfo), 64 hexadecimal digits";
+
+    fn from_text(text: &str) -> Result<KeyDigest, String> {
+        text.parse().map_err(|error| refuse::<KeyDigest>(text, &format!("{error}")))
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
 
 const BINARY: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 

@@ -183,6 +183,30 @@ codes! {
         "The server's certificate was revoked",
         "Its authority has withdrawn the certificate, often because the key was stolen. Nothing was sent to the server.",
         "Do not go on; tell the owner of the server.";
+    RevocationUnknown = "revocation_unknown", "tls_certificate_error",
+        "Nobody says whether the server's certificate was revoked",
+        "The policy of this proxy asks for a revocation list or a stapled OCSP response that is in force, and there is none. Nothing was sent to the server.",
+        "Give the proxy the authority's revocation list with `--crl FILE`, or let such certificates pass with `revocation = \"soft\"`.";
+    StapleMissing = "staple_missing", "tls_certificate_error",
+        "The server leaves out the proof that its certificate is in force",
+        "The certificate promises that an OCSP response comes with it, and none came. Nothing was sent to the server.",
+        "The owner of the server has to switch OCSP stapling on.";
+    StapleBad = "staple_bad", "tls_certificate_error",
+        "The server's proof that its certificate is in force is wrong",
+        "The OCSP response that came with the certificate is not for it, not signed by its authority, or too old. Nothing was sent to the server.",
+        "The owner of the server has to repair OCSP stapling.";
+    DistrustedKey = "distrusted_key", "tls_certificate_error",
+        "The server's certificate is signed with a key that strangers hold",
+        "A key in the certificate's chain is known to be in the wrong hands, so anyone could have made it. Nothing was sent to the server.",
+        "Treat this as an attack, and take that root out of the trust stores it is in.";
+    OverLong = "over_long", "tls_certificate_error",
+        "The server's certificate is valid for too long",
+        "The certificate is valid for longer than public authorities may allow. Nothing was sent to the server.",
+        "The owner of the server needs a new certificate; `over_long = \"warn\"` lets such ones pass.";
+    ChainTooLarge = "chain_too_large", "tls_certificate_error",
+        "The server sent too many certificates",
+        "The server's certificate chain is larger than any that is needed. Nothing was sent to the server.",
+        "The owner of the server has to install its own chain alone.";
     LegacyTls = "legacy_tls", "tls_protocol_error",
         "The server speaks only outdated TLS",
         "The server offers no TLS version or cipher that is safe today: TLS 1.2 or 1.3 with ephemeral keys and authenticated encryption. Nothing was sent to it.",

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::category::Category;
 use super::matching::{Matcher, Rule, Who};
 use super::verdict::Reason;
 use crate::net::Host;
@@ -11,8 +12,8 @@ use crate::net::Host;
 pub(super) struct BypassList(Vec<Matcher>);
 
 impl BypassList {
-    pub(super) fn new(rules: &[Rule]) -> BypassList {
-        BypassList(rules.iter().map(Matcher::new).collect())
+    pub(super) fn new(rules: &[Rule], categories: &[Category]) -> BypassList {
+        BypassList(rules.iter().map(|rule| Matcher::new(rule, categories)).collect())
     }
 
     /// The first rule that takes this host out of inspection.

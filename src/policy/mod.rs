@@ -7,6 +7,8 @@
 
 mod address;
 mod bypass;
+mod category;
+pub mod distrust;
 mod fail;
 mod matching;
 mod permit;
@@ -17,15 +19,18 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
+pub use category::{Category, HostList, ListError};
 pub use fail::{
-    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded,
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel,
+    Undecoded,
 };
-pub use matching::{HostPattern, Matcher, PatternError, Rule};
+pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
@@ -59,6 +64,10 @@ pub struct Config {
     pub allow: Vec<Rule>,
     /// Targets relayed unread.
     pub bypass: Vec<Rule>,
+    /// Lists of hosts that rules name.
+    pub categories: Vec<Category>,
+    /// A tunnel in which the origin shows a certificate for another name.
+    pub tunnel_name_mismatch: NameMismatch,
     /// Target, SNI and Host that disagree.
     pub fronting: Fronting,
     /// Disagreements that are fine although `fronting` is `deny`.
@@ -84,6 +93,8 @@ impl Default for Config {
             deny: Vec::new(),
             allow: Vec::new(),
             bypass: Vec::new(),
+            categories: Vec::new(),
+            tunnel_name_mismatch: NameMismatch::Record,
             fronting: Fronting::Deny,
             fronting_allow: Vec::new(),
             fail: FailModes::default(),
@@ -101,6 +112,26 @@ pub enum PortAction {
     Inspect,
     Tunnel,
     Deny,
+}
+
+impl Config {
+    /// Bypass rules that no longer hold, by name and date as written.
+    pub fn expired(&self, now: SystemTime) -> impl Iterator<Item = (&str, &str)> {
+        let expiries = self.bypass.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?)));
+        expiries
+            .filter(move |(_, expiry)| expiry.at <= now)
+            .map(|(rule, expiry)| (&*rule.name, &*expiry.text))
+    }
+}
+
+/// What happens to a tunnel whose origin shows a certificate that is not for the name the client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameMismatch {
+    /// The audit record says so. The client judges the certificate itself: nothing is decrypted.
+    Record,
+    /// The connection is closed before the client has the certificate.
+    Close,
 }
 
 /// What happens when the names of one connection disagree.
@@ -126,6 +157,8 @@ pub struct ClientFacts<'a> {
     pub ip: IpAddr,
     pub entry: Entry,
     pub identity: Option<&'a str>,
+    /// Rules may end at a date.
+    pub now: SystemTime,
 }
 
 /// The bytes of a tunnel when they are not a ClientHello and not HTTP.
@@ -135,8 +168,6 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
-    /// TLS whose origin asked for a client certificate a short while ago.
-    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -148,6 +179,7 @@ pub struct Policy {
     forward_high_ports: bool,
     allow: Vec<Matcher>,
     bypass: BypassList,
+    tunnel_name_mismatch: NameMismatch,
     fronting: Fronting,
     fronting_allow: Vec<(HostSet, HostSet)>,
     fail: FailModes,
@@ -157,13 +189,16 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(config: &Config) -> Policy {
+        let matchers =
+            |rules: &[Rule]| rules.iter().map(|rule| Matcher::new(rule, &config.categories)).collect();
         Policy {
             client_networks: config.client_networks.clone(),
             ports: config.ports.clone(),
             other_ports: config.other_ports,
             forward_high_ports: config.forward_high_ports,
-            allow: config.allow.iter().map(Matcher::new).collect(),
-            bypass: BypassList::new(&config.bypass),
+            allow: matchers(&config.allow),
+            bypass: BypassList::new(&config.bypass, &config.categories),
+            tunnel_name_mismatch: config.tunnel_name_mismatch,
             fronting: config.fronting,
             fronting_allow: config
                 .fronting_allow
@@ -175,7 +210,7 @@ impl Policy {
                 allow_private: config.allow_private.clone(),
                 own_listeners: config.own_listeners.clone(),
                 own_addresses: config.own_addresses.clone(),
-                deny: config.deny.iter().map(Matcher::new).collect(),
+                deny: matchers(&config.deny),
             }),
             verification: config.verification,
         }
@@ -288,6 +323,51 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
+    /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
+    /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
+    /// where that is allowed, stays unread only when each of them is on the bypass list.
+    pub fn tunnelled(&self, permit: &Permit, reason: &Reason, hello: &Hello) -> Answer {
+        let mut permit = permit.clone();
+        let tunnel = |permit| Answer::Tunnel(permit, reason.clone());
+        let sni = match &hello.sni {
+            Sni::Absent => return tunnel(permit),
+            Sni::Name(host) if *host == permit.target.host => return tunnel(permit),
+            Sni::Name(Host::Ip(_)) | Sni::Invalid => return Answer::Deny(Denial::SniInvalid),
+            Sni::Name(host) => host,
+        };
+        let subject = Arc::clone(&permit.subject);
+        let who = subject.who();
+        if let Err(denial) = self.guard.denied(sni, who).and_then(|()| self.allowed(sni, who)) {
+            return Answer::Deny(denial);
+        }
+        // An address has no name of its own: it was let through as an address, and goes by this name.
+        if permit.target.host.ip().is_some() {
+            permit.server_name = sni.clone();
+            return tunnel(permit);
+        }
+        if !self.fronting_allowed(&permit.target.host, sni) {
+            return Answer::Deny(Denial::SniMismatch { sni: sni.clone(), target: permit.target });
+        }
+        if matches!(reason, Reason::Bypass { .. }) && self.bypass.find(sni, who).is_none() {
+            permit.channel = Channel::Tls;
+            permit.passage = Passage::Inspect;
+            return if hello.is_http() {
+                Answer::Inspect(permit)
+            } else {
+                self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp)
+            };
+        }
+        tunnel(permit)
+    }
+
+    /// A tunnel's origin showed a certificate that is not for `name`.
+    pub fn tunnel_name_mismatch(&self, name: &Host) -> Result<(), Denial> {
+        match self.tunnel_name_mismatch {
+            NameMismatch::Record => Ok(()),
+            NameMismatch::Close => Err(Denial::TunnelName { name: name.clone() }),
+        }
+    }
+
     /// What came in a tunnel can be neither decrypted nor read.
     pub fn opaque(&self, permit: Permit, what: Opaque) -> Answer {
         match what {
@@ -296,10 +376,14 @@ impl Policy {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
             },
-            Opaque::ClientCertificate => match self.fail.client_certificate {
-                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
-                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
-            },
+        }
+    }
+
+    /// TLS whose origin asked for a client certificate a short while ago.
+    pub fn asks_for_certificate(&self, permit: Permit) -> Answer {
+        match self.fail.client_certificate {
+            ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+            ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
         }
     }
 
@@ -426,6 +510,7 @@ impl Policy {
                 ip: client.ip,
                 entry: client.entry,
                 identity: client.identity.map(Box::from),
+                now: client.now,
             }),
         }
     }
@@ -433,7 +518,7 @@ impl Policy {
 
 impl<'a> ClientFacts<'a> {
     fn who(&self) -> Who<'a> {
-        Who { ip: self.ip, identity: self.identity }
+        Who { ip: self.ip, identity: self.identity, now: self.now }
     }
 }
 

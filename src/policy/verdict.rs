@@ -61,6 +61,16 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Reason::Bypass { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -95,12 +105,14 @@ pub enum Denial {
     LocalName { host: Host },
     #[error("{addr} is this proxy's own listener")]
     OwnListener { addr: OriginAddr },
-    #[error("the server name in the ClientHello is not a DNS name")]
+    #[error("the server name in the ClientHello is not one DNS name")]
     SniInvalid,
     #[error("the ClientHello names {sni}, but the connection was opened for {target}")]
     SniMismatch { sni: Host, target: Authority },
     #[error("the request is for {host}, but the connection was opened for {expected}")]
     HostMismatch { host: Authority, expected: Authority },
+    #[error("the certificate that the origin shows is not for {name}")]
+    TunnelName { name: Host },
     #[error("the client's ALPN offers no HTTP")]
     AlpnNotHttp,
     #[error("the connection carries neither TLS nor HTTP")]
@@ -123,9 +135,18 @@ impl Denial {
             Denial::SniInvalid => "sni_invalid",
             Denial::SniMismatch { .. } => "sni_mismatch",
             Denial::HostMismatch { .. } => "host_mismatch",
+            Denial::TunnelName { .. } => "tunnel_name",
             Denial::AlpnNotHttp => "alpn_not_http",
             Denial::NotHttp => "not_http",
             Denial::Silent => "silent",
+        }
+    }
+
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Denial::HostDenied { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 
@@ -143,6 +164,7 @@ impl Denial {
             Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => {
                 "if these hosts belong together, say so in [[policy.fronting_allow]]".to_owned()
             }
+            Denial::TunnelName { .. } => "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned(),
             Denial::AlpnNotHttp | Denial::NotHttp => {
                 "set `not_http = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
                     .to_owned()

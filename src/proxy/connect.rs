@@ -57,7 +57,7 @@ pub async fn proxied(way: &Arc<Way>, request: Request<Incoming>) -> Result<Respo
 /// What is done with a tunnel once the client has its 200.
 enum Next {
     Intercept(Permit),
-    Relay(tokio::net::TcpStream),
+    Relay(tokio::net::TcpStream, tunnel::Judged),
 }
 
 async fn connect(
@@ -78,7 +78,7 @@ async fn connect(
             let mut tunnelled = finish::tunnel(&way.gateway, &way.client, &permit, &reason);
             ending.forget();
             match tunnel::dial(&way.gateway, &permit, &mut tunnelled).await {
-                Ok(origin) => Ok((Next::Relay(origin), tunnelled)),
+                Ok(origin) => Ok((Next::Relay(origin, tunnel::Judged::Not(permit, reason)), tunnelled)),
                 Err(problem) => Err((problem, tunnelled)),
             }
         }
@@ -124,7 +124,11 @@ fn established(way: &Arc<Way>, request: Request<Incoming>, next: Next, ending: E
                 ending.forget();
                 intercept::intercept(gateway, client, permit, io).await;
             }
-            Next::Relay(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+            Next::Relay(origin, judged) => {
+                if let Some(next) = tunnel::relay(&gateway, io, origin, ending, judged).await {
+                    intercept::intercept(gateway, client, next.permit, next.io).await;
+                }
+            }
         }
     });
     Response::new(Streamed::empty())

@@ -99,6 +99,7 @@ impl Ending {
                 address: Some(facts.addr),
                 tls: facts.tls.as_ref().map(super::intercept::facts),
                 certificate: facts.shown.clone(),
+                marks: facts.marks.clone(),
                 client_certificate: match facts.client_auth {
                     ClientAuth::NotAsked => "",
                     ClientAuth::NoneGiven => "none_given",
@@ -154,6 +155,7 @@ impl Ending {
             record.verdict = verdict;
             record.reason = explained.code.as_str().into();
             record.sentence = explained.sentence.into();
+            record.policy_rule = explained.rule;
         });
     }
 
@@ -259,6 +261,7 @@ pub fn tunnel(gateway: &Arc<Gateway>, client: &Client, permit: &Permit, reason: 
         record.target = Some(permit.target().clone());
         record.reason = reason.code().into();
         record.sentence = reason.to_string().into();
+        record.policy_rule = reason.rule().cloned();
         record.stage = Stage::Dial;
     });
     ending

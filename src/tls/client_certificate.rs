@@ -64,7 +64,7 @@ pub struct ClientCertificates(Vec<(Matcher, Arc<CertifiedKey>)>);
 impl ClientCertificates {
     pub fn load(files: &[ClientCertificateFile]) -> Result<ClientCertificates, ClientCertificateError> {
         let loaded: Result<_, _> =
-            files.iter().map(|file| Ok((Matcher::new(&file.rule), Arc::new(pair(file)?)))).collect();
+            files.iter().map(|file| Ok((Matcher::new(&file.rule, &[]), Arc::new(pair(file)?)))).collect();
         loaded.map(ClientCertificates)
     }
 
@@ -128,7 +128,7 @@ fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientCertificateError> {
 }
 
 /// Answers one handshake, and remembers that it was asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asked {
     certified: Option<Arc<CertifiedKey>>,
     asked: AtomicBool,

@@ -2,21 +2,23 @@
 //! refusal that says what was wrong with which certificate.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 pub use tokio_rustls::client::TlsStream as OriginStream;
 
-use crate::net::{Alpn, Host};
+use crate::net::Alpn;
 use crate::policy::Permit;
 
-use super::client_certificate::{Asked, ClientAuth, ClientCertificates};
+use super::client_certificate::{ClientAuth, ClientCertificates};
+use super::verify::{
+    Changes, Judged, Marks, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, describe,
+    server_name,
+};
 use super::{KeyLog, Negotiated};
-use super::verify::{CertificateInfo, RootsError, Verifier, Watch, certificate_code, describe};
 
 /// The protocols we offer to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +45,10 @@ impl Offer {
 /// TLS towards origins under one verification policy.
 pub struct OriginTls {
     base: ClientConfig,
-    verifier: Arc<Verifier>,
+    verifier: ArcSwap<Verifier>,
+    own: OwnCa,
+    /// What origins showed the last time.
+    pub changes: Changes,
     client_certificates: ClientCertificates,
 }
 
@@ -51,7 +56,7 @@ pub struct OriginTls {
 pub struct Connected<T> {
     pub stream: OriginStream<T>,
     pub negotiated: Negotiated,
-    pub certificate: Option<CertificateInfo>,
+    pub judged: Option<Judged>,
     pub client_auth: ClientAuth,
 }
 
@@ -95,10 +100,10 @@ impl Refusal {
 }
 
 impl OriginTls {
-    /// `extra` is a PEM file of roots trusted besides the system's; `own` are the certificates
-    /// of our own CA, which are never trusted as an origin's issuer.
-    pub fn new(extra: Option<&Path>, own: &[CertificateDer<'_>]) -> Result<OriginTls, RootsError> {
-        let verifier = Arc::new(Verifier::new(extra, own)?);
+    /// Reads the trust store and the revocation lists. `own` tells the keys of our own CA, which never
+    /// stand behind an origin.
+    pub fn new(settings: &Settings, own: OwnCa) -> Result<OriginTls, RootsError> {
+        let verifier = Arc::new(Verifier::new(settings, own.clone())?);
         let mut base = ClientConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| RootsError::Config(error.to_string()))?
@@ -109,7 +114,24 @@ impl OriginTls {
         // rustls keys sessions by name alone, not by port, verification policy and ALPN; until a
         // session can be bound to all of them none is resumed (nginx CVE-2025-23419 class).
         base.resumption = rustls::client::Resumption::disabled();
-        Ok(OriginTls { base, verifier, client_certificates: ClientCertificates::default() })
+        Ok(OriginTls {
+            base,
+            verifier: ArcSwap::new(verifier),
+            own,
+            changes: Changes::default(),
+            client_certificates: ClientCertificates::default(),
+        })
+    }
+
+    /// Takes up other settings, and files that changed; on an error everything stays as it was.
+    pub fn reload(&self, settings: &Settings) -> Result<(), RootsError> {
+        self.verifier.store(Arc::new(Verifier::new(settings, self.own.clone())?));
+        Ok(())
+    }
+
+    /// What judges origins at this moment.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.load_full()
     }
 
     /// Shows these to origins that ask.
@@ -125,40 +147,15 @@ impl OriginTls {
     }
 
     /// Handshakes over a connected stream with the origin of this permit. The caller bounds the time.
-    pub async fn connect_for<T: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         io: T,
         permit: &Permit,
         offer: Offer,
     ) -> Result<Connected<T>, Refusal> {
-        self.handshake(io, permit.server_name(), offer, self.client_certificates.answer(permit)).await
-    }
-
-    /// The same for a person who looks at `host`: an origin that asks for a client certificate gets none.
-    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        io: T,
-        host: &Host,
-        offer: Offer,
-    ) -> Result<Connected<T>, Refusal> {
-        self.handshake(io, host, offer, Arc::default()).await
-    }
-
-    async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        io: T,
-        host: &Host,
-        offer: Offer,
-        asked: Arc<Asked>,
-    ) -> Result<Connected<T>, Refusal> {
-        let name = match host {
-            Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| Refusal::Certificate {
-                code: "name_mismatch",
-                problem: format!("no certificate can be valid for the name {name}"),
-            })?,
-            Host::Ip(ip) => ServerName::from(*ip),
-        };
-        let watch = Arc::new(Watch::new(self.verifier.clone()));
+        let name = server_name(permit.server_name())?;
+        let watch = Arc::new(Watch::new(self.verifier.load_full()));
+        let asked = self.client_certificates.answer(permit);
         let mut config = self.base.clone();
         config.alpn_protocols = offer.protocols();
         config.dangerous().set_certificate_verifier(watch.clone());
@@ -166,13 +163,16 @@ impl OriginTls {
         match TlsConnector::from(Arc::new(config)).connect(name, io).await {
             Ok(stream) => {
                 let connection = stream.get_ref().1;
-                let certificate =
-                    connection.peer_certificates().and_then(|chain| chain.first()).and_then(describe);
+                // A session that was resumed was judged when it began.
+                let judged = watch.take_verdict().and_then(Result::ok).or_else(|| {
+                    let certificate = connection.peer_certificates()?.first().and_then(describe)?;
+                    Some(Judged { certificate, marks: Marks::default() })
+                });
                 let negotiated = Negotiated::of(connection);
-                Ok(Connected { stream, negotiated, certificate, client_auth: asked.outcome() })
+                Ok(Connected { stream, negotiated, judged, client_auth: asked.outcome() })
             }
             Err(error) => {
-                let refused = watch.take_refusal();
+                let refused = watch.take_verdict().and_then(Result::err);
                 Err(refused.unwrap_or_else(|| classify(error, asked.outcome())))
             }
         }

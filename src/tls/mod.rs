@@ -6,8 +6,12 @@
 pub mod accept;
 pub mod client_certificate;
 pub mod connect;
+pub mod flight;
 pub mod grade;
+pub mod hello;
+mod ja4;
 pub mod key_log;
+pub mod probe;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;

@@ -3,8 +3,12 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
 pub mod dns;
 pub mod door;
+pub mod hello;
+pub mod kinds;
+pub mod lint;
 pub mod netns;
 pub mod origin;
 pub mod pcap;
@@ -13,6 +17,7 @@ pub mod pki;
 pub mod proxy;
 pub mod python;
 pub mod relay;
+pub mod site;
 pub mod split;
 pub mod wire;
 

@@ -19,6 +19,16 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Of certificates made elsewhere, the leaf's first.
+    pub fn of(certs: &[&rcgen::Certificate], key: &KeyPair) -> Chain {
+        Chain {
+            certs: certs.iter().map(|cert| cert.der().clone()).collect(),
+            pem: certs.iter().map(|cert| cert.pem()).collect(),
+            key: key.serialize_der(),
+            key_pem: key.serialize_pem(),
+        }
+    }
+
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }

@@ -1,0 +1,107 @@
+//! Category lists and dates of rules: what is written becomes what policy uses.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toml::value::Datetime;
+
+use super::Problem;
+use super::file::FileCategory;
+use crate::policy::{Category, Expiry, HostList};
+
+/// Bytes in one list: several times the longest public one.
+const LONGEST: u64 = 256 << 20;
+
+/// A category as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CategoryFiles {
+    pub name: String,
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads every list. Relative paths are relative to `base`, the configuration's folder.
+pub(super) fn load(
+    written: &[FileCategory],
+    base: &Path,
+    mut wrong: impl FnMut(Problem),
+) -> (Vec<CategoryFiles>, Vec<Category>) {
+    let mut files = Vec::new();
+    let mut categories: Vec<Category> = Vec::new();
+    for category in written {
+        let name = category.name.trim();
+        if name.is_empty() {
+            wrong(Problem::new("a category of [[policy.category]] has an empty name"));
+        } else if categories.iter().any(|other| *other.name == *name) {
+            wrong(Problem::new(format!("two categories of [[policy.category]] are named `{name}`")));
+        }
+        if category.files.is_empty() {
+            wrong(Problem::new(format!("category `{name}` has no files")));
+        }
+        let mut hosts = HostList::default();
+        let paths: Vec<PathBuf> = category.files.iter().map(|file| base.join(file)).collect();
+        for path in &paths {
+            if let Err(problem) = read(path, &mut hosts) {
+                wrong(Problem::new(format!("category `{name}`: {}: {problem}", path.display())));
+            }
+        }
+        categories.push(Category { name: name.into(), hosts: Arc::new(hosts) });
+        files.push(CategoryFiles { name: name.to_owned(), files: paths });
+    }
+    (files, categories)
+}
+
+fn read(path: &Path, hosts: &mut HostList) -> Result<(), String> {
+    let meta = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if !meta.is_file() {
+        return Err("is no file".to_owned());
+    }
+    if meta.len() > LONGEST {
+        return Err(format!("has {} bytes; {LONGEST} is the most", meta.len()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    hosts.add(&text).map_err(|error| error.to_string())
+}
+
+/// The moment at which a rule ends: the end of a day in UTC, or a moment with its offset.
+pub(super) fn expiry(written: &Datetime) -> Result<Expiry, Problem> {
+    let at = match (written.date, written.time, written.offset) {
+        (Some(date), None, None) => time::Month::try_from(date.month)
+            .and_then(|month| time::Date::from_calendar_date(i32::from(date.year), month, date.day))
+            .ok()
+            .and_then(|date| date.next_day())
+            .map(|date| date.midnight().assume_utc()),
+        (Some(_), Some(_), Some(_)) => OffsetDateTime::parse(&written.to_string(), &Rfc3339).ok(),
+        _ => None,
+    };
+    let since = at.and_then(|at| u64::try_from(at.unix_timestamp()).ok()).map(Duration::from_secs);
+    match since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)) {
+        Some(at) => Ok(Expiry { at, text: written.to_string().into() }),
+        None => Err(Problem::new(format!("`expires = {written}` is no moment"))
+            .help("write a day, `2026-12-31` (to its end, UTC), or a moment, `2026-12-31T18:00:00+01:00`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &str) -> Option<u64> {
+        let expiry = expiry(&text.parse().unwrap()).ok()?;
+        assert_eq!(&*expiry.text, text);
+        Some(expiry.at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+    }
+
+    #[test]
+    fn a_day_holds_to_its_end_and_a_moment_to_itself() {
+        assert_eq!(seconds("1970-01-01"), Some(86_400));
+        assert_eq!(seconds("2026-12-31"), Some(1_798_761_600));
+        assert_eq!(seconds("2026-12-31T23:59:59Z"), Some(1_798_761_599));
+        assert_eq!(seconds("2026-12-31T23:59:59+01:00"), Some(1_798_757_999));
+        for text in ["2026-12-31T23:59:59", "23:59:59", "1960-01-01"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}
