@@ -38,7 +38,9 @@ pub fn print(config: &Config, gateway: &Gateway, ca: &CaStatus, listeners: &[Soc
     println!("  audit  {audit}");
     if let Some(path) = &config.tls_key_log {
         let path = path.display();
-        println!("  KEYS   the secrets of every TLS session go to {path}: whoever has that file reads all traffic");
+        println!(
+            "  KEYS   the secrets of every TLS session go to {path}: whoever has that file reads all traffic"
+        );
         tracing::warn!(%path, "TLS key log: the secrets of every session of both legs are written down");
     }
     println!("See it work:");

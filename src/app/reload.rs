@@ -89,10 +89,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
         ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
         ("origin.resolve", old.origin.resolve != new.origin.resolve),
-        (
-            "origin.client_certificates",
-            old.origin.client_certificates != new.origin.client_certificates,
-        ),
+        ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
         ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
@@ -151,10 +148,10 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-        let verify = &config.origin.verify;
-        let lists = config.categories.iter().flat_map(|category| &category.files);
-        let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
-            .chain(&verify.ca_file)
-            .chain(&verify.crls);
+    let verify = &config.origin.verify;
+    let lists = config.categories.iter().flat_map(|category| &category.files);
+    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
+        .chain(&verify.ca_file)
+        .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
 }

@@ -16,10 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-use super::{Gateway, asked};
 use super::exchange::Way;
 use super::finish::Ending;
 use super::respond::Problem;
+use super::{Gateway, asked};
 use crate::audit::{Stage, Verdict};
 use crate::inspect::{Cleared, Stop};
 use crate::message::body::{BodyError, Streamed};
@@ -161,9 +161,7 @@ pub async fn send(
             Err(SendError::Failed(error)) => {
                 return Err(match progress.broke() {
                     Some(broke) => Problem::Request(Stop::Body(broke)),
-                    None => {
-                        asked::unanswered(permit, &lease.facts, lease.served, Problem::Exchange(error))
-                    }
+                    None => asked::unanswered(permit, &lease.facts, lease.served, Problem::Exchange(error)),
                 });
             }
         }

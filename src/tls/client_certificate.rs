@@ -70,8 +70,7 @@ impl ClientCertificates {
 
     /// The first whose rule holds.
     fn find(&self, permit: &Permit) -> Option<Arc<CertifiedKey>> {
-        let holds =
-            |rule: &Matcher| rule.holds(permit.server_name(), permit.client_ip(), permit.identity());
+        let holds = |rule: &Matcher| rule.holds(permit.server_name(), permit.client_ip(), permit.identity());
         self.0.iter().find(|(rule, _)| holds(rule)).map(|(_, certified)| certified.clone())
     }
 

@@ -117,8 +117,7 @@ impl Grade {
 mod tests {
     use super::*;
 
-    const ALL: [Strength; 4] =
-        [Strength::Weak, Strength::Tls12, Strength::Tls13, Strength::PostQuantum];
+    const ALL: [Strength; 4] = [Strength::Weak, Strength::Tls12, Strength::Tls13, Strength::PostQuantum];
 
     #[test]
     fn a_leg_is_as_strong_as_its_version_suite_and_group() {
@@ -142,7 +141,10 @@ mod tests {
         for suite in crate::tls::provider().cipher_suites.iter() {
             let version = if suite.tls13().is_some() { "TLSv1.3" } else { "TLSv1.2" };
             let name = suite.suite();
-            assert!(Strength::named(version, name.as_str().unwrap(), "X25519") >= Strength::Tls12, "{name:?}");
+            assert!(
+                Strength::named(version, name.as_str().unwrap(), "X25519") >= Strength::Tls12,
+                "{name:?}"
+            );
         }
     }
 

@@ -16,7 +16,16 @@ async fn read(dir: &Path, heard: &Heard, keys: Option<&Path>) -> String {
     let file = dir.join("recording.pcap");
     std::fs::write(&file, pcap(heard)).unwrap();
     let mut command = peer::command("tshark");
-    command.arg("-r").arg(&file).args(["-Y", "http", "-T", "fields", "-e", "http.request.uri", "-e", "http.response.code"]);
+    command.arg("-r").arg(&file).args([
+        "-Y",
+        "http",
+        "-T",
+        "fields",
+        "-e",
+        "http.request.uri",
+        "-e",
+        "http.response.code",
+    ]);
     if let Some(keys) = keys {
         command.arg("-o").arg(format!("tls.keylog_file:{}", keys.display()));
     }
@@ -29,7 +38,8 @@ async fn wireshark_reads_a_recording_of_each_leg_with_the_key_log() {
     for version in Tls::BOTH {
         let origin = Spec::tls(&["origin.test"]).versions(&[version]).start().await;
         let behind = Relay::start(origin.addr).await;
-        let setup = Setup::new().route("origin.test", 443, behind.addr).args(["--tls-key-log", "{dir}/keys.log"]);
+        let setup =
+            Setup::new().route("origin.test", 443, behind.addr).args(["--tls-key-log", "{dir}/keys.log"]);
         let proxy = setup.start().await;
         let client = Client::new(Entry::HttpProxy, &proxy).versions(&[version]);
         let door = Door::to(client.clone(), "origin.test").await;
@@ -75,7 +85,12 @@ async fn a_key_log_that_others_can_read_is_refused_and_check_tells_of_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("portward.toml");
     std::fs::write(&file, "[tls]\nkey_log = \"keys.log\"\n").unwrap();
-    let checked = portward(&["check", "--config", file.to_str().unwrap(), "--ca", dir.path().to_str().unwrap()]);
+    let checked =
+        portward(&["check", "--config", file.to_str().unwrap(), "--ca", dir.path().to_str().unwrap()]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(said.contains("key_log = ") && said.contains("keys.log"), "{said} {}", String::from_utf8_lossy(&checked.stderr));
+    assert!(
+        said.contains("key_log = ") && said.contains("keys.log"),
+        "{said} {}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
 }

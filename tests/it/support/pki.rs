@@ -149,7 +149,8 @@ impl Lab {
         // One key for all: a new one takes a second.
         let pem = KEY.get_or_init(|| KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem());
         let key = KeyPair::from_pem(pem).unwrap();
-        let mut params = CertificateParams::new(names.iter().map(|name| name.to_string()).collect::<Vec<_>>()).unwrap();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| name.to_string()).collect::<Vec<_>>()).unwrap();
         let now = OffsetDateTime::now_utc();
         (params.not_before, params.not_after) = (now - Duration::hours(1), now + Duration::days(7));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

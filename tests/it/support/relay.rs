@@ -46,7 +46,13 @@ impl Relay {
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
                 open.spawn(copy(from_client, to_server, From::Client, usize::MAX, all.clone()));
-                open.spawn(copy(from_server, to_client, From::Server, limit.load(Ordering::SeqCst), all.clone()));
+                open.spawn(copy(
+                    from_server,
+                    to_client,
+                    From::Server,
+                    limit.load(Ordering::SeqCst),
+                    all.clone(),
+                ));
             }
         });
         Relay { addr, heard, most, task }
@@ -76,7 +82,13 @@ impl Relay {
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, who: From, mut left: usize, all: Arc<Mutex<Heard>>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    who: From,
+    mut left: usize,
+    all: Arc<Mutex<Heard>>,
+) {
     let mut part = [0; 16 * 1024];
     while left > 0 {
         let want = left.min(part.len());

@@ -27,6 +27,9 @@ async fn refused(proxy: &Proxy, answer: &Answer) -> String {
     let status = answer.status.as_u16();
     let record = proxy.record("the refusal", |r| r["status"] == status).await;
     let code = record["reason"].as_str().unwrap_or_default();
-    assert!(answer.text().contains(code) || answer.header("proxy-status").contains(code), "the page has the code");
+    assert!(
+        answer.text().contains(code) || answer.header("proxy-status").contains(code),
+        "the page has the code"
+    );
     format!("{status} {code}")
 }

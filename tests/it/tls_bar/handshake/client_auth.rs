@@ -28,7 +28,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("T43", "origin insists, by default", "502 client_cert_required", || {
             asked(Wants::Insists, Tls::V13, "")
         }),
-        Case::new("T43", "the same in TLS 1.2", "502 client_cert_required", || asked(Wants::Insists, Tls::V12, "")),
+        Case::new("T43", "the same in TLS 1.2", "502 client_cert_required", || {
+            asked(Wants::Insists, Tls::V12, "")
+        }),
         Case::new("T43", "client_certificate = \"tunnel\"", "502 once, then the client's own", tunnelled),
         Case::new("T43", "origin.client_certificates has one", "200, given, to one client", configured),
         Case::new("T43", "its key can be read by others, or is another's", "start refused", bad_files),
@@ -49,7 +51,11 @@ async fn origin(wants: Wants, tls: Tls) -> Server {
 }
 
 /// A TLS client that has a certificate and would show it to whoever asks.
-async fn with_certificate(proxy: &Proxy, chain: &Chain, roots: Vec<rustls::pki_types::CertificateDer<'static>>) -> Connection {
+async fn with_certificate(
+    proxy: &Proxy,
+    chain: &Chain,
+    roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+) -> Connection {
     let mut store = rustls::RootCertStore::empty();
     store.add_parsable_certificates(roots);
     let mut config = rustls::ClientConfig::builder()
@@ -77,7 +83,10 @@ async fn asked(wants: Wants, tls: Tls, policy: &str) -> String {
     assert!(origin.shakes().iter().all(|shake| shake.client.is_none()), "nobody's certificate was shown");
     if answer.status == 200 {
         let record = proxy.record("the request", |r| r["status"] == 200).await;
-        return format!("200, {}", record["origin_leg"]["client_certificate"].as_str().unwrap_or("not asked"));
+        return format!(
+            "200, {}",
+            record["origin_leg"]["client_certificate"].as_str().unwrap_or("not asked")
+        );
     }
     assert_eq!(origin.requests(), 0, "no request arrived");
     let page = answer.text();
@@ -100,7 +109,10 @@ async fn tunnelled() -> String {
     assert_eq!((second.status.as_u16(), second.text().as_str()), (200, "ok\n"));
     assert_eq!(origin.shakes().last().unwrap().client.as_deref(), Some(&*mine.certs[0]));
     let record = proxy.record("the tunnel", |r| r["kind"] == "tunnel").await;
-    assert_eq!((record["reason"].as_str(), record["verdict"].as_str()), (Some("client_certificate"), Some("tunnelled")));
+    assert_eq!(
+        (record["reason"].as_str(), record["verdict"].as_str()),
+        (Some("client_certificate"), Some("tunnelled"))
+    );
     "502 once, then the client's own".into()
 }
 
@@ -118,7 +130,10 @@ async fn configured() -> String {
         .route("origin.test", 443, origin.addr)
         .file("ours.pem", ours.pem())
         .file("ours.key", ours.key_pem())
-        .file("users", ["ann", "bob"].map(|name| format!("{name}:{}\n", bcrypt::hash(PASSWORD, 4).unwrap())).concat())
+        .file(
+            "users",
+            ["ann", "bob"].map(|name| format!("{name}:{}\n", bcrypt::hash(PASSWORD, 4).unwrap())).concat(),
+        )
         .config("[clients]\nauth_file = \"users\"\n")
         .config(&given("*.origin.test", "bob"))
         .config(&given("origin.test", "ann"));

@@ -18,8 +18,12 @@ use crate::support::{Http, attack, within};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new("T41", "our ClientHello at the origin, client speaks HTTP/2", "grade A", || graded(Http::H2)),
-        Case::new("T41", "our ClientHello at the origin, client speaks HTTP/1.1", "grade A", || graded(Http::H1)),
+        Case::new("T41", "our ClientHello at the origin, client speaks HTTP/2", "grade A", || {
+            graded(Http::H2)
+        }),
+        Case::new("T41", "our ClientHello at the origin, client speaks HTTP/1.1", "grade A", || {
+            graded(Http::H1)
+        }),
         Case::new("T46", "origin takes a protocol that was not offered", "502 tls_failed", unoffered),
         Case::new("T46", "client offers a protocol that is not HTTP", "403 not_http", not_http),
         Case::new("T47", "ClientHello with ML-KEM one byte at a time", "inspected", byte_by_byte),
@@ -29,11 +33,21 @@ pub fn cases() -> Vec<Case> {
         Case::new("T47", "ClientHello that is never whole", "closed at the limit", never_whole),
     ];
     let bridges: [(&'static [Http], &'static [Http], &str, &'static str); 7] = [
-        (&[Http::H2, Http::H1], &[Http::H1], "client h2 and http/1.1, origin http/1.1", "client h2, origin http/1.1"),
+        (
+            &[Http::H2, Http::H1],
+            &[Http::H1],
+            "client h2 and http/1.1, origin http/1.1",
+            "client h2, origin http/1.1",
+        ),
         (&[Http::H2, Http::H1], &[Http::H2], "client h2 and http/1.1, origin h2", "client h2, origin h2"),
         (&[Http::H2, Http::H1], &[], "client h2 and http/1.1, origin without ALPN", "client h2, origin -"),
         (&[Http::H1], &[Http::H2], "client http/1.1, origin h2", "client http/1.1, origin h2"),
-        (&[Http::H1], &[Http::H2, Http::H1], "client http/1.1, origin both", "client http/1.1, origin http/1.1"),
+        (
+            &[Http::H1],
+            &[Http::H2, Http::H1],
+            "client http/1.1, origin both",
+            "client http/1.1, origin http/1.1",
+        ),
         (&[Http::H2], &[Http::H1], "client h2, origin http/1.1", "client h2, origin http/1.1"),
         (&[], &[Http::H2, Http::H1], "client without ALPN, origin both", "client -, origin http/1.1"),
     ];
@@ -73,12 +87,16 @@ async fn graded(http: Http) -> String {
     let groups = hello.numbers(10, 2);
     // X25519MLKEM768 first, then X25519, P-256, P-384.
     ask("groups", groups == [0x11ec, 0x001d, 0x0017, 0x0018]);
-    ask("shares", hello.shares().first() == Some(&0x11ec) && hello.shares().iter().all(|g| groups.contains(g)));
+    ask(
+        "shares",
+        hello.shares().first() == Some(&0x11ec) && hello.shares().iter().all(|g| groups.contains(g)),
+    );
     // RSA-PSS, ECDSA, Ed25519 and RSA-PKCS1, each with SHA-256 or more; no SHA-1 (02xx), no MD5 (01xx), no DSA.
     let schemes: BTreeSet<u16> = hello.numbers(13, 2).into_iter().collect();
     // 0904 to 0906 are ML-DSA.
     let safe = [
-        0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0807, 0x0401, 0x0501, 0x0601, 0x0904, 0x0905, 0x0906,
+        0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0807, 0x0401, 0x0501, 0x0601, 0x0904, 0x0905,
+        0x0906,
     ];
     ask("signatures", !schemes.is_empty() && schemes.iter().all(|scheme| safe.contains(scheme)));
     ask("SNI", hello.sni().as_deref() == Some("origin.test"));
@@ -91,7 +109,10 @@ async fn graded(http: Http) -> String {
     acceptor.read_tls(&mut bytes.as_slice()).unwrap();
     let accepted = acceptor.accept().unwrap().unwrap();
     let seen = accepted.client_hello();
-    ask("read by rustls", seen.server_name() == Some("origin.test") && seen.signature_schemes().len() == schemes.len());
+    ask(
+        "read by rustls",
+        seen.server_name() == Some("origin.test") && seen.signature_schemes().len() == schemes.len(),
+    );
     let protocols: Vec<&[u8]> = seen.alpn().into_iter().flatten().collect();
     let wanted: &[&[u8]] = if http == Http::H2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
     ask("ALPN", protocols == wanted);
@@ -140,7 +161,8 @@ async fn not_http() -> String {
     tunnel.write_all(&hello_with_alpn(b"imap")).await.unwrap();
     let mut answer = Vec::new();
     let _ = within("the refusal", tunnel.read_to_end(&mut answer)).await;
-    let record = proxy.record("the refusal", |r| r["reason"] == "not_http" || r["reason"] == "client_tls").await;
+    let record =
+        proxy.record("the refusal", |r| r["reason"] == "not_http" || r["reason"] == "client_tls").await;
     assert_eq!(origin.connections(), 0);
     format!("{} {}", record["status"].as_u64().unwrap_or(403), record["reason"].as_str().unwrap())
 }
@@ -171,7 +193,10 @@ async fn byte_by_byte() -> String {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy).cut(Cut::Every(lengths().1));
-    attack::blocked("one by one", &client.send(Http::H1, "origin.test", attack::query().request("origin.test")).await);
+    attack::blocked(
+        "one by one",
+        &client.send(Http::H1, "origin.test", attack::query().request("origin.test")).await,
+    );
     assert_eq!(origin.seen().len(), 0, "no attack arrived");
     "inspected".into()
 }

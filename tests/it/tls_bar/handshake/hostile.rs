@@ -23,7 +23,9 @@ pub fn cases() -> Vec<Case> {
         ("TLS 1.2 with the downgrade sentinel of 1.3", "502 tls_failed", || vec![sentinel(1)]),
         ("TLS 1.1 by ServerHello", "502 legacy_tls", || vec![old(2)]),
         ("SSL 2.0 by record", "502 tls_failed", || vec![vec![0x80, 0x0b, 4, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0]]),
-        ("garbled ServerHello", "502 tls_failed", || vec![wire::record(22, 0x0303, &wire::message(2, &[0xff; 90]))]),
+        ("garbled ServerHello", "502 tls_failed", || {
+            vec![wire::record(22, 0x0303, &wire::message(2, &[0xff; 90]))]
+        }),
         ("truncated ServerHello, then closed", "502 origin_closed", || {
             vec![wire::server_hello([1; 32], &[], 0x1301, &[])[..40].to_vec(), Vec::new()]
         }),
@@ -34,9 +36,13 @@ pub fn cases() -> Vec<Case> {
             vec![wire::record(22, 0x0303, &wire::message(2, &body))]
         }),
         ("plain HTTP", "502 tls_failed", || vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Vec::new()]),
-        ("10,000 warning alerts", "502 tls_failed", || vec![wire::record(21, 0x0303, &[1, 90]).repeat(10_000)]),
+        ("10,000 warning alerts", "502 tls_failed", || {
+            vec![wire::record(21, 0x0303, &[1, 90]).repeat(10_000)]
+        }),
         ("10,000 empty records", "502 tls_failed", || vec![wire::record(22, 0x0303, &[]).repeat(10_000)]),
-        ("10,000 ChangeCipherSpecs", "502 tls_failed", || vec![wire::record(20, 0x0303, &[1]).repeat(10_000)]),
+        ("10,000 ChangeCipherSpecs", "502 tls_failed", || {
+            vec![wire::record(20, 0x0303, &[1]).repeat(10_000)]
+        }),
         ("a handshake message of 64 KB", "502 tls_failed", || {
             let whole = wire::message(11, &vec![0; 70_000]);
             vec![whole.chunks(16_000).flat_map(|part| wire::record(22, 0x0303, part)).collect()]
@@ -51,7 +57,12 @@ pub fn cases() -> Vec<Case> {
     for (what, expected, script) in scripts {
         cases.push(Case::new("T40", format!("origin: {what}"), expected, move || plays(script())));
     }
-    cases.push(Case::new("T40", "origin: whole TLS 1.2 handshake with the sentinel of 1.1", "502 tls_failed", marked));
+    cases.push(Case::new(
+        "T40",
+        "origin: whole TLS 1.2 handshake with the sentinel of 1.1",
+        "502 tls_failed",
+        marked,
+    ));
     cases.push(Case::new("T40", "origin: stalls at every byte of its flights", "504 origin_timeout", stalls));
     cases.push(Case::new("T40", "origin: one byte a second, never done", "504 origin_timeout", drips));
     cases.push(Case::new("T40", "2,000 handshakes with hostile origins", "502 each, no growth", growth));
@@ -111,6 +122,11 @@ async fn play(mut wire: Wire, parts: Vec<Vec<u8>>) {
 }
 
 async fn start(origin: std::net::SocketAddr) -> Proxy {
+    Setup::new().route("origin.test", 443, origin).start().await
+}
+
+/// One that waits no longer than the limit.
+async fn hurried(origin: std::net::SocketAddr) -> Proxy {
     let limit = LIMIT.as_secs();
     let limit = format!("[limits]\norigin_handshake_time = \"{limit}s\"\nfirst_byte_time = \"{limit}s\"");
     Setup::new().route("origin.test", 443, origin).config(&limit).start().await
@@ -145,7 +161,7 @@ async fn stalls() -> String {
         // TLS 1.2 is done with less: no share of ML-KEM.
         for place in places.into_iter().filter(|place| version == Tls::V13 || *place <= 1200) {
             relay.silent_behind(place);
-            let proxy = start(relay.addr).await;
+            let proxy = hurried(relay.addr).await;
             let asked = Instant::now();
             seen = ask(&proxy).await;
             let took = asked.elapsed();
@@ -173,7 +189,7 @@ async fn drips() -> String {
         }
     })
     .await;
-    let proxy = start(origin.addr).await;
+    let proxy = hurried(origin.addr).await;
     ask(&proxy).await
 }
 

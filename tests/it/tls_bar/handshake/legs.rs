@@ -32,14 +32,29 @@ pub fn cases() -> Vec<Case> {
     for (what, expected, client, origin) in legs {
         cases.push(Case::new("T42", what, expected, move || both_legs(client, origin)));
     }
-    cases.push(Case::new("T42", "records of a block, a WebSocket, a refusal, a pooled request", "every one", every));
+    cases.push(Case::new(
+        "T42",
+        "records of a block, a WebSocket, a refusal, a pooled request",
+        "every one",
+        every,
+    ));
     cases.push(Case::new("T44", "origin gives tickets for early data", "not used", early_to_origin));
     cases.push(Case::new("T44", "origin asks for renegotiation", "refused", renegotiating_origin));
     cases.push(Case::new("T44", "client asks for renegotiation", "refused", renegotiating_client));
     cases.push(Case::new("T44", "client sends early data", "never allowed", early_from_client));
-    cases.push(Case::new("T45", "two connections to one origin, and after a reload", "no resumption", reconnecting));
+    cases.push(Case::new(
+        "T45",
+        "two connections to one origin, and after a reload",
+        "no resumption",
+        reconnecting,
+    ));
     cases.push(Case::new("T45", "two names on one address", "no resumption", two_names));
-    cases.push(Case::new("T45", "a client resumes with us under the same name", "resumed, with ticket", same_name));
+    cases.push(Case::new(
+        "T45",
+        "a client resumes with us under the same name",
+        "resumed, with ticket",
+        same_name,
+    ));
     cases.push(Case::new("T45", "a client resumes with us under another name", "full handshake", other_name));
     cases
 }
@@ -56,7 +71,8 @@ async fn both_legs(client_tls: Tls, origin_tls: Tls) -> String {
     assert_eq!(Connection::over(stream, Http::H2).await.send(get("https://origin.test/")).await.status, 200);
     let record = proxy.record("the request", |r| r["status"] == 200).await;
     let name = |tls: Tls| if tls == Tls::V13 { "TLSv1.3" } else { "TLSv1.2" };
-    let expected = json!({"version": name(client_tls), "suite": suite, "group": group.as_str(), "alpn": "h2"});
+    let expected =
+        json!({"version": name(client_tls), "suite": suite, "group": group.as_str(), "alpn": "h2"});
     assert_eq!(record["client_leg"]["tls"], expected, "as the client has it");
     let leg = &record["origin_leg"]["tls"];
     assert_eq!((leg["version"].as_str(), leg["alpn"].as_str()), (Some(name(origin_tls)), Some("h2")));
@@ -93,7 +109,8 @@ async fn every() -> String {
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     drop((socket, connection));
     proxy.record("the WebSocket", |r| r["status"] == 101).await;
-    let records: Vec<Value> = until("five records", || Some(proxy.audit()).filter(|all| all.len() >= 5)).await;
+    let records: Vec<Value> =
+        until("five records", || Some(proxy.audit()).filter(|all| all.len() >= 5)).await;
     for record in &records {
         let reached = [200, 101].contains(&record["status"].as_u64().unwrap());
         for leg in ["version", "suite", "group", "alpn"] {
@@ -170,7 +187,8 @@ async fn renegotiating_origin() -> String {
     let rsa = pki::lab().rsa(&["origin.test"]);
     std::fs::write(&chain, rsa.pem()).unwrap();
     std::fs::write(&key, rsa.key_pem()).unwrap();
-    let settings = json!({"versions": [[3, 3]], "ciphers": ["aes128gcm"], "kx": ["ecdhe_rsa"], "ask": "renegotiate"});
+    let settings =
+        json!({"versions": [[3, 3]], "ciphers": ["aes128gcm"], "kx": ["ecdhe_rsa"], "ask": "renegotiate"});
     let mut command = script("tls_bar/scripts/legacy.py");
     command.arg("serve").arg(settings.to_string()).args([&chain, &key]);
     let origin = python::Server::start(command);
@@ -180,7 +198,8 @@ async fn renegotiating_origin() -> String {
     assert_eq!(answer.status, 200, "the session goes on as it was verified");
     // What we sent: ClientHello, ClientKeyExchange, ChangeCipherSpec, Finished; no second ClientHello behind it, but
     // the alert that says no.
-    let sent = until("our alert", || Some(relay.records(From::Client)).filter(|sent| sent[4..].contains(&21))).await;
+    let sent =
+        until("our alert", || Some(relay.records(From::Client)).filter(|sent| sent[4..].contains(&21))).await;
     assert_eq!(sent[..4], [22, 22, 20, 22], "{sent:?}");
     assert!(!sent[4..].contains(&22), "{sent:?}");
     "refused".into()
@@ -192,7 +211,15 @@ async fn renegotiating_client() -> String {
     let proxy = Setup::new().origin(&origin).start().await;
     let mut command = tokio::process::Command::from(peer::command("openssl"));
     command
-        .args(["s_client", "-tls1_2", "-servername", "origin.test", "-connect", "origin.test:443", "-verify_quiet"])
+        .args([
+            "s_client",
+            "-tls1_2",
+            "-servername",
+            "origin.test",
+            "-connect",
+            "origin.test:443",
+            "-verify_quiet",
+        ])
         .arg("-proxy")
         .arg(proxy.addr().to_string())
         .arg("-CAfile")

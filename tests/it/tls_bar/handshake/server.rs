@@ -54,8 +54,9 @@ pub fn config(chain: &Chain, versions: &[Tls], wants: Wants) -> ServerConfig {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(pki::lab().root_der()).unwrap();
             let verifier = WebPkiClientVerifier::builder(roots.into());
-            let verifier =
-                if wants == Wants::Asks { verifier.allow_unauthenticated() } else { verifier }.build().unwrap();
+            let verifier = if wants == Wants::Asks { verifier.allow_unauthenticated() } else { verifier }
+                .build()
+                .unwrap();
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -102,7 +103,8 @@ impl Server {
                         all.lock().unwrap()[at].requests += 1;
                         let last = if close { "connection: close\r\n" } else { "" };
                         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n{last}\r\nok\n");
-                        if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+                        if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err()
+                        {
                             return;
                         }
                         if close {
