@@ -215,9 +215,7 @@ fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateF
             hosts: plain(&written.hosts),
             clients: plain(&written.clients),
             identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
-            categories: Vec::new(),
-            note: None,
-            expires: None,
+            ..Rule::default()
         },
         certificate: base.join(&written.certificate),
         key: base.join(&written.key),

@@ -169,8 +169,6 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
-    /// TLS whose origin asked for a client certificate a short while ago.
-    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -348,10 +346,14 @@ impl Policy {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
             },
-            Opaque::ClientCertificate => match self.fail.client_certificate {
-                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
-                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
-            },
+        }
+    }
+
+    /// TLS whose origin asked for a client certificate a short while ago.
+    pub fn asks_for_certificate(&self, permit: Permit) -> Answer {
+        match self.fail.client_certificate {
+            ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+            ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
         }
     }
 

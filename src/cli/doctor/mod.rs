@@ -126,7 +126,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
     report.add(policy::section(&judged, target));
     let opened = open_ca(config, now);
     let ca = opened.as_ref().ok().and_then(Option::as_ref);
-    let dialer = match app::dialer(config, &config.limits, ca, None) {
+    let dialer = match app::dialer(config, &config.limits, ca) {
         Ok(dialer) => dialer,
         Err(error) => {
             let text = format!("Origins can be neither found nor verified: {error}.");
