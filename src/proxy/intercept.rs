@@ -146,7 +146,9 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
             snapshot.policy.opaque(permit, Opaque::ClientCertificate)
         }
-        Answer::Inspect(permit) => outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit)),
+        Answer::Inspect(permit) => {
+            outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
+        }
         answer => answer,
     };
     let (permit, verified) = match answer {
