@@ -34,7 +34,8 @@ use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
 /// for tunnels in plain text, which need none.
 pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
     let target = permit.target();
-    if target.port == crate::net::Port::HTTP {
+    // Where a name leads may put it on the bypass list, and that is asked with the ClientHello.
+    if target.port == crate::net::Port::HTTP || gateway.live.load().policy.asks_where(permit) {
         return None;
     }
     if let Some(problem) = gateway.leaves.ended() {
@@ -146,7 +147,9 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
             snapshot.policy.opaque(permit, Opaque::ClientCertificate)
         }
-        Answer::Inspect(permit) => outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit)),
+        Answer::Inspect(permit) => {
+            outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
+        }
         answer => answer,
     };
     let (permit, verified) = match answer {
@@ -281,7 +284,8 @@ async fn verify(
 pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
     let client = Strength::named(&client.version, &client.suite, &client.group);
     let verified = origin.certificate.is_some();
-    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    let revocation = if origin.marks.revocation == "good" { Revocation::Good } else { Revocation::Unknown };
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, revocation);
     Some(Protection {
         grade: grade.letter().into(),
         client_leg: grade.compared().as_str().into(),

@@ -90,12 +90,13 @@ async fn a_flood_of_distinct_names_keeps_memory_bounded() {
             }
         }
     };
-    // Everything that is bounded is full after the first ones.
-    names(0, 480).await;
+    // What is bounded is full after the first ones, and the allocator has what it needs.
+    names(0, 2400).await;
     let before = proxy.rss();
-    names(480, 1440).await;
+    names(2400, 4800).await;
     let grown = proxy.rss().saturating_sub(before);
-    assert!(grown < 8 << 20, "{grown} bytes more for 960 further names");
+    // A leaf ready to serve and what is known of its origin are some 15 KB; kept for each name, that were 35 MB.
+    assert!(grown < 16 << 20, "{grown} bytes more for 2400 further names");
     // And it works still.
     let answer = Client::new(Entry::HttpProxy, &proxy).get(Http::H2, "https://origin.test/after").await;
     assert_eq!(answer.text(), HELLO);
