@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use portward::audit::record::{CertificateFacts, Inspection, OriginLeg, TlsFacts};
+use portward::audit::record::{CertificateFacts, Inspection, OriginLeg, OriginMarks, TlsFacts};
 use portward::audit::{Audit, AuditConfig, Destination, FileConfig, Kind, Record, Stage, Submitted, Verdict};
 use portward::metrics::Metrics;
 use portward::net::{Authority, ClientAddr, ConnectionId, Entry, Host, OriginAddr, ReceiptId};
@@ -68,7 +68,9 @@ impl Tunnel {
             address: Some(self.origin),
             tls: Some(self.tls.clone()),
             certificate: Some(self.certificate.clone()),
+            marks: OriginMarks { revocation: "unknown".into(), ..OriginMarks::default() },
             pooled: true,
+            ..OriginLeg::default()
         };
         record.response_inspection = Some(Inspection::WHOLE);
         record.rules = self.certificate.sha256[..16].to_owned().into();

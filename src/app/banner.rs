@@ -36,6 +36,13 @@ pub fn print(config: &Config, gateway: &Gateway, ca: &CaStatus, listeners: &[Soc
         snapshot.engine.paranoia_level(),
     );
     println!("  audit  {audit}");
+    if let Some(path) = &config.tls_key_log {
+        let path = path.display();
+        println!(
+            "  KEYS   the secrets of every TLS session go to {path}: whoever has that file reads all traffic"
+        );
+        tracing::warn!(%path, "TLS key log: the secrets of every session of both legs are written down");
+    }
     println!("See it work:");
     println!("  curl --proxy http://{proxy} --cacert {pem} https://example.com/");
     println!("See it block:");

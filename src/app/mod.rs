@@ -2,7 +2,7 @@
 //! to stop. Port 0 is allowed everywhere, so tests pick no ports.
 
 mod banner;
-mod holder;
+pub mod holder;
 mod listeners;
 mod reload;
 mod snapshot;
@@ -19,20 +19,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{CaDir, CaError};
+use crate::ca::{Ca, CaDir, CaError, SecretSource, Secrets};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
 use crate::metrics::Metrics;
-use crate::net::Host;
+use crate::net::{Host, Limits};
 use crate::origin::{Dialer, Pool, Resolver};
 use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
-use crate::proxy::{self, Gateway, Leaves};
-use crate::tls::OriginTls;
+use crate::proxy::distrust::Clients;
+use crate::proxy::{self, Asked, Gateway, Leaves};
+use crate::tls::verify::{Own, OwnCa};
+use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
 
-pub use snapshot::{SnapshotError, rules};
+pub use listeners::no_core_dumps;
+pub use snapshot::{SnapshotError, policy, rules};
 
 /// Why the proxy does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,10 @@ pub enum StartError {
         "the folder {path} of the audit log cannot be made: {source}\n  fix: give --audit-log FILE in a folder that can"
     )]
     AuditFolder { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    ClientCertificate(#[from] crate::tls::client_certificate::ClientCertificateError),
+    #[error(transparent)]
+    KeyLog(#[from] crate::tls::key_log::KeyLogError),
     #[error("the TLS server cannot be set up: {0}")]
     Tls(#[from] crate::tls::accept::LeafError),
     #[error("the system has no random bytes: {0}")]
@@ -66,38 +73,40 @@ pub enum StartError {
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
-    listeners::no_core_dumps();
+    no_core_dumps();
     let limits = listeners::limits(&config.limits);
     let metrics = Arc::new(Metrics::default());
     let now = OffsetDateTime::now_utc();
 
-    let ca = Arc::new(CaDir::new(&config.ca_dir).open_or_create(now)?);
-    for warning in ca.warnings(now) {
-        tracing::warn!(code = warning.code, fix = warning.fix, "{}", warning.message);
-    }
+    let ca = Arc::new(ca_dir(&config).open_or_create(now)?);
+    ca.tell_warnings(now);
     if let Err(error) = ca.start_log() {
         tracing::warn!(%error, "the mint log cannot be written; leaves are minted unlogged");
     }
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
     let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
-    let anchors = ca.anchors();
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
         Host::from(if addr.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { addr.ip() })
     });
-    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| StartError::Random(error.to_string()))?;
+    let clients = Arc::new(Clients::open(Some(config.state_dir.join(proxy::distrust::FILE))));
+    let key_log = config.tls_key_log.as_deref().map(KeyLog::open).transpose()?;
+    let mut leaves = Leaves::new(ca.clone(), own_host, config.leaf_lifetime, &limits, metrics.clone())?;
+    if let Some(log) = &key_log {
+        leaves.log_keys(log.clone());
+    }
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: Dialer {
-            resolver: resolver.map_err(StartError::Resolver)?,
-            tls: Arc::new(OriginTls::new(config.origin.ca_file.as_deref(), &anchors)?),
-            limits: limits.clone(),
-        },
+        dialer: logging_dialer(&config, &limits, Some(&ca), key_log.clone())?,
         pool: Pool::new(&limits),
-        leaves: Leaves::new(ca.clone(), own_host, &limits, metrics.clone())?,
+        leaves,
+        clients: clients.clone(),
+        asked: Asked::new(&limits),
+        keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),
@@ -108,7 +117,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     let mut signals = Signals::watch().map_err(StartError::Signals)?;
     banner::print(&config, &gateway, &ca.status(now), &addresses);
 
-    let slots = Slots::new(&limits);
+    let slots = Slots::new(&limits, tokio::runtime::Handle::current().metrics().num_workers());
     let accepting = TaskTracker::new();
     for (listener, arrival) in bound.into_tokio()? {
         accepting.spawn(proxy::accept::listen(gateway.clone(), listener, arrival, slots.clone()));
@@ -125,11 +134,58 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
-    let flushed = tokio::task::spawn_blocking(move || audit.flush(Instant::now() + Duration::from_secs(5)));
+    let minted = tokio::task::spawn_blocking(move || ca.flush_log(Duration::from_secs(5)));
+    if !matches!(minted.await, Ok(true)) {
+        tracing::warn!("the mint log is not complete");
+    }
+    let flushed = tokio::task::spawn_blocking(move || {
+        clients.save(true);
+        audit.flush(Instant::now() + Duration::from_secs(5))
+    });
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");
     }
     Ok(finished)
+}
+
+/// The CA's folder, with what unlocks its keys.
+pub fn ca_dir(config: &Config) -> CaDir {
+    let file = |path: &Option<PathBuf>| path.clone().map(SecretSource::File);
+    let secrets = Secrets { passphrase: file(&config.ca_passphrase_file), pin: file(&config.ca_pin_file) };
+    CaDir::new(&config.ca_dir).with_secrets(secrets)
+}
+
+/// The keys of our own CA, which never stand behind an origin.
+fn own_ca(ca: Option<&Arc<Ca>>) -> OwnCa {
+    let ca = ca.cloned();
+    Arc::new(move || match &ca {
+        Some(ca) => Own::new(ca.own_keys(), &ca.anchors()),
+        None => Own::default(),
+    })
+}
+
+/// What reaches and verifies origins; nothing that our own CA issued is one.
+pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Arc<Ca>>) -> Result<Dialer, StartError> {
+    logging_dialer(config, limits, ca, None)
+}
+
+fn logging_dialer(
+    config: &Config,
+    limits: &Limits,
+    ca: Option<&Arc<Ca>>,
+    key_log: Option<Arc<KeyLog>>,
+) -> Result<Dialer, StartError> {
+    let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
+    let certificates = ClientCertificates::load(&config.origin.client_certificates)?;
+    let mut tls = OriginTls::new(&config.origin.verify, own_ca(ca))?.with_client_certificates(certificates);
+    if let Some(log) = key_log {
+        tls = tls.with_key_log(log);
+    }
+    Ok(Dialer {
+        resolver: resolver.map_err(StartError::Resolver)?,
+        tls: Arc::new(tls),
+        limits: limits.clone(),
+    })
 }
 
 async fn drain(tasks: &Tasks, limit: Duration, stop: &mut Stop) -> bool {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::snapshot;
 use crate::config::{self, Config, Flags, System};
 use crate::proxy::Gateway;
+use crate::tls::OriginTls;
 
 /// Editors write a file in several steps; the last one counts.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -27,11 +28,20 @@ pub async fn watch(
 ) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let mut watcher = Files::watch(&config, changed.clone());
+    let (rotated, mut rotations) = mpsc::channel::<()>(1);
+    let _authority = Files::of(authority(&config), rotated);
     loop {
         tokio::select! {
             _ = hangup.recv() => {
                 tracing::info!("reloading: told to");
                 gateway.leaves.refresh().await;
+            }
+            // `portward ca rotate` in another process: connections that are open go on as they are.
+            Some(()) = rotations.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                while rotations.try_recv().is_ok() {}
+                gateway.leaves.refresh().await;
+                continue;
             }
             Some(()) = changes.recv() => {
                 tokio::time::sleep(SETTLE).await;
@@ -40,15 +50,18 @@ pub async fn watch(
             }
             () = gateway.draining.cancelled() => return,
         }
-        let (flags, addresses) = (flags.clone(), listeners.clone());
+        let (flags, addresses, tls) = (flags.clone(), listeners.clone(), gateway.dialer.tls.clone());
         let collections = gateway.live.load().engine.store();
         // Compiling rules takes long enough to leave the event loop for.
-        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections)).await;
+        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections, &tls)).await;
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
+                snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
+                gateway.leaves.forget_verified();
+                gateway.asked.forget();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -70,9 +83,12 @@ fn reload(
     flags: &Flags,
     listeners: &[SocketAddr],
     collections: Arc<dyn crate::waf::persistent::Store>,
+    tls: &OriginTls,
 ) -> Result<(Config, crate::proxy::Snapshot), String> {
     let config = config::load(flags, &System::current()).map_err(|error| error.to_string())?;
     let snapshot = snapshot::build(&config, listeners, collections).map_err(|error| error.to_string())?;
+    // The trust store and the revocation lists, last: what follows cannot fail.
+    tls.reload(&config.origin.verify).map_err(|error| error.to_string())?;
     Ok((config, snapshot))
 }
 
@@ -80,8 +96,14 @@ fn reload(
 fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
-        ("ca_dir", old.ca_dir != new.ca_dir),
-        ("origin", old.origin != new.origin),
+        ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
+        (
+            "the CA's passphrase_file or pin_file",
+            old.ca_passphrase_file != new.ca_passphrase_file || old.ca_pin_file != new.ca_pin_file,
+        ),
+        ("origin.resolve", old.origin.resolve != new.origin.resolve),
+        ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
+        ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),
@@ -99,7 +121,10 @@ struct Files {
 
 impl Files {
     fn watch(config: &Config, changed: mpsc::Sender<()>) -> Option<Files> {
-        let paths = sources(config);
+        Files::of(sources(config), changed)
+    }
+
+    fn of(paths: Vec<PathBuf>, changed: mpsc::Sender<()>) -> Option<Files> {
         let wanted = paths.clone();
         let handler = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
@@ -139,6 +164,16 @@ impl Files {
 }
 
 fn sources(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().chain(&config.auth_file).chain(&config.rules.paths);
+    let verify = &config.origin.verify;
+    let lists = config.categories.iter().flat_map(|category| &category.files);
+    let files = (config.file.iter().chain(&config.auth_file).chain(&config.rules.paths).chain(lists))
+        .chain(&verify.ca_file)
+        .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
+}
+
+/// What the CA is loaded from; its mint log in the same folder is none of it.
+fn authority(config: &Config) -> Vec<PathBuf> {
+    let dir = std::path::absolute(&config.ca_dir).unwrap_or_else(|_| config.ca_dir.clone());
+    ["root.pem", "root.key", "intermediate.pem"].map(|name| dir.join(name)).into()
 }

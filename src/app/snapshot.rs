@@ -51,15 +51,31 @@ pub fn build(
             Some(Arc::new(Store::load(&text, &path.display().to_string())?))
         }
     };
-    let mut policy = config.policy.clone();
-    policy.own_listeners = listeners.to_vec();
-    policy.own_addresses = own_addresses();
     Ok(Snapshot {
-        policy: Policy::new(&policy),
+        policy: policy(config, listeners),
         fingerprint: engine.fingerprint().to_owned().into(),
         engine: Arc::new(engine),
         users,
     })
+}
+
+/// Bypass rules that ended stay in the file until somebody looks: say so.
+pub fn warn_of_expired(config: &Config) {
+    for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
+        tracing::warn!(
+            rule,
+            expires = date,
+            "this bypass rule has expired and no longer holds; renew or remove it"
+        );
+    }
+}
+
+/// The policy that the configuration asks for, of a proxy that listens there.
+pub fn policy(config: &Config, listeners: &[SocketAddr]) -> Policy {
+    let mut policy = config.policy.clone();
+    policy.own_listeners = listeners.to_vec();
+    policy.own_addresses = own_addresses();
+    Policy::new(&policy)
 }
 
 /// Compiles the rule sets that the configuration asks for.

@@ -48,6 +48,12 @@ pub struct Record {
     pub client_leg: ClientLeg,
     #[serde(default, skip_serializing_if = "OriginLeg::is_empty")]
     pub origin_leg: OriginLeg,
+    /// What both legs together are worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+    /// The secrets of both legs went to the TLS key log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keys_logged: bool,
     /// The status the client got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -58,6 +64,9 @@ pub struct Record {
     /// The same for a person, with particulars.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub sentence: Text,
+    /// The policy rule that decided, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rule: Option<Arc<str>>,
     /// How far it came.
     pub stage: Stage,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -110,10 +119,13 @@ impl Record {
             url: String::new(),
             client_leg: ClientLeg::default(),
             origin_leg: OriginLeg::default(),
+            protection: None,
+            keys_logged: false,
             status: None,
             verdict: Verdict::Failed,
             reason: Text::Borrowed(""),
             sentence: Text::Borrowed(""),
+            policy_rule: None,
             stage: Stage::Accept,
             bytes_from_client: 0,
             bytes_to_client: 0,
@@ -224,11 +236,21 @@ pub struct ClientLeg {
     pub protocol: Text,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts>,
+    /// JA4 of the ClientHello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<Arc<str>>,
+    /// The ClientHello has an encrypted name, or pretends to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ech: bool,
+    /// How sure it is that the client refused our certificate: "certain" (its alert says so), "probable" (it broke
+    /// off behind the certificate).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub distrust: Text,
 }
 
 impl ClientLeg {
     fn is_empty(&self) -> bool {
-        self.protocol.is_empty() && self.tls.is_none()
+        *self == ClientLeg::default()
     }
 }
 
@@ -243,6 +265,15 @@ pub struct OriginLeg {
     pub tls: Option<TlsFacts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Arc<CertificateFacts>>,
+    #[serde(flatten)]
+    pub marks: OriginMarks,
+    /// In a tunnel that is not decrypted: whether the certificate is for the name asked for. "match", "mismatch",
+    /// "hidden" (TLS 1.3), "none" (none was shown).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub name_check: Text,
+    /// The origin asked for a client certificate and was shown one (`given`), or none (`none_given`).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub client_certificate: Text,
     /// The connection was kept from an earlier request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,
@@ -252,6 +283,20 @@ impl OriginLeg {
     fn is_empty(&self) -> bool {
         *self == OriginLeg::default()
     }
+}
+
+/// What the verification of an origin's certificate found out, besides that it may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginMarks {
+    /// "good", "unknown", or "not_checked" where that is switched off; a revoked one has no exchange.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub revocation: Text,
+    /// "key", "issuer" or "key_and_issuer": what is another one than at the connection before.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub changed: Text,
+    /// Codes of what passes by policy, with commas between: "over_long", "staple_stale".
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub warnings: Text,
 }
 
 /// What a TLS handshake agreed on.
@@ -266,6 +311,18 @@ pub struct TlsFacts {
     pub alpn: Text,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
+}
+
+/// What an inspected connection is worth: never more than its weaker leg.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protection {
+    /// `A+`, `A`, `B` or `F`.
+    pub grade: Text,
+    /// The client's leg beside the origin's: `same`, `stronger` or `weaker`.
+    pub client_leg: Text,
+    /// What keeps it from `A+`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Text>,
 }
 
 /// The certificate that the origin showed.

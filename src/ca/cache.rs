@@ -12,9 +12,9 @@ use moka::future::Cache;
 use moka::ops::compute::Op;
 use time::OffsetDateTime;
 
-use crate::net::Host;
+use crate::net::{Host, KeyType};
 
-/// Leaves by host and purpose, least recently used out first.
+/// Leaves by host, purpose, origin's certificate and key type, least recently used out first.
 #[derive(Clone)]
 pub struct LeafCache<V> {
     inner: Cache<LeafKey, Minted<V>>,
@@ -34,9 +34,28 @@ pub enum Purpose {
 /// Made by [`super::Ca::leaf_key`], so that leaves of a rotated CA are not found any more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeafKey {
-    pub(super) host: Host,
-    pub(super) purpose: Purpose,
-    pub(super) generation: u64,
+    host: Host,
+    purpose: Purpose,
+    generation: u64,
+    /// SHA-256 of the origin's certificate: a leaf says what that one says.
+    origin: Option<[u8; 32]>,
+    key: KeyType,
+}
+
+impl LeafKey {
+    pub(super) fn new(host: &Host, purpose: Purpose, generation: u64) -> LeafKey {
+        LeafKey { host: host.clone(), purpose, generation, origin: None, key: KeyType::Ecdsa }
+    }
+
+    /// The leaf that stands for this certificate.
+    pub fn of_origin(self, sha256: Option<[u8; 32]>) -> LeafKey {
+        LeafKey { origin: sha256, ..self }
+    }
+
+    /// The leaf with a key of this type.
+    pub fn with(self, key: KeyType) -> LeafKey {
+        LeafKey { key, ..self }
+    }
 }
 
 /// A value and the validity of the leaf it was made from.
@@ -144,7 +163,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-21 09:00 UTC);
 
     fn key(host: &str, purpose: Purpose) -> LeafKey {
-        LeafKey { host: Host::parse(host).unwrap(), purpose, generation: 0 }
+        LeafKey::new(&Host::parse(host).unwrap(), purpose, 0)
     }
 
     fn minted(value: usize, hours: i64) -> Minted<usize> {
@@ -201,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hit_needs_the_same_host_purpose_and_generation() {
+    async fn a_hit_needs_the_same_host_purpose_generation_origin_and_key() {
         let cache = LeafCache::new(16);
         let origin = key("one.test", Purpose::Origin);
         put(&cache, &origin, 1, 24).await;
@@ -209,6 +228,8 @@ mod tests {
         assert_eq!(cache.get(&key("one.test", Purpose::ErrorPage), NOW, None), None);
         assert_eq!(cache.get(&key("two.test", Purpose::Origin), NOW, None), None);
         assert_eq!(cache.get(&LeafKey { generation: 1, ..origin.clone() }, NOW, None), None);
+        assert_eq!(cache.get(&origin.clone().of_origin(Some([1; 32])), NOW, None), None);
+        assert_eq!(cache.get(&origin.clone().with(KeyType::Rsa), NOW, None), None);
         cache.clear();
         assert_eq!(cache.get(&origin, NOW, None), None);
     }

@@ -51,7 +51,7 @@ fn host(text: &str) -> Host {
 
 fn profile(names: &[&str]) -> LeafProfile {
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
-    LeafProfile { names, not_after_cap: None, origin: None }
+    LeafProfile { names, ..LeafProfile::new(&host("unused.test")) }
 }
 
 fn mint(ca: &Ca, name: &str) -> Leaf {
@@ -437,6 +437,49 @@ fn a_leaf_never_outlives_the_origin_the_issuer_or_the_day() {
 }
 
 #[test]
+fn a_leaf_lives_as_long_as_configured_and_begins_no_earlier_than_the_origins() {
+    let folder = folder();
+    let ca = folder.dir.open_or_create(NOW).unwrap();
+    let lives = |lifetime| {
+        let leaf = ca.mint(&LeafProfile { lifetime, ..profile(&["a.test"]) }, NOW).unwrap();
+        leaf.not_after - NOW
+    };
+    assert_eq!(lives(Duration::minutes(10)), Duration::minutes(10));
+    assert_eq!(lives(DAY * 5), DAY * 5);
+    // The intermediate ends first.
+    assert_eq!(lives(DAY * 400), DAY * 7);
+    for (floor, expected) in
+        [(NOW - DAY, NOW - Duration::HOUR), (NOW - Duration::MINUTE, NOW - Duration::MINUTE)]
+    {
+        let wanted = LeafProfile { not_before_floor: Some(floor), ..profile(&["a.test"]) };
+        assert_eq!(ca.mint(&wanted, NOW).unwrap().not_before, expected);
+    }
+    let early = LeafProfile { not_before_floor: Some(NOW + Duration::HOUR), ..profile(&["a.test"]) };
+    assert!(matches!(ca.mint(&early, NOW), Err(CaError::NoTimeLeft { .. })));
+    // Below an imported CA of ten years nothing else ends a leaf.
+    let folder = self::folder();
+    let ca = Company::root(path_len::<0>).import(&folder, &[]).unwrap();
+    let leaf = ca.mint(&LeafProfile { lifetime: DAY * 400, ..profile(&["a.test"]) }, NOW).unwrap();
+    assert!(leaf.not_after - leaf.not_before < DAY * 47, "{} to {}", leaf.not_before, leaf.not_after);
+    assert!(leaf.not_after - NOW > DAY * 46);
+}
+
+#[test]
+fn an_rsa_leaf_has_the_same_profile_and_is_accepted() {
+    let folder = folder();
+    let ca = folder.dir.open_or_create(NOW).unwrap();
+    let key = Some(leaf::LeafPair::rsa().unwrap());
+    let leaf = ca.mint(&LeafProfile { key, ..profile(&["a.test", "*.b.test"]) }, NOW).unwrap();
+    assert_eq!(accepted(&leaf, &ca.anchors()[0], "x.b.test", NOW), Ok(()));
+    let cert = parse(&leaf.chain[0]);
+    let x509_parser::public_key::PublicKey::RSA(key) = cert.public_key().parsed().unwrap() else {
+        panic!("not an RSA key")
+    };
+    assert_eq!((key.key_size(), key.try_exponent().unwrap()), (2048, 65537));
+    assert_eq!(cert.key_usage().unwrap().unwrap().value.flags, 1, "digitalSignature alone");
+}
+
+#[test]
 fn openssl_accepts_what_we_mint() {
     let folder = folder();
     let ca = folder.dir.open_or_create(OffsetDateTime::now_utc()).unwrap();
@@ -672,6 +715,10 @@ fn a_ca_that_is_about_to_end_warns_a_month_before() {
 
 // ---- import ----------------------------------------------------------------------------------
 
+fn given(key: &Path) -> GivenKey {
+    GivenKey::File(key.into(), None)
+}
+
 /// A company's CA made elsewhere: its certificate and key, to sign further ones.
 struct Company {
     der: CertificateDer<'static>,
@@ -702,7 +749,7 @@ impl Company {
             std::iter::once(self).chain(above.iter().copied()).map(|c| pki::cert_pem(&c.der)).collect();
         fs::write(&cert, text).unwrap();
         fs::write(&key, self.key.serialize_pem()).unwrap();
-        folder.dir.import(&cert, &key, false, NOW)
+        folder.dir.import(&cert, &GivenKey::File(key, None), false, NOW)
     }
 }
 
@@ -777,8 +824,10 @@ fn an_imported_root_signs_our_intermediate() {
     assert_eq!(error.code(), "ca_exists");
     assert_eq!(folder.dir.open(NOW).unwrap().anchors(), std::slice::from_ref(&root.der));
     let other = folder.dir.path().parent().unwrap().join("company");
-    let ca =
-        folder.dir.import(&other.with_extension("pem"), &other.with_extension("key"), true, NOW).unwrap();
+    let ca = folder
+        .dir
+        .import(&other.with_extension("pem"), &given(&other.with_extension("key")), true, NOW)
+        .unwrap();
     assert_eq!(ca.anchors().len(), 2);
     assert_eq!(ca.anchors()[1], root.der);
 }
@@ -842,7 +891,9 @@ fn no_leaf_is_minted_outside_the_name_constraints_of_any_ca_above() {
             assert_eq!(error.code(), "ca_not_permitted", "{bad}");
             assert!(error.to_string().contains(bad), "{error}");
             // One bad name spoils the leaf.
-            assert!(ca.mint(&profile(&["a.corp.test", bad]), NOW).is_err());
+            // Beside the name that the client asked for it is left out.
+            let leaf = ca.mint(&profile(&["a.corp.test", bad]), NOW).unwrap();
+            assert_eq!(leaf.names, ["a.corp.test".parse().unwrap()], "{bad}");
         }
     }
 }
@@ -904,8 +955,9 @@ fn a_ca_whose_name_repeats_an_attribute_signs_under_exactly_that_name() {
                 );
                 let now = OffsetDateTime::now_utc();
                 let dir = CaDir::new(place.path().join(format!("{number}{kind}{room}")));
-                let ca =
-                    dir.import(&place.path().join("c.pem"), &place.path().join("k.pem"), false, now).unwrap();
+                let ca = dir
+                    .import(&place.path().join("c.pem"), &given(&place.path().join("k.pem")), false, now)
+                    .unwrap();
                 let leaf = ca.mint(&profile(&["a.test"]), now).unwrap();
                 let anchor = ca.anchors().swap_remove(0);
                 assert_eq!(accepted(&leaf, &anchor, "a.test", now), Ok(()), "{what}");
@@ -939,14 +991,27 @@ fn keys_are_taken_in_every_usual_encoding_and_encrypted_ones_with_advice() {
             [("c.pem", "k.pem"), ("c.pem", "old.pem"), ("c.der", "k.der")].into_iter().enumerate()
         {
             let dir = CaDir::new(at(&format!("{number}-{}", options.len())));
-            dir.import(&at(cert), &at(key), false, now).unwrap();
+            dir.import(&at(cert), &given(&at(key)), false, now).unwrap();
             dir.open(now).unwrap().mint(&profile(&["a.test"]), now).unwrap();
         }
-        for key in ["locked.pem", "locked-old.pem"] {
-            let error = CaDir::new(at("none")).import(&at("c.pem"), &at(key), false, now).err().unwrap();
-            assert_eq!(error.code(), "ca_encrypted_key");
-            assert!(error.fix().starts_with("openssl pkey -in "));
-        }
+        let refused =
+            |key: &GivenKey| CaDir::new(at("none")).import(&at("c.pem"), key, false, now).err().unwrap();
+        assert_eq!(refused(&given(&at("locked.pem"))).code(), "ca_encrypted_key");
+        let old = refused(&given(&at("locked-old.pem")));
+        assert_eq!(old.code(), "ca_old_encryption");
+        assert!(old.fix().starts_with("openssl pkcs8 -topk8 "));
+        // With its passphrase what openssl has encrypted is taken, and kept as it is asked for.
+        let typed = |text: &str| SecretSource::Typed(std::sync::Arc::new(text.to_owned().into()));
+        let wrong = GivenKey::File(at("locked.pem"), Some(typed("y")));
+        assert_eq!(refused(&wrong).code(), "ca_wrong_passphrase");
+        let dir = CaDir::new(at(&format!("locked-{}", options.len())))
+            .with_secrets(Secrets { passphrase: Some(typed("mine")), pin: None });
+        let key = GivenKey::File(at("locked.pem"), Some(typed("x")));
+        dir.import(&at("c.pem"), &key, false, now).unwrap();
+        let kept = fs::read_to_string(dir.path().join("root.key")).unwrap();
+        assert!(kept.contains("BEGIN ENCRYPTED PRIVATE KEY"), "kept in plain text");
+        openssl(dir.path(), "pkey -in root.key -passin pass:mine -noout");
+        assert_eq!(CaDir::new(dir.path()).open(now).err().unwrap().code(), "ca_encrypted_key");
     }
 }
 

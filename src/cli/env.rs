@@ -3,9 +3,12 @@
 //! program's roots, so that they name a bundle of the system's roots and ours.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use time::OffsetDateTime;
 use super::ca::{CaArgs, refuse};
 use crate::ca::{CaError, JAVA_PASSWORD, TrustFiles};
 use crate::net::{Authority, Host, Port};
+use crate::tls::own::prove_ours;
 
 #[derive(Args, Debug)]
 pub struct EnvCommand {
@@ -70,13 +74,14 @@ pub enum Shell {
 }
 
 /// Programs that put their roots away for the file that the variable names.
-const BUNDLE: [&str; 13] = [
+pub(super) const BUNDLE: [&str; 14] = [
     "SSL_CERT_FILE", // OpenSSL, Go, Ruby, Python's ssl, rustls-native-certs
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE", // Python requests, which looks at nothing else
     "PIP_CERT",
     "HTTPLIB2_CA_CERTS",
-    "GIT_SSL_CAINFO", // where git's curl is GnuTLS, this alone
+    "GIT_SSL_CAINFO",       // where git's curl is GnuTLS, this alone
+    "GIT_PROXY_SSL_CAINFO", // of a proxy that is spoken TLS to
     "CARGO_HTTP_CAINFO",
     "AWS_CA_BUNDLE",
     "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
@@ -86,8 +91,11 @@ const BUNDLE: [&str; 13] = [
     "PERL_LWP_SSL_CA_FILE",
 ];
 
+/// One round trip and a mint on a proxy that is busy.
+const PROOF_TIME: Duration = Duration::from_secs(5);
+
 /// Programs that add the file to their roots.
-const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+pub(super) const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 
 /// A proxy as the variables name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +165,10 @@ pub fn variables(
     }
     set("no_proxy", no_proxy);
     set("NO_PROXY", no_proxy);
+    // npm reads the general ones too, but a user's .npmrc goes before them, and these before that.
+    set("npm_config_proxy", &proxy.url);
+    set("npm_config_https_proxy", &proxy.url);
+    set("npm_config_noproxy", no_proxy);
     // Node from 22.21 and 24.5 on heeds the proxy variables only when told to.
     set("NODE_USE_ENV_PROXY", "1");
     for name in BUNDLE {
@@ -165,6 +177,8 @@ pub fn variables(
     for name in ADDED {
         set(name, &files.anchors.to_string_lossy());
     }
+    // wget has no variable for a bundle, but one for its settings.
+    set("WGETRC", &files.wgetrc.to_string_lossy());
     let ours = java_options(proxy, no_proxy, files);
     let before = java.map(|old| without(old, &ours)).unwrap_or_default();
     set("JAVA_TOOL_OPTIONS", format!("{before} {ours}").trim());
@@ -249,32 +263,39 @@ pub fn exec(command: &ExecCommand, now: OffsetDateTime) -> anyhow::Result<ExitCo
         Ok(files) => files,
         Err(error) => return refuse(&error, false, &mut std::io::sink()),
     };
-    if let Err(error) = reach(&proxy) {
-        eprintln!("portward: nothing answers at {} ({error})\n  fix: portward run", proxy.address);
-        return Ok(ExitCode::from(1));
+    let stream = match reach(&proxy) {
+        Ok(stream) => stream,
+        Err(error) => {
+            eprintln!("portward: nothing answers at {} ({error})\n  fix: portward run", proxy.address);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    if let Err(error) = is_ours(stream, &command.ca, now) {
+        // A warning: another proxy may stand between, and a CA may not issue for localhost.
+        eprintln!(
+            "portward: what listens at {} does not prove to be a Portward with this CA ({error})",
+            proxy.address
+        );
     }
     let mut child = prepared(command, &proxy, &files, std::env::var("JAVA_TOOL_OPTIONS").ok().as_deref());
     // Only a failure comes back; as shells do, 127 for no such command and 126 for no way to run it.
     let error = child.exec();
     eprintln!("portward: {}: {error}", command.command[0].to_string_lossy());
-    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+    Ok(ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 }))
 }
 
 /// The command with its variables, not yet run.
 fn prepared(command: &ExecCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> Command {
     let mut child = Command::new(&command.command[0]);
     child.args(&command.command[1..]).envs(variables(proxy, &command.proxy.no_proxy, files, java));
-    // wget has no variable for a bundle, but one for its settings; not over the user's own.
-    let has_own = std::env::var_os("WGETRC").is_some()
-        || std::env::home_dir().is_some_and(|home| home.join(".wgetrc").exists());
-    if !has_own {
-        child.env("WGETRC", &files.wgetrc);
-    }
     child
 }
 
 fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<TrustFiles, CaError> {
-    let files = ca.dir().open(now)?.write_trust_files()?;
+    let mut files = ca.dir().open(now)?.write_trust_files()?;
+    if let Some(own) = own_wgetrc(&files) {
+        files.wgetrc = join_wgetrc(&own, &files)?;
+    }
     if !files.has_system_roots {
         eprintln!(
             "portward: the system has no trusted roots that can be read: the bundle holds our CA alone"
@@ -283,8 +304,45 @@ fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<TrustFiles, CaError> 
     Ok(files)
 }
 
+/// The settings that wget would read if it were not for us.
+fn own_wgetrc(files: &TrustFiles) -> Option<PathBuf> {
+    let named = std::env::var_os("WGETRC").map(PathBuf::from);
+    // Ours of an earlier `portward env` is no setting of the user's.
+    let named = named.filter(|path| path.parent() != files.wgetrc.parent());
+    named.or_else(|| Some(std::env::home_dir()?.join(".wgetrc"))).filter(|path| path.is_file())
+}
+
+/// A file with the user's wget settings and, after them, our bundle: wget has no include, and
+/// reads one such file. For its owner alone, because passwords may be among the settings. The
+/// user's own where the folder is read-only: wget then works as ever, and does not trust us.
+fn join_wgetrc(own: &Path, files: &TrustFiles) -> Result<PathBuf, CaError> {
+    let io = |doing, path: &Path, source| CaError::Io { doing, path: path.to_path_buf(), source };
+    let mut text = fs::read(own).map_err(|error| io("read", own, error))?;
+    text.extend_from_slice(format!("\nca_certificate = {}\n", files.bundle.display()).as_bytes());
+    let path = files.wgetrc.with_file_name("wgetrc.joined");
+    if fs::read(&path).is_ok_and(|old| old == text) {
+        return Ok(path);
+    }
+    let written = (|| {
+        let temporary = path.with_file_name(format!(".wgetrc.{}.tmp", std::process::id()));
+        // What a run that was killed left behind.
+        let _ = fs::remove_file(&temporary);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(&text)?;
+        fs::rename(&temporary, &path)
+    })();
+    match written {
+        Ok(()) => Ok(path),
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            eprintln!("portward: wget keeps to {}, without our CA: {error}", own.display());
+            Ok(own.to_path_buf())
+        }
+        Err(error) => Err(io("write", &path, error)),
+    }
+}
+
 /// A busy or dead port gives a command errors that do not say so; better told here.
-fn reach(proxy: &Proxy) -> std::io::Result<()> {
+fn reach(proxy: &Proxy) -> std::io::Result<TcpStream> {
     let port = proxy.address.port.get();
     let addresses = match &proxy.address.host {
         Host::Ip(ip) => vec![(*ip, port).into()],
@@ -293,11 +351,19 @@ fn reach(proxy: &Proxy) -> std::io::Result<()> {
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for address in addresses.iter().take(4) {
         match TcpStream::connect_timeout(address, Duration::from_secs(2)) {
-            Ok(_) => return Ok(()),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// A stranger on the port gives plausible answers, and inspects nothing.
+fn is_ours(mut stream: TcpStream, ca: &CaArgs, now: OffsetDateTime) -> anyhow::Result<()> {
+    let anchors = ca.dir().open(now)?.anchors();
+    stream.set_read_timeout(Some(PROOF_TIME))?;
+    stream.set_write_timeout(Some(PROOF_TIME))?;
+    Ok(prove_ours(&mut stream, &anchors)?)
 }
 
 fn print(command: &EnvCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> String {
@@ -350,13 +416,16 @@ fn docker(proxy: &Proxy, no_proxy: &str, files: &TrustFiles) -> String {
     {
         lines.push(format!("-v {}", sh(&format!("{}:{}:ro", here.display(), there.display()))));
     }
-    for (name, value) in variables(&proxy, no_proxy, &inside, None) {
+    let set = variables(&proxy, no_proxy, &inside, None);
+    // wget's settings name files of this side, and may hold passwords.
+    for (name, value) in set.into_iter().filter(|(name, _)| name != "WGETRC") {
         lines.push(format!("-e {}", sh(&format!("{name}={value}"))));
     }
     lines.join(" \\\n") + "\n"
 }
 
-fn sh(value: &str) -> String {
+/// A word as a shell takes it.
+pub(super) fn sh(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
     if !value.is_empty() && value.bytes().all(plain) {
         return value.to_string();
@@ -374,8 +443,6 @@ fn dotenv(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
-
     use clap::Parser;
 
     use super::*;
@@ -519,7 +586,7 @@ mod tests {
         let dir = CaDir::new(place.path().join("ca"));
         let now = OffsetDateTime::now_utc();
         dir.open_or_create(now).unwrap();
-        let args = CaArgs { dir: Some(dir.path().to_path_buf()) };
+        let args = CaArgs { dir: Some(dir.path().to_path_buf()), ..CaArgs::default() };
         let files = trust_files(&args, now).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));
@@ -550,6 +617,27 @@ mod tests {
         let status = prepared(&cli.exec, &proxy, &files("/ca"), None).status().unwrap();
         assert_eq!(status.code(), Some(37));
         assert!(ExecCli::try_parse_from(["exec"]).is_err(), "a command is needed");
+    }
+
+    #[test]
+    fn wget_keeps_the_users_settings_and_gets_our_bundle_after_them() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let own = at("own");
+        fs::write(&own, "ca_certificate = /old\npassword = secret").unwrap();
+        let files = files(place.path().to_str().unwrap());
+        let joined = join_wgetrc(&own, &files).unwrap();
+        assert_eq!(joined, at("wgetrc.joined"));
+        let wanted = format!(
+            "ca_certificate = /old\npassword = secret\nca_certificate = {}\n",
+            at("bundle.pem").display()
+        );
+        assert_eq!(fs::read_to_string(&joined).unwrap(), wanted);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&joined).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(&own, "").unwrap();
+        assert_eq!(join_wgetrc(&own, &files).unwrap(), joined);
+        assert!(!fs::read_to_string(&joined).unwrap().contains("secret"));
     }
 
     #[test]

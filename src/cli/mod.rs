@@ -2,10 +2,12 @@
 //! its arguments to an exit code: 0 fine, 1 a finding or failure, 2 usage or configuration.
 
 pub mod ca;
+pub mod doctor;
 pub mod env;
 pub mod explain;
 pub mod rules;
 mod run;
+pub mod trust;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,12 +37,16 @@ pub enum Command {
     Check(Flags),
     /// The certificate authority: init, import, show, export, rotate, log
     Ca(ca::CaCommand),
+    /// Make this machine's stores of roots trust the CA: install, status, remove
+    Trust(trust::TrustCommand),
     /// Print the proxy and CA variables for a shell or a tool
     Env(env::EnvCommand),
     /// Rule sets: check, test, list, explain, cost, eval, import, schema
     Rules(rules::RulesArgs),
     /// Why a request was blocked or failed, and the narrowest exclusion
     Explain(explain::ExplainArgs),
+    /// Why a host cannot be reached or is not trusted, and what to do about it
+    Doctor(Box<doctor::DoctorCommand>),
 }
 
 const USAGE: u8 = 2;
@@ -49,6 +55,9 @@ const USAGE: u8 = 2;
 pub fn dispatch(command: Command) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let now = OffsetDateTime::now_utc();
+    if matches!(command, Command::Ca(_)) {
+        crate::app::no_core_dumps();
+    }
     let outcome = match command {
         Command::Run(flags) => {
             drop(out);
@@ -57,9 +66,11 @@ pub fn dispatch(command: Command) -> ExitCode {
         Command::Check(flags) => return run::check(&flags, &mut out).into(),
         Command::Exec(command) => env::exec(&command, now),
         Command::Ca(command) => ca::run(&command, now, &mut out),
+        Command::Trust(command) => trust::run(&command, now, &mut out),
         Command::Env(command) => env::run(&command, now, &mut out),
         Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
         Command::Explain(args) => explained(&args, &mut out),
+        Command::Doctor(command) => doctor::run(&command, now, &mut out),
     };
     match outcome {
         Ok(code) => code,

@@ -49,6 +49,9 @@ pub fn check(flags: &Flags, out: &mut dyn Write) -> u8 {
                     return 1;
                 }
             }
+            for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
+                eprintln!("portward: warning: the bypass rule `{rule}` expired ({date}) and no longer holds");
+            }
             eprintln!("portward: the configuration and {} rules load", engine.rules().count());
             0
         }

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::category;
 use super::choice;
 use super::error::{Problem, from_toml};
 use super::file::*;
@@ -14,9 +16,17 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::tls::client_certificate::ClientCertificateFile;
+use crate::tls::verify;
 
 /// No more threads than this: each costs memory, and far fewer are ever useful.
 const MAX_WORKERS: usize = 1024;
+
+/// A minted leaf's life, unless the file says otherwise.
+const LEAF_LIFETIME: Duration = crate::ca::LEAF_LIFETIME.unsigned_abs();
+
+/// Shorter than this a leaf is minted again and again, and ends while a page is read.
+const MIN_LEAF_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Configuration files are read whole; one of this size is not a configuration.
 const MAX_FILE: u64 = 4 << 20;
@@ -76,6 +86,9 @@ impl Written {
                 problems.list.push(problem);
                 Default::default()
             });
+        let (categories, lists) = category::load(&file.policy.category, base, |problem| {
+            problems.add(&["policy", "category"], problem)
+        });
 
         let config = Config {
             file: self.path.clone(),
@@ -88,15 +101,21 @@ impl Written {
             auth_file: paths.of(flags.auth_file.as_ref(), file.clients.auth_file.as_ref()),
             rules: rules(flags, &self, &paths),
             origin: OriginConfig {
-                ca_file: paths.of(flags.origin_ca.as_ref(), file.origin.ca_file.as_ref()),
+                verify: verification(flags, &file.origin, &paths),
                 resolve: list(&flags.resolve, file.origin.resolve.as_deref()),
+                client_certificates: client_certificates(file, base),
             },
+            tls_key_log: paths.of(flags.tls_key_log.as_ref(), file.tls.key_log.as_ref()),
             audit: audit(flags, &file.audit, &paths, &state_dir),
-            policy: policy(flags, file),
+            policy: policy::Config { categories: lists, ..policy(flags, file) },
+            categories,
             limits: file.limits.over(Limits::default()),
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
+            leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
             ca_dir,
+            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
+            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
             state_dir,
         };
         problems.listeners(&config);
@@ -104,6 +123,7 @@ impl Written {
         problems.rules(&config.rules);
         problems.policy(&config.policy);
         problems.limits(&config.limits);
+        problems.leaf_lifetime(config.leaf_lifetime);
         problems.rest(&config);
         if problems.list.is_empty() { Ok(config) } else { Err(ConfigError { problems: problems.list }) }
     }
@@ -135,6 +155,20 @@ fn rules(flags: &Flags, written: &Written, paths: &Paths<'_>) -> RulesConfig {
         paranoia_level: file.paranoia_level,
         inbound_threshold: file.inbound_threshold,
         outbound_threshold: file.outbound_threshold,
+    }
+}
+
+fn verification(flags: &Flags, file: &FileOrigin, paths: &Paths<'_>) -> verify::Settings {
+    verify::Settings {
+        ca_file: paths.of(flags.origin_ca.as_ref(), file.ca_file.as_ref()),
+        crls: match flags.crl.as_slice() {
+            [] => file.crls.iter().flatten().map(|path| paths.base.join(path)).collect(),
+            given => given.iter().map(|path| paths.cwd.join(path)).collect(),
+        },
+        revocation: flags.revocation.or(file.revocation).unwrap_or_default(),
+        distrusted_keys: file.distrusted_keys.iter().flatten().map(|key| key.0).collect(),
+        server_auth: file.server_auth.unwrap_or_default(),
+        over_long: file.over_long.unwrap_or_default(),
     }
 }
 
@@ -170,7 +204,23 @@ fn policy(flags: &Flags, file: &FileConfig) -> policy::Config {
     config.other_ports = written.other_ports.unwrap_or(config.other_ports);
     config.forward_high_ports = written.forward_high_ports.unwrap_or(config.forward_high_ports);
     config.fronting = written.fronting.unwrap_or(config.fronting);
+    config.tunnel_name_mismatch = written.tunnel_name_mismatch.unwrap_or(config.tunnel_name_mismatch);
     config
+}
+
+fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateFile> {
+    let used = |written: &FileClientCertificate| ClientCertificateFile {
+        rule: Rule {
+            name: written.certificate.display().to_string().into(),
+            hosts: plain(&written.hosts),
+            clients: plain(&written.clients),
+            identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
+            ..Rule::default()
+        },
+        certificate: base.join(&written.certificate),
+        key: base.join(&written.key),
+    };
+    file.origin.client_certificates.iter().map(used).collect()
 }
 
 /// A list that was given by flag or environment replaces the file's.
@@ -190,9 +240,12 @@ impl FileRule {
         Rule {
             name: self.name.as_str().into(),
             hosts: plain(&self.hosts),
+            categories: self.categories.iter().map(|name| name.trim().into()).collect(),
             clients: plain(&self.clients),
             identities: self.identities.iter().map(|name| name.as_str().into()).collect(),
             note: self.reason.as_deref().map(Into::into),
+            // A date that is none is told as a problem.
+            expires: self.expires.as_ref().and_then(|written| category::expiry(written).ok()),
         }
     }
 
@@ -201,8 +254,10 @@ impl FileRule {
             name: rule.name.to_string(),
             reason: rule.note.as_deref().map(str::to_owned),
             hosts: texts(&rule.hosts),
+            categories: rule.categories.iter().map(|name| name.to_string()).collect(),
             clients: texts(&rule.clients),
             identities: rule.identities.iter().map(|name| name.to_string()).collect(),
+            expires: rule.expires.as_ref().and_then(|expiry| expiry.text.parse().ok()),
         }
     }
 }
@@ -279,7 +334,7 @@ impl Problems<'_> {
         let Config { auth_file, origin, rules, .. } = config;
         let single = [
             (&["clients", "auth_file"], "--auth-file", auth_file.as_ref()),
-            (&["origin", "ca_file"], "--origin-ca", origin.ca_file.as_ref()),
+            (&["origin", "ca_file"], "--origin-ca", origin.verify.ca_file.as_ref()),
         ];
         for (keys, flag, path) in single {
             match path.map(|path| (path, std::fs::metadata(path))) {
@@ -292,6 +347,18 @@ impl Problems<'_> {
                     self.add(keys, Problem::new(what));
                 }
                 _ => {}
+            }
+        }
+        for path in &origin.verify.crls {
+            if let Err(error) = std::fs::metadata(path) {
+                let what = format!("the revocation lists {} cannot be read: {error}", path.display());
+                self.add(&["origin", "crls"], Problem::new(what));
+            }
+        }
+        for given in &origin.client_certificates {
+            if given.rule.hosts.is_empty() {
+                let what = "a client certificate without `hosts` would be shown to every server that asks";
+                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
             }
         }
         for path in &rules.paths {
@@ -346,19 +413,35 @@ impl Problems<'_> {
                         Problem::new(what).help("audit records name rules: keep names apart"),
                     );
                 }
-                if rule.hosts.is_empty() && rule.clients.is_empty() && rule.identities.is_empty() {
+                for problem in category::unknown(key, rule, &policy.categories) {
+                    self.add(&["policy", key], problem);
+                }
+                let anywhere = rule.hosts.is_empty() && rule.categories.is_empty();
+                if anywhere && rule.clients.is_empty() && rule.identities.is_empty() {
                     let what = format!("rule `{}` of [[policy.{key}]] would hold for everything", rule.name);
-                    let help =
-                        "give `hosts`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
+                    let help = "give `hosts`, `categories`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
                     self.add(&["policy", key], Problem::new(what).help(help));
                 }
             }
+        }
+        let written: &Written = self.written;
+        for (key, problem) in category::expiries(&written.file.policy) {
+            self.add(&["policy", key], problem);
         }
         for rule in &policy.fronting_allow {
             if rule.targets.is_empty() || rule.hosts.is_empty() {
                 let what = "a rule of [[policy.fronting_allow]] has no `targets` or no `hosts`";
                 self.add(&["policy", "fronting_allow"], Problem::new(what));
             }
+        }
+    }
+
+    fn leaf_lifetime(&mut self, lifetime: Duration) {
+        let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
+        if !range.contains(&lifetime) {
+            let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
+                        which public CAs are bound to as well";
+            self.add(&["ca", "leaf_lifetime"], Problem::new(what));
         }
     }
 
@@ -465,7 +548,12 @@ impl Config {
                 .iter()
                 .map(|t| FileTransparent { listen: Text(t.listen), mode: t.mode })
                 .collect(),
-            ca: FileCa { dir: Some(self.ca_dir.clone()) },
+            ca: FileCa {
+                dir: Some(self.ca_dir.clone()),
+                passphrase_file: self.ca_passphrase_file.clone(),
+                leaf_lifetime: Some(Text(self.leaf_lifetime)),
+                pin_file: self.ca_pin_file.clone(),
+            },
             clients: FileClients {
                 networks: Some(texts(&self.policy.client_networks)),
                 auth_file: self.auth_file.clone(),
@@ -483,9 +571,24 @@ impl Config {
                     .collect(),
             },
             origin: FileOrigin {
-                ca_file: self.origin.ca_file.clone(),
+                ca_file: self.origin.verify.ca_file.clone(),
+                crls: Some(self.origin.verify.crls.clone()),
+                revocation: Some(self.origin.verify.revocation),
+                distrusted_keys: Some(texts(&self.origin.verify.distrusted_keys)),
+                server_auth: Some(self.origin.verify.server_auth),
+                over_long: Some(self.origin.verify.over_long),
                 resolve: Some(texts(&self.origin.resolve)),
+                client_certificates: (self.origin.client_certificates.iter())
+                    .map(|given| FileClientCertificate {
+                        hosts: texts(&given.rule.hosts),
+                        certificate: given.certificate.clone(),
+                        key: given.key.clone(),
+                        clients: texts(&given.rule.clients),
+                        identities: given.rule.identities.iter().map(|name| name.to_string()).collect(),
+                    })
+                    .collect(),
             },
+            tls: FileTls { key_log: self.tls_key_log.clone() },
             audit: FileAudit {
                 enabled: Some(self.audit.path.is_some()),
                 path: self.audit.path.clone(),
@@ -505,8 +608,14 @@ impl Config {
             forward_high_ports: Some(policy.forward_high_ports),
             allow_private: Some(texts(&policy.allow_private)),
             fronting: Some(policy.fronting),
+            tunnel_name_mismatch: Some(policy.tunnel_name_mismatch),
             ports: policy.ports.iter().map(|(port, action)| (Text(*port), *action)).collect(),
             fail: policy.fail,
+            category: self
+                .categories
+                .iter()
+                .map(|category| FileCategory { name: category.name.clone(), files: category.files.clone() })
+                .collect(),
             deny: policy.deny.iter().map(FileRule::written).collect(),
             allow: policy.allow.iter().map(FileRule::written).collect(),
             bypass: policy.bypass.iter().map(FileRule::written).collect(),

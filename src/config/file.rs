@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
-use crate::policy::{FailModes, Fronting, HostPattern, PortAction};
+use crate::policy::{FailModes, Fronting, HostPattern, NameMismatch, PortAction};
+use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
 /// A whole file. Plain values stand before tables, as TOML wants them written.
@@ -29,6 +30,7 @@ pub struct FileConfig {
     pub clients: FileClients,
     pub rules: FileRules,
     pub origin: FileOrigin,
+    pub tls: FileTls,
     pub audit: FileAudit,
     pub policy: FilePolicy,
     pub limits: FileLimits,
@@ -45,6 +47,9 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
+    pub leaf_lifetime: Option<Text<Duration>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,7 +76,31 @@ pub struct FileRules {
 #[serde(default, deny_unknown_fields)]
 pub struct FileOrigin {
     pub ca_file: Option<PathBuf>,
+    pub crls: Option<Vec<PathBuf>>,
+    pub revocation: Option<RevocationMode>,
+    pub distrusted_keys: Option<Vec<Text<KeyDigest>>>,
+    pub server_auth: Option<ServerAuth>,
+    pub over_long: Option<OverLong>,
     pub resolve: Option<Vec<Text<Resolve>>>,
+    pub client_certificates: Vec<FileClientCertificate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileClientCertificate {
+    pub hosts: Vec<Text<HostPattern>>,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<Text<IpNet>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileTls {
+    pub key_log: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,8 +120,10 @@ pub struct FilePolicy {
     pub forward_high_ports: Option<bool>,
     pub allow_private: Option<Vec<Text<IpNet>>>,
     pub fronting: Option<Fronting>,
+    pub tunnel_name_mismatch: Option<NameMismatch>,
     pub ports: BTreeMap<Text<Port>, PortAction>,
     pub fail: FailModes,
+    pub category: Vec<FileCategory>,
     pub deny: Vec<FileRule>,
     pub allow: Vec<FileRule>,
     pub bypass: Vec<FileRule>,
@@ -108,9 +139,20 @@ pub struct FileRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Text<HostPattern>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<Text<IpNet>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<toml::value::Datetime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileCategory {
+    pub name: String,
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::RulesMode;
 use super::value::{self, PackChoice, Resolve, SetChoice};
+use crate::tls::verify::RevocationMode;
 
 /// What was typed. Empty and `None` mean "not given".
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -24,6 +25,14 @@ pub struct Flags {
     /// Directory of the certificate authority
     #[arg(long = "ca", value_name = "DIR", env = "PORTWARD_CA")]
     pub ca: Option<PathBuf>,
+
+    /// File whose first line is the passphrase of the authority's keys
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PASSPHRASE_FILE")]
+    pub ca_passphrase_file: Option<PathBuf>,
+
+    /// File whose first line is the PIN of the PKCS #11 token that the authority's key is in
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PIN_FILE")]
+    pub ca_pin_file: Option<PathBuf>,
 
     /// Rule set file, or directory of them, besides the core rules
     #[arg(long, value_name = "PATH", env = "PORTWARD_RULES", value_delimiter = ',')]
@@ -49,6 +58,14 @@ pub struct Flags {
     #[arg(long, value_name = "FILE", env = "PORTWARD_ORIGIN_CA")]
     pub origin_ca: Option<PathBuf>,
 
+    /// File or folder of certificate revocation lists (PEM or DER); give it again for more
+    #[arg(long, value_name = "PATH", env = "PORTWARD_CRL", value_delimiter = ',')]
+    pub crl: Vec<PathBuf>,
+
+    /// What becomes of an origin's certificate of which nobody says whether it was revoked: off, soft, hard
+    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION", value_parser = value::parse::<RevocationMode>)]
+    pub revocation: Option<RevocationMode>,
+
     /// Address of a host, instead of asking DNS: HOST:ADDR or HOST:PORT:ADDR
     #[arg(long, value_name = "HOST:ADDR", env = "PORTWARD_RESOLVE", value_delimiter = ',', value_parser = value::parse::<Resolve>)]
     pub resolve: Vec<Resolve>,
@@ -68,6 +85,11 @@ pub struct Flags {
     /// Audit log file
     #[arg(long, value_name = "FILE", env = "PORTWARD_AUDIT_LOG")]
     pub audit_log: Option<PathBuf>,
+
+    /// Write the secrets of every TLS session of both legs to a file that Wireshark reads
+    // No environment variable stands in for it: nobody is to switch this on without writing it down.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key_log: Option<PathBuf>,
 
     /// What to log: a level, or directives such as `info,portward::origin=debug`
     #[arg(long, value_name = "FILTER", env = "PORTWARD_LOG")]

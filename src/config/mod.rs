@@ -3,6 +3,7 @@
 //! here acts on it; `app` hands each module its part.
 
 mod build;
+mod category;
 mod choice;
 pub mod core_rules;
 mod error;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use build::load;
+pub use category::CategoryFiles;
 pub use choice::{given_packs, given_sets};
 pub use error::{ConfigError, Place, Problem};
 pub use flags::Flags;
@@ -27,6 +29,8 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::tls::client_certificate::ClientCertificateFile;
+use crate::tls::verify;
 use crate::waf::Choice;
 use crate::waf::lang::ast::SetupMode;
 
@@ -42,14 +46,23 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// Files with the passphrase of the CA's keys, and with the PIN of its token.
+    pub ca_passphrase_file: Option<PathBuf>,
+    pub ca_pin_file: Option<PathBuf>,
+    /// How long a minted leaf is valid at most.
+    pub leaf_lifetime: std::time::Duration,
     pub state_dir: PathBuf,
     /// htpasswd file; with one, clients that can must authenticate.
     pub auth_file: Option<PathBuf>,
     pub rules: RulesConfig,
     pub origin: OriginConfig,
+    /// The file that every TLS session's secrets go to; `None` writes none.
+    pub tls_key_log: Option<PathBuf>,
     pub audit: AuditConfig,
     /// Listeners, own addresses and verification are filled in by whoever binds and builds them.
     pub policy: policy::Config,
+    /// The files that the policy's categories were read from.
+    pub categories: Vec<CategoryFiles>,
     pub limits: Limits,
     /// A `tracing` filter.
     pub log: String,
@@ -104,10 +117,12 @@ pub enum RulesMode {
 /// How origins are found and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginConfig {
-    /// PEM certificates trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How origins' certificates are judged.
+    pub verify: verify::Settings,
     /// Hosts with given addresses. The addresses still have to pass policy.
     pub resolve: Vec<Resolve>,
+    /// What is shown to origins that ask for a client certificate.
+    pub client_certificates: Vec<ClientCertificateFile>,
 }
 
 /// Where audit records go. What happens when they cannot is `policy.fail.audit_full`.

@@ -80,7 +80,8 @@ fn what_the_example_leaves_commented_can_be_uncommented() {
     assert!(count > 20, "only {count} commented settings");
     let text: Vec<String> = EXAMPLE.lines().map(|l| is_setting(l).unwrap_or_else(|| l.to_owned())).collect();
     let (_dir, system) = machine(Some(&text.join("\n")));
-    for file in ["users.htpasswd", "company-root.pem"] {
+    fs::create_dir(system.cwd.join("lists")).unwrap();
+    for file in ["users.htpasswd", "company-root.pem", "lists/banking.txt"] {
         fs::write(system.cwd.join(file), "").unwrap();
     }
     let config = load(&Flags::default(), &system).unwrap_or_else(|e| panic!("{e}"));
@@ -223,7 +224,7 @@ fn flags_win_over_the_file_and_a_given_list_replaces_it() {
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
     assert_eq!(config.rules.paths, [system.cwd.join("mine.json")]);
     assert_eq!(config.rules.mode, Some(RulesMode::Block));
-    assert_eq!(config.origin.ca_file, Some(system.cwd.join("root.pem")));
+    assert_eq!(config.origin.verify.ca_file, Some(system.cwd.join("root.pem")));
     assert_eq!(config.origin.resolve, [value::FromText::from_text("b.test:192.0.2.8").unwrap()]);
     assert_eq!(config.policy.allow_private, ["192.168.0.0/16".parse().unwrap()]);
     assert_eq!(config.policy.client_networks, ["192.0.2.0/24".parse().unwrap()]);

@@ -104,6 +104,11 @@ codes! {
         "The Host of the request is not the host that the tunnel and its TLS handshake were made for.",
         "Open a new connection for the other host; a browser does so by itself. If it keeps happening, the client mixes up its connections.";
 
+    CaConstraints = "ca_constraints", "http_request_denied",
+        "Outside what this proxy's authority may issue for",
+        "The proxy's certificate authority is limited to certain names, and this host is not among them. Its connections cannot be inspected, and the policy is not to pass them unseen.",
+        "If this host is meant to be reached, set `outside_ca_constraints = \"tunnel\"` under [policy.fail], put it on the bypass list, or use an authority without the limit.";
+
     // Reaching the origin.
     OriginRefused = "origin_refused", "connection_refused",
         "The server refused the connection",
@@ -183,10 +188,38 @@ codes! {
         "The server's certificate was revoked",
         "Its authority has withdrawn the certificate, often because the key was stolen. Nothing was sent to the server.",
         "Do not go on; tell the owner of the server.";
+    RevocationUnknown = "revocation_unknown", "tls_certificate_error",
+        "Nobody says whether the server's certificate was revoked",
+        "The policy of this proxy asks for a revocation list or a stapled OCSP response that is in force, and there is none. Nothing was sent to the server.",
+        "Give the proxy the authority's revocation list with `--crl FILE`, or let such certificates pass with `revocation = \"soft\"`.";
+    StapleMissing = "staple_missing", "tls_certificate_error",
+        "The server leaves out the proof that its certificate is in force",
+        "The certificate promises that an OCSP response comes with it, and none came. Nothing was sent to the server.",
+        "The owner of the server has to switch OCSP stapling on.";
+    StapleBad = "staple_bad", "tls_certificate_error",
+        "The server's proof that its certificate is in force is wrong",
+        "The OCSP response that came with the certificate is not for it, not signed by its authority, or too old. Nothing was sent to the server.",
+        "The owner of the server has to repair OCSP stapling.";
+    DistrustedKey = "distrusted_key", "tls_certificate_error",
+        "The server's certificate is signed with a key that strangers hold",
+        "A key in the certificate's chain is known to be in the wrong hands, so anyone could have made it. Nothing was sent to the server.",
+        "Treat this as an attack, and take that root out of the trust stores it is in.";
+    OverLong = "over_long", "tls_certificate_error",
+        "The server's certificate is valid for too long",
+        "The certificate is valid for longer than public authorities may allow. Nothing was sent to the server.",
+        "The owner of the server needs a new certificate; `over_long = \"warn\"` lets such ones pass.";
+    ChainTooLarge = "chain_too_large", "tls_certificate_error",
+        "The server sent too many certificates",
+        "The server's certificate chain is larger than any that is needed. Nothing was sent to the server.",
+        "The owner of the server has to install its own chain alone.";
     LegacyTls = "legacy_tls", "tls_protocol_error",
         "The server speaks only outdated TLS",
-        "The server offers no TLS version or cipher that is safe today. Nothing was sent to it.",
-        "The owner of the server has to enable TLS 1.2 or 1.3.";
+        "The server offers no TLS version or cipher that is safe today: TLS 1.2 or 1.3 with ephemeral keys and authenticated encryption. Nothing was sent to it.",
+        "The owner of the server has to enable TLS 1.2 or 1.3. Until then a [[policy.bypass]] rule with this host in `hosts` relays its connections unread, with whatever its clients accept.";
+    ClientCertRequired = "client_cert_required", "tls_certificate_error",
+        "The server asks for a client certificate",
+        "The server wants its clients to prove who they are with a certificate. A proxy that decrypts has none of theirs, and never asks for their keys.",
+        "Let clients show their own: a [[policy.bypass]] rule with this host in `hosts` relays its connections unread. Or give the proxy a certificate for the host in [[origin.client_certificates]].";
     NoCommonProtocol = "no_common_protocol", "tls_protocol_error",
         "The server speaks no protocol that was offered",
         "The server agreed to none of the application protocols that it was offered (HTTP/2, HTTP/1.1). Nothing was sent to it.",
@@ -267,6 +300,10 @@ codes! {
         "The proxy is shutting down",
         "The proxy was told to stop and ended what was still open when the time for that ran out.",
         "Try again; another instance or the restarted one answers.";
+    CaExpired = "ca_expired", "proxy_internal_error",
+        "The proxy's certificate authority has expired",
+        "The proxy has no valid certificate to show to its clients, so it cannot inspect this connection, and it does not pass connections unseen for that reason.",
+        "Whoever runs this proxy has to renew its authority: `portward ca show` says what ended and what to type.";
     Internal = "internal", "proxy_internal_error",
         "The proxy made an error",
         "Something went wrong in the proxy itself, and it did not pass the request on.",

@@ -1,4 +1,24 @@
 //! What a ClientHello shows before anything is decrypted, as plain data.
+//!
+//! Each spelling of the server name has one outcome, on an inspected connection and in a tunnel that is
+//! relayed unread alike:
+//!
+//! | server name | reading | outcome |
+//! |---|---|---|
+//! | absent | [`Sni::Absent`] | the tunnel's target is the name, be it a name or an address |
+//! | the target's own address | [`Sni::Name`] with an address | as if absent: some clients write it and mean nothing |
+//! | another address | [`Sni::Name`] with an address | refused: RFC 6066 section 3 allows no address |
+//! | upper case, trailing dot | [`Sni::Name`] in lower case, without the dot | the name as everybody else spells it |
+//! | underscore, `xn--` labels, up to 253 octets | [`Sni::Name`] | taken as it is |
+//! | 254 octets and more, a label over 63, a NUL or any other octet that no name has | [`Sni::Invalid`] | refused with an alert |
+//! | two names, an empty list, another name type | [`Sni::Invalid`] | refused with an alert |
+//! | encrypted ClientHello, real or GREASE | the outer name, and [`Hello::ech`] | the outer name is the name: the two look alike from outside |
+//!
+//! Refused means before anything is minted and before the origin is reached. With encrypted ClientHello the
+//! client verifies our certificate for the outer name and takes the missing encrypted name for a server that has
+//! switched the feature off (its specification says so), and comes again without it.
+
+use std::sync::Arc;
 
 use super::authority::Host;
 
@@ -27,20 +47,34 @@ impl Alpn {
 }
 
 /// The SNI of a ClientHello, or why there is none to rely on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sni {
     Name(Host),
+    #[default]
     Absent,
-    /// Present, but not a DNS name (RFC 6066 section 3 allows nothing else).
+    /// Present, but not one DNS name (RFC 6066 section 3 allows nothing else).
     Invalid,
 }
 
+impl Sni {
+    pub fn name(&self) -> Option<&Host> {
+        match self {
+            Sni::Name(host) => Some(host),
+            Sni::Absent | Sni::Invalid => None,
+        }
+    }
+}
+
 /// A parsed ClientHello.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     pub sni: Sni,
     /// Offered protocols in the client's order, as sent; empty when there was no extension.
     pub alpn: Vec<Vec<u8>>,
+    /// The client encrypts another name, or pretends to (GREASE): the two cannot be told apart.
+    pub ech: bool,
+    /// The JA4 fingerprint of the client's TLS library and its settings.
+    pub ja4: Option<Arc<str>>,
 }
 
 impl Hello {

@@ -5,10 +5,12 @@ pub mod addr;
 pub mod authority;
 pub mod hello;
 pub mod id;
+pub mod key;
 pub mod limits;
 
 pub use addr::{ClientAddr, Entry, OriginAddr};
 pub use authority::{Authority, Host, Port};
 pub use hello::{Alpn, Hello};
 pub use id::{ConnectionId, ReceiptId};
+pub use key::KeyType;
 pub use limits::Limits;

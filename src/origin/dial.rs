@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::resolve::{ResolveError, Resolver};
-use crate::audit::record::CertificateFacts;
+use crate::audit::record::{CertificateFacts, OriginMarks};
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
 use crate::policy::{Denial, DialPermit, Permit};
-use crate::tls::connect::{Offer, OriginStream};
-use crate::tls::verify::CertificateInfo;
-use crate::tls::{Negotiated, OriginTls, Refusal};
+use crate::tls::connect::{Connected, Offer, OriginStream};
+use crate::tls::verify::{CertificateInfo, Change, Judged, Marks};
+use crate::tls::{ClientAuth, Negotiated, OriginTls, Refusal};
 
 /// RFC 8305 section 5: the delay before the next address is tried beside the last.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -65,12 +65,22 @@ pub struct OriginFacts {
     pub certificate: Option<CertificateInfo>,
     /// The certificate as every record of the connection shows it.
     pub shown: Option<Arc<CertificateFacts>>,
+    /// What its verification found out besides.
+    pub marks: OriginMarks,
+    pub client_auth: ClientAuth,
 }
 
 impl OriginFacts {
     /// A connection without TLS, or one that is not ours to look into.
     pub fn plain(addr: OriginAddr) -> OriginFacts {
-        OriginFacts { addr, tls: None, certificate: None, shown: None }
+        OriginFacts {
+            addr,
+            tls: None,
+            certificate: None,
+            shown: None,
+            marks: OriginMarks::default(),
+            client_auth: ClientAuth::NotAsked,
+        }
     }
 }
 
@@ -135,15 +145,31 @@ impl Dialer {
         let (stream, addr) = self.connect(permit).await?;
         let origin = || Authority::new(permit.server_name().clone(), permit.dial().port);
         let limit = self.limits.origin_handshake_time;
-        let (stream, tls, certificate) =
-            timeout(limit, self.tls.connect(stream, permit.server_name(), offer))
-                .await
-                .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
-                .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
-        let shown = certificate.as_ref().map(|info: &CertificateInfo| {
+        let connected = timeout(limit, self.tls.connect(stream, permit, offer))
+            .await
+            .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
+            .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
+        let Connected { stream, negotiated, judged, client_auth } = connected;
+        let shown = judged.as_ref().map(|Judged { certificate: info, .. }| {
             Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
         });
-        Ok(Secured { stream, facts: OriginFacts { addr, tls: Some(tls), certificate, shown } })
+        let marks = judged.as_ref().map(|judged| self.marks(&origin(), &judged.marks)).unwrap_or_default();
+        let certificate = judged.map(|judged| judged.certificate);
+        let tls = Some(negotiated);
+        Ok(Secured { stream, facts: OriginFacts { addr, tls, certificate, shown, marks, client_auth } })
+    }
+
+    /// What is remarkable of an origin's certificate, as audit records have it.
+    fn marks(&self, origin: &Authority, marks: &Marks) -> OriginMarks {
+        OriginMarks {
+            revocation: marks.revocation.code().into(),
+            changed: self.tls.changes.observe(origin, marks).map_or("", Change::code).into(),
+            warnings: match marks.warnings.as_slice() {
+                [] => "".into(),
+                [one] => (*one).into(),
+                more => more.join(",").into(),
+            },
+        }
     }
 
     /// Starts HTTP on a verified connection.

@@ -8,4 +8,4 @@ pub mod resolve;
 
 pub use dial::{Dialer, OriginError, Secured};
 pub use pool::{Idle, Keep, Lease, Pool, PoolKey};
-pub use resolve::{Override, Resolver};
+pub use resolve::{Override, ResolveError, Resolver, Source};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::NetError;
 use smallvec::SmallVec;
 
 use crate::net::authority::unmap;
@@ -84,6 +85,9 @@ fn address(text: &str) -> Option<IpAddr> {
 pub enum ResolveError {
     #[error("there is no address for {0}")]
     NotFound(Host),
+    /// The name exists, for mail or as a domain above others, and has no address.
+    #[error("{0} exists in DNS but has no address")]
+    NoAddress(Host),
     #[error("the name servers did not answer for {0}: {1}")]
     Failed(Host, String),
     #[error("the name servers did not answer for {0} within {1:?}")]
@@ -93,7 +97,7 @@ pub enum ResolveError {
 impl ResolveError {
     pub fn code(&self) -> &'static str {
         match self {
-            ResolveError::NotFound(_) => "dns_nxdomain",
+            ResolveError::NotFound(_) | ResolveError::NoAddress(_) => "dns_nxdomain",
             ResolveError::Failed(..) | ResolveError::Timeout(..) => "dns_timeout",
         }
     }
@@ -107,9 +111,21 @@ pub struct Answer {
     pub dial_port: Option<Port>,
 }
 
+/// Who says which addresses a host has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The host is an address.
+    Itself,
+    /// The configuration.
+    Override,
+    /// The system's name service, by these servers.
+    System(Vec<IpAddr>),
+}
+
 /// The system's name service behind overrides.
 pub struct Resolver {
     dns: TokioResolver,
+    servers: Vec<IpAddr>,
     overrides: Vec<Override>,
     timeout: Duration,
 }
@@ -119,6 +135,7 @@ impl Resolver {
     pub fn new(overrides: Vec<Override>, timeout: Duration) -> Result<Resolver, String> {
         let mut builder = TokioResolver::builder_tokio()
             .map_err(|error| format!("the system's name service configuration cannot be read: {error}"))?;
+        let servers = system_servers();
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.timeout = timeout / 2;
@@ -127,18 +144,28 @@ impl Resolver {
         options.negative_max_ttl = Some(Duration::from_secs(5));
         options.positive_max_ttl = Some(Duration::from_secs(300));
         let dns = builder.build().map_err(|error| format!("the resolver cannot be set up: {error}"))?;
-        Ok(Resolver { dns, overrides, timeout })
+        Ok(Resolver { dns, servers, overrides, timeout })
+    }
+
+    /// Who would be asked for an authority's addresses.
+    pub fn source(&self, authority: &Authority) -> Source {
+        match &authority.host {
+            _ if !self.fixed(authority).is_empty() => Source::Override,
+            Host::Ip(_) => Source::Itself,
+            Host::Name(_) => Source::System(self.servers.clone()),
+        }
+    }
+
+    fn fixed(&self, authority: &Authority) -> SmallVec<[&Override; 2]> {
+        let is_for = |o: &&Override| {
+            o.host.as_ref().is_none_or(|host| *host == authority.host)
+                && o.port.is_none_or(|port| port == authority.port)
+        };
+        self.overrides.iter().filter(is_for).collect()
     }
 
     pub async fn resolve(&self, authority: &Authority) -> Result<Answer, ResolveError> {
-        let fixed: SmallVec<[&Override; 2]> = self
-            .overrides
-            .iter()
-            .filter(|o| {
-                o.host.as_ref().is_none_or(|host| *host == authority.host)
-                    && o.port.is_none_or(|port| port == authority.port)
-            })
-            .collect();
+        let fixed = self.fixed(authority);
         if let Some(first) = fixed.first() {
             let dial_port = first.dial_port;
             return Ok(Answer { addrs: fixed.iter().map(|o| o.addr).collect(), dial_port });
@@ -152,19 +179,27 @@ impl Resolver {
         let lookup = tokio::time::timeout(self.timeout, self.dns.lookup_ip(format!("{name}.")))
             .await
             .map_err(|_| ResolveError::Timeout(host.clone(), self.timeout))?
-            .map_err(|error| {
-                if error.is_no_records_found() && !error.to_string().contains("ServFail") {
-                    ResolveError::NotFound(host.clone())
-                } else {
-                    ResolveError::Failed(host.clone(), error.to_string())
+            .map_err(|error| match &error {
+                NetError::Timeout => ResolveError::Timeout(host.clone(), self.timeout),
+                _ if error.is_nx_domain() => ResolveError::NotFound(host.clone()),
+                _ if error.is_no_records_found() && !error.to_string().contains("ServFail") => {
+                    ResolveError::NoAddress(host.clone())
                 }
+                _ => ResolveError::Failed(host.clone(), error.to_string()),
             })?;
         let addrs: SmallVec<[IpAddr; 4]> = lookup.iter().take(ADDRESSES).collect();
         if addrs.is_empty() {
-            return Err(ResolveError::NotFound(host.clone()));
+            return Err(ResolveError::NoAddress(host.clone()));
         }
         Ok(Answer { addrs, dial_port: None })
     }
+}
+
+/// The name servers of the system, to be named in messages.
+fn system_servers() -> Vec<IpAddr> {
+    hickory_resolver::system_conf::read_system_conf()
+        .map(|(config, _)| config.name_servers().iter().map(|server| server.ip).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -41,6 +41,15 @@ pub struct FailModes {
     /// Default `page`: end the client's TLS and show a 502 page that explains; `refuse` ends
     /// the handshake with an alert instead.
     pub origin_error: OriginError,
+    /// A host for which our CA may not issue, by name constraints in its certificate or one above.
+    /// Default `deny`: what cannot be inspected does not pass; `tunnel` relays it unread.
+    pub outside_ca_constraints: OutsideCa,
+    /// The origin asks for a client certificate and none is configured for it. Default `empty`:
+    /// it is told that there is none, which is what a browser without one says; most that ask
+    /// do not insist. `tunnel` relays the host's later connections unread for a while, so that
+    /// clients can show their own: an origin can take itself out of inspection by asking.
+    /// `block` refuses such origins.
+    pub client_certificate: ClientCertificate,
 }
 
 impl Default for FailModes {
@@ -56,6 +65,8 @@ impl Default for FailModes {
             not_http: NotHttp::Deny,
             audit_full: AuditFull::Drop,
             origin_error: OriginError::Page,
+            outside_ca_constraints: OutsideCa::Deny,
+            client_certificate: ClientCertificate::Empty,
         }
     }
 }
@@ -104,6 +115,21 @@ outcome! {
     AuditFull { Drop, Block }
 }
 outcome! {
+    /// A host for which our CA may not issue.
+    OutsideCa { Deny, Tunnel }
+}
+outcome! {
     /// The origin failed before the client's TLS was accepted.
     OriginError { Page, Refuse }
+}
+outcome! {
+    /// The origin asks for a certificate of its client.
+    ClientCertificate {
+        /// Say that there is none.
+        Empty,
+        /// Remember the host and relay its later connections unread.
+        Tunnel,
+        /// Refuse the origin.
+        Block,
+    }
 }

@@ -6,9 +6,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use super::category::{Category, HostList};
 use crate::net::authority::AuthorityError;
 use crate::net::{Host, authority::unmap};
 
@@ -101,50 +103,87 @@ impl fmt::Display for HostPattern {
 }
 
 /// A rule of a list as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// Unique in its list; audit records name it.
     pub name: Arc<str>,
-    /// Empty: any host.
+    /// With `categories` empty as well: any host.
     pub hosts: Vec<HostPattern>,
+    /// Names of categories: their hosts besides `hosts`.
+    pub categories: Vec<Arc<str>>,
     /// Empty: any client.
     pub clients: Vec<IpNet>,
     /// Empty: anyone, authenticated or not.
     pub identities: Vec<Arc<str>>,
     /// Why the rule is there, in its author's words; shown with the decision.
     pub note: Option<Arc<str>>,
+    /// From then on the rule no longer holds. Bypass rules alone have it.
+    pub expires: Option<Expiry>,
 }
 
-/// Who asks.
+/// When a rule ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// The first moment at which the rule does not hold.
+    pub at: SystemTime,
+    /// As it was written.
+    pub text: Arc<str>,
+}
+
+/// Who asks, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Who<'a> {
     pub(super) ip: IpAddr,
     pub(super) identity: Option<&'a str>,
+    pub(super) now: SystemTime,
 }
 
 /// A rule compiled for look-up.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub struct Matcher {
     pub(super) name: Arc<str>,
     pub(super) note: Option<Arc<str>>,
     hosts: Option<HostSet>,
+    /// Empty also where `hosts` is all there is.
+    categories: Vec<Arc<HostList>>,
     clients: Vec<IpNet>,
     identities: HashSet<Arc<str>>,
+    expires: Option<SystemTime>,
 }
 
 impl Matcher {
-    pub(super) fn new(rule: &Rule) -> Matcher {
+    /// A category that is not among `categories` has no hosts; the configuration refuses such a rule before.
+    pub fn new(rule: &Rule, categories: &[Category]) -> Matcher {
+        let named = categories.iter().filter(|category| rule.categories.contains(&category.name));
+        let any = rule.hosts.is_empty() && rule.categories.is_empty();
         Matcher {
             name: Arc::clone(&rule.name),
             note: rule.note.clone(),
-            hosts: (!rule.hosts.is_empty()).then(|| HostSet::new(&rule.hosts)),
+            hosts: (!any).then(|| HostSet::new(&rule.hosts)),
+            categories: named.map(|category| Arc::clone(&category.hosts)).collect(),
             clients: rule.clients.clone(),
             identities: rule.identities.iter().cloned().collect(),
+            expires: rule.expires.as_ref().map(|expiry| expiry.at),
         }
     }
 
+    /// Whether the rule, which has no end, holds for this host and this client.
+    pub fn holds(&self, host: &Host, client: IpAddr, identity: Option<&str>) -> bool {
+        self.matches(host, Who { ip: client, identity, now: SystemTime::UNIX_EPOCH })
+    }
+
     pub(super) fn matches(&self, host: &Host, who: Who<'_>) -> bool {
-        self.is_for(who) && self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
+        self.expires.is_none_or(|at| who.now < at)
+            && self.is_for(who)
+            && self.hosts.as_ref().is_none_or(|hosts| {
+                hosts.contains(host) || self.categories.iter().any(|list| list.contains(host))
+            })
+    }
+
+    /// Whether it names addresses, so that it matters where a name leads.
+    pub(super) fn has_addresses(&self) -> bool {
+        self.hosts.as_ref().is_some_and(HostSet::has_addresses)
+            || self.categories.iter().any(|list| list.has_addresses())
     }
 
     fn is_for(&self, who: Who<'_>) -> bool {
@@ -189,6 +228,10 @@ impl HostSet {
             }
         }
         set
+    }
+
+    fn has_addresses(&self) -> bool {
+        !self.nets.is_empty() || self.exact.iter().any(|host| host.ip().is_some())
     }
 
     pub(super) fn contains(&self, host: &Host) -> bool {
@@ -269,10 +312,10 @@ mod tests {
             hosts: vec!["a.test".parse().unwrap()],
             clients: vec!["10.0.0.0/8".parse().unwrap()],
             identities: vec!["ann".into()],
-            note: None,
+            ..Rule::default()
         };
-        let matcher = Matcher::new(&rule);
-        let who = |ip: &str, identity| Who { ip: ip.parse().unwrap(), identity };
+        let matcher = Matcher::new(&rule, &[]);
+        let who = |ip: &str, identity| Who { ip: ip.parse().unwrap(), identity, now: SystemTime::UNIX_EPOCH };
         assert!(matcher.matches(&host("a.test"), who("10.1.1.1", Some("ann"))));
         assert!(matcher.matches(&host("a.test"), who("::ffff:10.1.1.1", Some("ann"))));
         assert!(!matcher.matches(&host("b.test"), who("10.1.1.1", Some("ann"))));

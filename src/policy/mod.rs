@@ -7,23 +7,31 @@
 
 mod address;
 mod bypass;
+mod category;
+pub mod distrust;
 mod fail;
 mod matching;
 mod permit;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use address::{AddressClass, classify};
-pub use fail::{AuditFull, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel, Undecoded};
-pub use matching::{HostPattern, PatternError, Rule};
+pub use category::{Category, HostList, ListError};
+pub use fail::{
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
+};
+pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
@@ -31,7 +39,7 @@ use crate::net::hello::Sni;
 use crate::net::{Authority, Entry, Hello, Host, Port};
 use address::AddressGuard;
 use bypass::BypassList;
-use matching::{HostSet, Matcher, Who, contains_ip};
+use matching::{HostSet, Who, contains_ip};
 use permit::{Channel, Subject};
 
 /// What a policy is made from. The default is a gateway's: everything is inspected, what
@@ -57,6 +65,10 @@ pub struct Config {
     pub allow: Vec<Rule>,
     /// Targets relayed unread.
     pub bypass: Vec<Rule>,
+    /// Lists of hosts that rules name.
+    pub categories: Vec<Category>,
+    /// A tunnel in which the origin shows a certificate for another name.
+    pub tunnel_name_mismatch: NameMismatch,
     /// Target, SNI and Host that disagree.
     pub fronting: Fronting,
     /// Disagreements that are fine although `fronting` is `deny`.
@@ -82,6 +94,8 @@ impl Default for Config {
             deny: Vec::new(),
             allow: Vec::new(),
             bypass: Vec::new(),
+            categories: Vec::new(),
+            tunnel_name_mismatch: NameMismatch::Record,
             fronting: Fronting::Deny,
             fronting_allow: Vec::new(),
             fail: FailModes::default(),
@@ -99,6 +113,26 @@ pub enum PortAction {
     Inspect,
     Tunnel,
     Deny,
+}
+
+impl Config {
+    /// Bypass rules that no longer hold, by name and date as written.
+    pub fn expired(&self, now: SystemTime) -> impl Iterator<Item = (&str, &str)> {
+        let expiries = self.bypass.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?)));
+        expiries
+            .filter(move |(_, expiry)| expiry.at <= now)
+            .map(|(rule, expiry)| (&*rule.name, &*expiry.text))
+    }
+}
+
+/// What happens to a tunnel whose origin shows a certificate that is not for the name the client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameMismatch {
+    /// The audit record says so. The client judges the certificate itself: nothing is decrypted.
+    Record,
+    /// The connection is closed before the client has the certificate.
+    Close,
 }
 
 /// What happens when the names of one connection disagree.
@@ -124,6 +158,8 @@ pub struct ClientFacts<'a> {
     pub ip: IpAddr,
     pub entry: Entry,
     pub identity: Option<&'a str>,
+    /// Rules may end at a date.
+    pub now: SystemTime,
 }
 
 /// The bytes of a tunnel when they are not a ClientHello and not HTTP.
@@ -144,6 +180,7 @@ pub struct Policy {
     forward_high_ports: bool,
     allow: Vec<Matcher>,
     bypass: BypassList,
+    tunnel_name_mismatch: NameMismatch,
     fronting: Fronting,
     fronting_allow: Vec<(HostSet, HostSet)>,
     fail: FailModes,
@@ -153,13 +190,16 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(config: &Config) -> Policy {
+        let matchers =
+            |rules: &[Rule]| rules.iter().map(|rule| Matcher::new(rule, &config.categories)).collect();
         Policy {
             client_networks: config.client_networks.clone(),
             ports: config.ports.clone(),
             other_ports: config.other_ports,
             forward_high_ports: config.forward_high_ports,
-            allow: config.allow.iter().map(Matcher::new).collect(),
-            bypass: BypassList::new(&config.bypass),
+            allow: matchers(&config.allow),
+            bypass: BypassList::new(&config.bypass, &config.categories),
+            tunnel_name_mismatch: config.tunnel_name_mismatch,
             fronting: config.fronting,
             fronting_allow: config
                 .fronting_allow
@@ -171,7 +211,7 @@ impl Policy {
                 allow_private: config.allow_private.clone(),
                 own_listeners: config.own_listeners.clone(),
                 own_addresses: config.own_addresses.clone(),
-                deny: config.deny.iter().map(Matcher::new).collect(),
+                deny: matchers(&config.deny),
             }),
             verification: config.verification,
         }
@@ -284,6 +324,20 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
+        }
+    }
+
     /// What came in a tunnel can be neither decrypted nor read.
     pub fn opaque(&self, permit: Permit, what: Opaque) -> Answer {
         match what {
@@ -292,6 +346,14 @@ impl Policy {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
             },
+        }
+    }
+
+    /// TLS whose origin asked for a client certificate a short while ago.
+    pub fn asks_for_certificate(&self, permit: Permit) -> Answer {
+        match self.fail.client_certificate {
+            ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+            ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
         }
     }
 
@@ -418,6 +480,7 @@ impl Policy {
                 ip: client.ip,
                 entry: client.entry,
                 identity: client.identity.map(Box::from),
+                now: client.now,
             }),
         }
     }
@@ -425,7 +488,7 @@ impl Policy {
 
 impl<'a> ClientFacts<'a> {
     fn who(&self) -> Who<'a> {
-        Who { ip: self.ip, identity: self.identity }
+        Who { ip: self.ip, identity: self.identity, now: self.now }
     }
 }
 

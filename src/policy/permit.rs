@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::address::AddressGuard;
 use super::matching::Who;
@@ -50,11 +51,13 @@ pub(super) struct Subject {
     pub(super) ip: IpAddr,
     pub(super) entry: Entry,
     pub(super) identity: Option<Box<str>>,
+    /// When the target was asked for.
+    pub(super) now: SystemTime,
 }
 
 impl Subject {
     pub(super) fn who(&self) -> Who<'_> {
-        Who { ip: self.ip, identity: self.identity.as_deref() }
+        Who { ip: self.ip, identity: self.identity.as_deref(), now: self.now }
     }
 }
 

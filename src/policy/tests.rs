@@ -8,25 +8,28 @@ fn authority(text: &str) -> Authority {
 }
 
 fn client(ip: &str) -> ClientFacts<'static> {
-    ClientFacts { ip: ip.parse().unwrap(), entry: Entry::HttpProxy, identity: None }
-}
-
-fn rule(name: &str, hosts: &[&str]) -> Rule {
-    Rule {
-        name: name.into(),
-        hosts: hosts.iter().map(|h| h.parse().unwrap()).collect(),
-        clients: Vec::new(),
-        identities: Vec::new(),
-        note: None,
+    ClientFacts {
+        ip: ip.parse().unwrap(),
+        entry: Entry::HttpProxy,
+        identity: None,
+        now: SystemTime::UNIX_EPOCH,
     }
 }
 
+fn rule(name: &str, hosts: &[&str]) -> Rule {
+    Rule { name: name.into(), hosts: hosts.iter().map(|h| h.parse().unwrap()).collect(), ..Rule::default() }
+}
+
 fn hello(sni: &str) -> Hello {
-    Hello { sni: Sni::Name(Host::parse(sni).unwrap()), alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()] }
+    Hello {
+        sni: Sni::Name(Host::parse(sni).unwrap()),
+        alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        ..Hello::default()
+    }
 }
 
 fn no_sni() -> Hello {
-    Hello { sni: Sni::Absent, alpn: Vec::new() }
+    Hello::default()
 }
 
 /// "inspect DIAL NAME", "tunnel DIAL NAME: reason" or "deny code".
@@ -248,7 +251,7 @@ fn the_sni_must_agree_with_the_target() {
         ("a.test:443", no_sni(), "inspect a.test:443 a.test"),
         ("a.test:443", hello("b.test"), "deny sni_mismatch"),
         ("a.test:443", hello("x.a.test"), "deny sni_mismatch"),
-        ("a.test:443", Hello { sni: Sni::Invalid, alpn: Vec::new() }, "deny sni_invalid"),
+        ("a.test:443", Hello { sni: Sni::Invalid, ..Hello::default() }, "deny sni_invalid"),
         ("192.0.2.1:443", hello("a.test"), "inspect 192.0.2.1:443 a.test"),
         ("192.0.2.1:443", no_sni(), "inspect 192.0.2.1:443 192.0.2.1"),
         ("192.0.2.1:443", hello("192.0.2.1"), "inspect 192.0.2.1:443 192.0.2.1"),
@@ -390,4 +393,132 @@ fn a_new_policy_holds_for_the_next_request_of_an_open_connection() {
     let newer = Policy::new(&Config { verification: VerificationId(8), ..Config::default() });
     let RequestAnswer::Proceed(permit) = newer.request(&permit, &host) else { panic!("allowed again") };
     assert_eq!(permit.verification(), VerificationId(8));
+}
+
+/// CONNECT to what is relayed unread, then a ClientHello.
+fn tunnelled(config: &Config, target: &str, hello: &Hello) -> String {
+    let policy = Policy::new(config);
+    match policy.connect(&client("192.0.2.9"), &authority(target)) {
+        Answer::Tunnel(permit, reason) => show(&policy.tunnelled(&permit, &reason, hello)),
+        other => panic!("{target}: {other:?}"),
+    }
+}
+
+#[test]
+fn names_are_judged_in_tunnels_that_are_not_read() {
+    let mut config = Config {
+        bypass: vec![rule("bank", &[".bank.test", "192.0.2.0/24"])],
+        deny: vec![rule("no", &["no.test", "no.bank.test"])],
+        ..Config::default()
+    };
+    config.ports.insert(Port::new(22).unwrap(), PortAction::Tunnel);
+    let invalid = Hello { sni: Sni::Invalid, ..Hello::default() };
+    let table = [
+        ("bank.test:443", hello("bank.test"), "tunnel bank.test:443 bank.test: bypass"),
+        ("bank.test:443", hello("BANK.test."), "tunnel bank.test:443 bank.test: bypass"),
+        ("bank.test:443", no_sni(), "tunnel bank.test:443 bank.test: bypass"),
+        ("bank.test:443", invalid.clone(), "deny sni_invalid"),
+        ("bank.test:443", hello("192.0.2.1"), "deny sni_invalid"),
+        ("bank.test:443", hello("no.test"), "deny host_denied"),
+        ("bank.test:443", hello("no.bank.test"), "deny host_denied"),
+        ("bank.test:443", hello("a.test"), "deny sni_mismatch"),
+        ("bank.test:443", hello("www.bank.test"), "deny sni_mismatch"),
+        ("192.0.2.1:443", hello("a.test"), "tunnel 192.0.2.1:443 a.test: bypass"),
+        ("192.0.2.1:443", hello("no.test"), "deny host_denied"),
+        ("192.0.2.1:443", hello("192.0.2.1"), "tunnel 192.0.2.1:443 192.0.2.1: bypass"),
+        ("a.test:22", hello("no.test"), "deny host_denied"),
+        ("a.test:22", hello("b.test"), "deny sni_mismatch"),
+        ("a.test:22", hello("a.test"), "tunnel a.test:22 a.test: port"),
+        ("a.test:22", invalid, "deny sni_invalid"),
+    ];
+    for (target, hello, answer) in &table {
+        assert_eq!(tunnelled(&config, target, hello), *answer, "{target} {hello:?}");
+    }
+    // Where names may disagree, each of them has to have earned the bypass.
+    config.fronting = Fronting::Allow;
+    assert_eq!(tunnelled(&config, "bank.test:443", &hello("a.test")), "inspect bank.test:443 bank.test");
+    let www = tunnelled(&config, "bank.test:443", &hello("www.bank.test"));
+    assert_eq!(www, "tunnel bank.test:443 bank.test: bypass");
+    assert_eq!(tunnelled(&config, "a.test:22", &hello("b.test")), "tunnel a.test:22 a.test: port");
+    let allow = Config { allow: vec![rule("ours", &[".bank.test", "192.0.2.0/24"])], ..config };
+    assert_eq!(tunnelled(&allow, "192.0.2.1:443", &hello("a.test")), "deny host_not_allowed");
+}
+
+#[test]
+fn a_rule_that_ended_holds_no_longer() {
+    let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
+    let ends = Rule { expires: Some(Expiry { at, text: "then".into() }), ..rule("bank", &["bank.test"]) };
+    let config = Config { bypass: vec![ends], ..Config::default() };
+    let policy = Policy::new(&config);
+    for (seconds, answer) in
+        [(999, "tunnel bank.test:443 bank.test: bypass"), (1_000, "inspect bank.test:443 bank.test")]
+    {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let client = ClientFacts { now, ..client("192.0.2.9") };
+        assert_eq!(show(&policy.connect(&client, &authority("bank.test:443"))), answer);
+        let Answer::Inspect(permit) = policy.connect(&client, &authority("192.0.2.1:443")) else { panic!() };
+        let by_sni = show(&policy.hello(permit, &hello("bank.test")));
+        assert_eq!(by_sni.starts_with("tunnel"), seconds == 999, "{by_sni}");
+        assert_eq!(config.expired(now).collect::<Vec<_>>().len(), usize::from(seconds == 1_000));
+    }
+}
+
+#[test]
+fn categories_stand_for_the_hosts_in_them() {
+    let mut hosts = HostList::default();
+    hosts.add("bank.test\n.credit.test").unwrap();
+    let categories = vec![Category { name: "banking".into(), hosts: Arc::new(hosts) }];
+    let banking = Rule { categories: vec!["banking".into()], ..rule("money", &["fund.test"]) };
+    let config =
+        Config { bypass: vec![banking.clone()], categories: categories.clone(), ..Config::default() };
+    for (host, bypassed) in
+        [("bank.test", true), ("a.credit.test", true), ("fund.test", true), ("a.test", false)]
+    {
+        assert_eq!(connect(&config, &format!("{host}:443")).starts_with("tunnel"), bypassed, "{host}");
+    }
+    let denied = Config { deny: vec![banking.clone()], categories: categories.clone(), ..Config::default() };
+    assert_eq!(connect(&denied, "a.credit.test:443"), "deny host_denied");
+    let allowed = Config { allow: vec![banking], categories, ..Config::default() };
+    assert_eq!(connect(&allowed, "bank.test:443"), "inspect bank.test:443 bank.test");
+    assert_eq!(connect(&allowed, "a.test:443"), "deny host_not_allowed");
+}
+
+#[test]
+fn a_name_that_leads_to_bypassed_addresses_alone_is_bypassed_there() {
+    let config = Config { bypass: vec![rule("plant", &["192.0.2.0/25"])], ..Config::default() };
+    let policy = Policy::new(&config);
+    let name = permit(&policy, "plc.test:443");
+    assert!(policy.asks_where(&name));
+    let leads_to = |ips: &[&str]| {
+        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        policy.leads_to(&name, &ips).map(|(permit, reason)| show(&Answer::Tunnel(permit, reason)))
+    };
+    let tunnel = Some("tunnel 192.0.2.7:443 plc.test: bypass".to_owned());
+    assert_eq!(leads_to(&["192.0.2.7"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "192.0.2.8"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "203.0.113.1"]), None);
+    assert_eq!(leads_to(&["203.0.113.1", "192.0.2.7"]), None);
+    assert_eq!(leads_to(&[]), None);
+    let names = Policy::new(&Config { bypass: vec![rule("bank", &["bank.test"])], ..Config::default() });
+    assert!(!names.asks_where(&permit(&names, "plc.test:443")), "nothing to ask a resolver for");
+}
+
+#[test]
+fn a_host_outside_the_cas_constraints_is_denied_or_relayed_as_policy_says() {
+    let config = |outside_ca_constraints| Config {
+        fail: FailModes { outside_ca_constraints, ..FailModes::default() },
+        ..Config::default()
+    };
+    let target = authority("away.test:443");
+    let answer = |outside| {
+        let policy = Policy::new(&config(outside));
+        let Answer::Inspect(permit) = policy.connect(&client("192.0.2.1"), &target) else { panic!() };
+        policy.outside_ca(permit, &target.host, "its certificate permits only corp.test".into())
+    };
+    let Answer::Deny(denial) = answer(OutsideCa::Deny) else { panic!("the default") };
+    assert_eq!(denial.code(), "ca_constraints");
+    assert!(denial.to_string().contains("away.test") && denial.help().is_some());
+    let Answer::Tunnel(permit, reason) = answer(OutsideCa::Tunnel) else { panic!() };
+    assert_eq!((reason.code(), permit.dial()), ("ca_constraints", &target));
+    assert_eq!(Config::default().fail.outside_ca_constraints, OutsideCa::Deny);
 }

@@ -43,6 +43,10 @@ pub enum Reason {
     NotHttp,
     /// The client waits for the server to speak first, and policy lets it.
     Silent,
+    /// Our CA may not issue for this host, and policy lets it through unread.
+    OutsideCa,
+    /// The origin asked for a client certificate, which only the client can show.
+    ClientCertificate,
 }
 
 impl Reason {
@@ -54,6 +58,18 @@ impl Reason {
             Reason::Alpn => "alpn_not_http",
             Reason::NotHttp => "not_http",
             Reason::Silent => "silent",
+            Reason::OutsideCa => "ca_constraints",
+            Reason::ClientCertificate => "client_certificate",
+        }
+    }
+}
+
+impl Reason {
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Reason::Bypass { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 }
@@ -66,7 +82,13 @@ impl std::fmt::Display for Reason {
             Reason::Port(port) => write!(f, "policy relays port {port} unread"),
             Reason::Alpn => f.write_str("the client's ALPN offers no HTTP, and policy relays that unread"),
             Reason::NotHttp => f.write_str("neither TLS nor HTTP, and policy relays that unread"),
+            Reason::OutsideCa => {
+                f.write_str("the CA may not issue for this host, and policy relays that unread")
+            }
             Reason::Silent => f.write_str("the client sent nothing, and policy relays that unread"),
+            Reason::ClientCertificate => {
+                f.write_str("the origin asked for a client certificate, and policy relays such hosts unread")
+            }
         }
     }
 }
@@ -89,12 +111,16 @@ pub enum Denial {
     LocalName { host: Host },
     #[error("{addr} is this proxy's own listener")]
     OwnListener { addr: OriginAddr },
-    #[error("the server name in the ClientHello is not a DNS name")]
+    #[error("the server name in the ClientHello is not one DNS name")]
     SniInvalid,
     #[error("the ClientHello names {sni}, but the connection was opened for {target}")]
     SniMismatch { sni: Host, target: Authority },
     #[error("the request is for {host}, but the connection was opened for {expected}")]
     HostMismatch { host: Authority, expected: Authority },
+    #[error("the CA may not issue for {host}: {constraint}")]
+    OutsideCa { host: Host, constraint: String },
+    #[error("the certificate that the origin shows is not for {name}")]
+    TunnelName { name: Host },
     #[error("the client's ALPN offers no HTTP")]
     AlpnNotHttp,
     #[error("the connection carries neither TLS nor HTTP")]
@@ -117,9 +143,19 @@ impl Denial {
             Denial::SniInvalid => "sni_invalid",
             Denial::SniMismatch { .. } => "sni_mismatch",
             Denial::HostMismatch { .. } => "host_mismatch",
+            Denial::OutsideCa { .. } => "ca_constraints",
+            Denial::TunnelName { .. } => "tunnel_name",
             Denial::AlpnNotHttp => "alpn_not_http",
             Denial::NotHttp => "not_http",
             Denial::Silent => "silent",
+        }
+    }
+
+    /// The rule that decided, by its name.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Denial::HostDenied { rule, .. } => Some(rule),
+            _ => None,
         }
     }
 
@@ -137,8 +173,13 @@ impl Denial {
             Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => {
                 "if these hosts belong together, say so in [[policy.fronting_allow]]".to_owned()
             }
+            Denial::TunnelName { .. } => "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned(),
             Denial::AlpnNotHttp | Denial::NotHttp => {
                 "set `not_http = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
+                    .to_owned()
+            }
+            Denial::OutsideCa { .. } => {
+                "set `outside_ca_constraints = \"tunnel\"` under [policy.fail], or use a CA without that constraint"
                     .to_owned()
             }
             Denial::Silent => {

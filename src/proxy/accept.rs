@@ -11,6 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::turns::{Line, Turns};
 use super::{Client, Gateway, finish};
 use crate::net::{ClientAddr, ConnectionId, Entry, OriginAddr};
 use crate::tls::BoxIo;
@@ -35,42 +36,55 @@ pub struct Accepted {
 /// Places for connections, in all and per client.
 pub struct Slots {
     all: Arc<Semaphore>,
-    per_client: Arc<DashMap<IpAddr, usize>>,
+    per_client: Arc<DashMap<IpAddr, Present>>,
     per_client_limit: usize,
+    line: Line,
+}
+
+/// What is kept of a client while it has connections.
+struct Present {
+    connections: usize,
+    turns: Turns,
 }
 
 /// One connection's place, freed by drop.
 pub struct Slot {
     _place: OwnedSemaphorePermit,
-    per_client: Arc<DashMap<IpAddr, usize>>,
+    per_client: Arc<DashMap<IpAddr, Present>>,
     ip: IpAddr,
+    /// The client's, whatever the connection.
+    pub turns: Turns,
 }
 
 impl Slots {
-    pub fn new(limits: &crate::net::Limits) -> Arc<Slots> {
+    /// For a runtime of that many workers.
+    pub fn new(limits: &crate::net::Limits, workers: usize) -> Arc<Slots> {
         Arc::new(Slots {
             all: Arc::new(Semaphore::new(limits.connections)),
             per_client: Arc::new(DashMap::new()),
             per_client_limit: limits.per_client,
+            line: Line::new(workers),
         })
     }
 
     fn take(&self, place: OwnedSemaphorePermit, ip: IpAddr) -> Option<Slot> {
-        let mut count = self.per_client.entry(ip).or_insert(0);
-        if *count >= self.per_client_limit {
+        let fresh = || Present { connections: 0, turns: self.line.client() };
+        let mut present = self.per_client.entry(ip).or_insert_with(fresh);
+        if present.connections >= self.per_client_limit {
             return None;
         }
-        *count += 1;
-        drop(count);
-        Some(Slot { _place: place, per_client: self.per_client.clone(), ip })
+        present.connections += 1;
+        let turns = present.turns.clone();
+        drop(present);
+        Some(Slot { _place: place, per_client: self.per_client.clone(), ip, turns })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         if let dashmap::Entry::Occupied(mut entry) = self.per_client.entry(self.ip) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
+            entry.get_mut().connections -= 1;
+            if entry.get().connections == 0 {
                 entry.remove();
             }
         }
@@ -114,7 +128,7 @@ fn admit(stream: TcpStream, addr: ClientAddr, arrival: Arrival, slot: Slot) -> A
     let _ = stream.set_nodelay(true);
     let redirected = original_destination(&stream, arrival);
     let entry = if redirected.is_some() { Entry::Transparent } else { Entry::HttpProxy };
-    let client = Client { id: ConnectionId::next(), addr, entry, identity: None, _slot: Arc::new(slot) };
+    let client = Client { id: ConnectionId::next(), addr, entry, identity: None, slot: Arc::new(slot) };
     Accepted { io: Box::new(stream), client, redirected }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use super::leaves::For;
 use super::{Client, Gateway, intercept};
 use crate::audit::record::TlsFacts;
 use crate::message::reason::Code;
@@ -65,12 +66,16 @@ async fn inside_tls(
             Sni::Name(host) => host.clone(),
             Sni::Absent | Sni::Invalid => gateway.leaves.own_host(),
         };
-        let leaf = gateway.leaves.for_proxy(&host).await.map_err(|error| error.to_string())?;
+        let leaf = gateway
+            .leaves
+            .leaf(&host, For::Proxy, greeting.key_type())
+            .await
+            .map_err(|error| error.to_string())?;
         greeting.accept(&leaf).await.map_err(|error| {
             format!("the handshake failed: {}", crate::tls::accept::handshake_failure(&error))
         })
     };
-    let (stream, negotiated) = match timeout(limit, handshake).await {
+    let (stream, negotiated) = match timeout(limit, client.in_turns(handshake)).await {
         Ok(Ok(done)) => done,
         Ok(Err(problem)) => {
             gateway.metrics.client_tls_failed.increment();

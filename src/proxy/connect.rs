@@ -57,7 +57,7 @@ pub async fn proxied(way: &Arc<Way>, request: Request<Incoming>) -> Result<Respo
 /// What is done with a tunnel once the client has its 200.
 enum Next {
     Intercept(Permit),
-    Relay(tokio::net::TcpStream),
+    Relay(tokio::net::TcpStream, tunnel::Judged),
 }
 
 async fn connect(
@@ -72,13 +72,16 @@ async fn connect(
     ending.note(|record| record.target = Some(target.clone()));
     let answer = way.gateway.live.load().policy.connect(&way.client.facts(), &target);
     match answer {
-        Answer::Inspect(permit) => Ok((Next::Intercept(permit), ending)),
+        Answer::Inspect(permit) => match intercept::unmintable(&way.gateway, &permit) {
+            Some(problem) => Err((problem, ending)),
+            None => Ok((Next::Intercept(permit), ending)),
+        },
         Answer::Deny(denial) => Err((denial.into(), ending)),
         Answer::Tunnel(permit, reason) => {
             let mut tunnelled = finish::tunnel(&way.gateway, &way.client, &permit, &reason);
             ending.forget();
             match tunnel::dial(&way.gateway, &permit, &mut tunnelled).await {
-                Ok(origin) => Ok((Next::Relay(origin), tunnelled)),
+                Ok(origin) => Ok((Next::Relay(origin, tunnel::Judged::Not(permit, reason)), tunnelled)),
                 Err(problem) => Err((problem, tunnelled)),
             }
         }
@@ -124,7 +127,11 @@ fn established(way: &Arc<Way>, request: Request<Incoming>, next: Next, ending: E
                 ending.forget();
                 intercept::intercept(gateway, client, permit, io).await;
             }
-            Next::Relay(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+            Next::Relay(origin, judged) => {
+                if let Some(next) = tunnel::relay(&gateway, io, origin, ending, judged).await {
+                    intercept::intercept(gateway, client, next.permit, next.io).await;
+                }
+            }
         }
     });
     Response::new(Streamed::empty())

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use super::finish::Ending;
 use super::relay::{self, Delivery};
 use super::respond::{Explained, Problem};
+use super::witness::Witness;
 use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage};
@@ -61,12 +62,21 @@ pub struct Inside {
     /// The origin was refused when the tunnel was made (by policy, if so marked): every request is
     /// told so.
     pub refused: Option<(bool, Explained)>,
+    /// The client behind a TLS handshake, until it is known to trust our certificate.
+    pub witness: Option<Witness>,
 }
 
 impl Leg {
     /// A tunnel that carries plain HTTP.
     pub fn plain(permit: Permit) -> Leg {
-        Leg::Tunnel(Arc::new(Inside { permit, scheme: Scheme::Http, sni: None, tls: None, refused: None }))
+        Leg::Tunnel(Arc::new(Inside {
+            permit,
+            scheme: Scheme::Http,
+            sni: None,
+            tls: None,
+            refused: None,
+            witness: None,
+        }))
     }
 }
 
@@ -196,6 +206,11 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
             record.target = Some(inside.permit.target().clone());
             record.sni = inside.sni.clone();
             record.client_leg.tls = inside.tls.clone();
+            if let Some(witness) = &inside.witness {
+                witness.request();
+                record.client_leg.ja4 = witness.ja4.clone();
+                record.client_leg.ech = witness.ech;
+            }
         }
     });
     let host = std::sync::OnceLock::new();

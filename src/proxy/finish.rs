@@ -16,6 +16,7 @@ use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
+use crate::tls::ClientAuth;
 
 /// The open end of an exchange, a tunnel or a connection.
 pub struct Ending {
@@ -57,7 +58,8 @@ impl Ending {
     }
 
     fn anonymous(gateway: &Arc<Gateway>, id: ConnectionId, addr: ClientAddr, kind: Kind) -> Ending {
-        let record = Record::new(receipt(), SystemTime::now(), kind, id, addr);
+        let mut record = Record::new(receipt(), SystemTime::now(), kind, id, addr);
+        record.keys_logged = gateway.keys_logged;
         Ending {
             gateway: gateway.clone(),
             record: Some(Box::new(record)),
@@ -97,9 +99,18 @@ impl Ending {
                 address: Some(facts.addr),
                 tls: facts.tls.as_ref().map(super::intercept::facts),
                 certificate: facts.shown.clone(),
+                marks: facts.marks.clone(),
+                client_certificate: match facts.client_auth {
+                    ClientAuth::NotAsked => "",
+                    ClientAuth::NoneGiven => "none_given",
+                    ClientAuth::Given => "given",
+                }
+                .into(),
                 pooled,
                 ..OriginLeg::default()
             };
+            record.protection =
+                record.client_leg.tls.as_ref().and_then(|client| super::intercept::protection(client, facts));
         });
     }
 
@@ -144,6 +155,7 @@ impl Ending {
             record.verdict = verdict;
             record.reason = explained.code.as_str().into();
             record.sentence = explained.sentence.into();
+            record.policy_rule = explained.rule;
         });
     }
 
@@ -249,6 +261,7 @@ pub fn tunnel(gateway: &Arc<Gateway>, client: &Client, permit: &Permit, reason: 
         record.target = Some(permit.target().clone());
         record.reason = reason.code().into();
         record.sentence = reason.to_string().into();
+        record.policy_rule = reason.rule().cloned();
         record.stage = Stage::Dial;
     });
     ending

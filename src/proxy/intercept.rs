@@ -5,133 +5,57 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
-use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
+use super::leaves::{For, Verified};
 use super::respond::Problem;
-use super::{Client, Gateway, exchange, tunnel};
-use crate::audit::record::TlsFacts;
+use super::tunnel::Judged;
+use super::witness::{Ear, Witness};
+use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
+use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
-use crate::ca::{Ca, CaError, LeafCache, LeafProfile, Minted, Purpose};
 use crate::message::reason::Code;
 use crate::message::target::Scheme;
-use crate::metrics::Metrics;
-use crate::net::hello::Sni;
-use crate::net::{Alpn, Authority, Host, Limits};
+use crate::net::{Alpn, Hello, Host};
+use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
-use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit, VerificationId};
-use crate::tls::accept::{LeafConfigs, LeafError, handshake_failure};
+use crate::policy::distrust::Ending as Farewell;
+use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
+use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
+use crate::tls::grade::{Grade, Strength};
 use crate::tls::sniff::Sniff;
-use crate::tls::verify::CertificateInfo;
-use crate::tls::{BoxIo, Greeting, LeafConfig, Negotiated, Rewind};
+use crate::tls::verify::{CertificateInfo, Revocation};
+use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
 
-/// Leaves for hosts, and which origins were verified lately.
-pub struct Leaves {
-    ca: Arc<Ca>,
-    configs: LeafConfigs,
-    cache: LeafCache<LeafConfig>,
-    verified: Cache<Verified, Arc<CertificateInfo>>,
-    own_host: Host,
-    metrics: Arc<Metrics>,
-}
-
-/// What a verification was good for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Verified {
-    name: Host,
-    dial: Authority,
-    by: VerificationId,
-}
-
-impl Verified {
-    fn of(permit: &Permit) -> Verified {
-        Verified {
-            name: permit.server_name().clone(),
-            dial: permit.dial().clone(),
-            by: permit.verification(),
-        }
+/// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
+/// for tunnels in plain text, which need none.
+pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
+    let target = permit.target();
+    // Where a name leads may put it on the bypass list, and that is asked with the ClientHello.
+    if target.port == crate::net::Port::HTTP || gateway.live.load().policy.asks_where(permit) {
+        return None;
+    }
+    if let Some(problem) = gateway.leaves.ended() {
+        return Some(problem);
+    }
+    // An address may go by a name that is permitted, which the ClientHello will tell.
+    if target.host.ip().is_some() {
+        return None;
+    }
+    match outside(gateway, permit, None) {
+        Some(Answer::Deny(denial)) => Some(Problem::Denied(denial)),
+        _ => None,
     }
 }
 
-/// No leaf for a host.
-#[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    #[error(transparent)]
-    Ca(#[from] CaError),
-    #[error(transparent)]
-    Leaf(#[from] LeafError),
-}
-
-impl Leaves {
-    /// `own_host` names the proxy to clients that speak TLS to it without saying a name.
-    pub fn new(
-        ca: Arc<Ca>,
-        own_host: Host,
-        limits: &Limits,
-        metrics: Arc<Metrics>,
-    ) -> Result<Leaves, LeafError> {
-        Ok(Leaves {
-            ca,
-            configs: LeafConfigs::new()?,
-            cache: LeafCache::new(limits.leaf_cache),
-            verified: Cache::builder()
-                .max_capacity(limits.leaf_cache)
-                .time_to_live(limits.verified_time)
-                .build(),
-            own_host,
-            metrics,
-        })
-    }
-
-    pub fn own_host(&self) -> Host {
-        self.own_host.clone()
-    }
-
-    pub async fn for_proxy(&self, host: &Host) -> Result<LeafConfig, Arc<MintError>> {
-        self.leaf(host, Purpose::Proxy, None).await
-    }
-
-    async fn leaf(
-        &self,
-        host: &Host,
-        purpose: Purpose,
-        origin: Option<&CertificateInfo>,
-    ) -> Result<LeafConfig, Arc<MintError>> {
-        let now = OffsetDateTime::now_utc();
-        let cap = origin.and_then(|info| OffsetDateTime::from_unix_timestamp(info.not_after).ok());
-        let key = self.ca.leaf_key(host, purpose);
-        if let Some(found) = self.cache.get(&key, now, cap) {
-            self.metrics.mint_hits.increment();
-            return Ok(found);
-        }
-        let mint = async {
-            self.metrics.mints.increment();
-            let mut profile = LeafProfile::new(host);
-            profile.not_after_cap = cap;
-            profile.origin = origin.and_then(|info| {
-                let mut digest = [0u8; 32];
-                hex::decode_to_slice(&info.fingerprint, &mut digest).ok()?;
-                Some(digest)
-            });
-            let leaf = self.ca.mint(&profile, now)?;
-            let config = self.configs.build(leaf.chain.clone(), leaf.key.clone_key())?;
-            Ok(Minted::new(config, &leaf, now))
-        };
-        self.cache.get_or_mint(&key, now, cap, mint).await
-    }
-
-    /// Renews what signs leaves, when it is time.
-    pub async fn refresh(&self) {
-        let ca = self.ca.clone();
-        let renewed = tokio::task::spawn_blocking(move || ca.refresh(OffsetDateTime::now_utc())).await;
-        if let Ok(Err(error)) = renewed {
-            tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
-        }
-    }
+/// What becomes of a host for which our CA may not issue; none when it may.
+fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Answer> {
+    let host = sni.unwrap_or(permit.server_name());
+    let constraint = gateway.leaves.outside(host)?;
+    Some(gateway.live.load().policy.outside_ca(permit.clone(), host, constraint))
 }
 
 /// Looks into a tunnel that is to be inspected, and serves it.
@@ -156,7 +80,14 @@ async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewin
     let target = permit.target().clone();
     let answer = gateway.live.load().policy.opaque(permit, what);
     match answer {
-        Answer::Tunnel(permit, reason) => relay_untouched(gateway, client, permit, &reason, io).await,
+        Answer::Tunnel(permit, reason) => {
+            let judged = match what {
+                Opaque::NotHttp => Judged::NoTls,
+                // It may still begin a handshake, when it begins.
+                Opaque::Silent => Judged::Not(permit.clone(), reason.clone()),
+            };
+            relay_untouched(gateway, client, permit, &reason, io, judged).await;
+        }
         Answer::Deny(denial) => finish::denied(&gateway, &client, &target, &denial),
         // Nothing in it can be inspected, so this answer has nobody to act on it.
         Answer::Inspect(_) => finish::denied(&gateway, &client, &target, &Denial::NotHttp),
@@ -169,91 +100,157 @@ async fn relay_untouched(
     permit: Permit,
     reason: &crate::policy::Reason,
     io: Rewind<BoxIo>,
+    judged: Judged,
 ) {
     let mut ending = finish::tunnel(&gateway, &client, &permit, reason);
     match tunnel::dial(&gateway, &permit, &mut ending).await {
-        Ok(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+        // Only bypassed tunnels are handed over, and those were judged.
+        Ok(origin) => drop(tunnel::relay(&gateway, Box::new(io), origin, ending, judged).await),
         Err(problem) => ending.fail(&problem),
     }
 }
 
 async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>) {
     let limit = gateway.limits.handshake_time;
-    let failed = |problem: String| {
-        gateway.metrics.client_tls_failed.increment();
+    let begin = |hello: Option<&Hello>| {
         let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
-        ending.note(|record| record.target = Some(permit.target().clone()));
+        ending.note(|record| {
+            record.target = Some(permit.target().clone());
+            if let Some(hello) = hello {
+                record.sni = hello.sni.name().cloned();
+                record.client_leg.ja4 = hello.ja4.clone();
+                record.client_leg.ech = hello.ech;
+            }
+        });
         ending.stage(Stage::Intercept);
+        ending
+    };
+    let broke = |mut ending: Ending, problem: String| {
+        gateway.metrics.client_tls_failed.increment();
         ending.broke(Code::ClientTls, problem);
     };
     let greeting = match timeout(limit, Greeting::read(io)).await {
         Ok(Ok(greeting)) => greeting,
-        Ok(Err(error)) => return failed(error.to_string()),
-        Err(_) => return failed(format!("the ClientHello was not whole within {limit:?}")),
+        Ok(Err(GreetingError::Name(hello))) => {
+            return begin(Some(&hello)).fail(&Problem::Denied(Denial::SniInvalid));
+        }
+        Ok(Err(error)) => return broke(begin(None), error.to_string()),
+        Err(_) => return broke(begin(None), format!("the ClientHello was not whole within {limit:?}")),
     };
     let snapshot = gateway.live.load_full();
-    let sni = match &greeting.hello.sni {
-        Sni::Name(host) => Some(host.clone()),
-        Sni::Absent | Sni::Invalid => None,
-    };
+    let hello = greeting.hello.clone();
+    // An address in it is the target's own and says nothing.
+    let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let (permit, verified) = match snapshot.policy.hello(permit.clone(), &greeting.hello) {
+    let judged = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
+    let answer = match judged {
+        Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
+            snapshot.policy.asks_for_certificate(permit)
+        }
         Answer::Inspect(permit) => {
-            let verified = verify(&gateway, &permit, offer).await;
+            outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
+        }
+        answer => answer,
+    };
+    let (permit, verified) = match answer {
+        Answer::Inspect(permit) => {
+            let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
-            return relay_untouched(
-                gateway.clone(),
-                client.clone(),
-                permit,
-                &reason,
-                greeting.into_untouched(),
-            )
-            .await;
+            let (gateway, client) = (gateway.clone(), client.clone());
+            let judged = Judged::Hello(hello, permit.server_name().clone());
+            return relay_untouched(gateway, client, permit, &reason, greeting.into_untouched(), judged)
+                .await;
+        }
+        // Nothing is minted for a name that is none.
+        Answer::Deny(denial @ Denial::SniInvalid) => {
+            begin(Some(&hello)).fail(&Problem::Denied(denial));
+            return greeting.refuse().await;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
-    if verified.is_err() && snapshot.policy.fail().origin_error == OriginErrorMode::Refuse {
-        let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
-        ending.note(|record| {
-            record.target = Some(permit.target().clone());
-            record.sni = sni;
-        });
+    // A client that speaks no HTTP cannot be shown a page.
+    let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
+    let refused = |problem: &Problem| {
+        let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
-        if let Err(problem) = &verified {
-            ending.problem(problem);
-        }
+        ending.problem(problem);
+    };
+    if let Err(problem) = &verified
+        && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse)
+    {
+        refused(problem);
         greeting.refuse().await;
         return;
     }
     // The leaf carries the name that the client expects: its SNI, where policy lets that differ from
     // the target too.
     let name = sni.clone().unwrap_or_else(|| permit.server_name().clone());
-    let leaf = match &verified {
-        Ok((info, _)) => gateway.leaves.leaf(&name, Purpose::Origin, Some(info)).await,
-        Err(_) => gateway.leaves.leaf(&name, Purpose::ErrorPage, None).await,
+    let what = match &verified {
+        Ok((info, _)) => For::Origin(info),
+        Err(_) => For::ErrorPage,
     };
-    let leaf = match leaf {
+    let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
+    let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
-        Err(error) => return failed(Problem::Mint(error.to_string()).to_string()),
+        // Without a leaf there is no page: the alert says no, and the record why.
+        Err(error) => {
+            refused(verified.as_ref().err().unwrap_or(&error.problem()));
+            greeting.refuse().await;
+            return;
+        }
     };
-    let (stream, negotiated) = match timeout(limit, greeting.accept(&leaf)).await {
+    let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
+    let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
-            return failed(format!("the client ended the TLS handshake: {}", handshake_failure(&error)));
+            let mut ending = begin(Some(&hello));
+            let farewell = match HandshakeEnd::of(&error) {
+                HandshakeEnd::CertificateRefused(alert) => Some(Farewell::Certain(alert)),
+                HandshakeEnd::BrokenOff => Some(Farewell::Probable),
+                HandshakeEnd::Other => None,
+            };
+            if let Some(farewell) = &farewell {
+                witness.saw(farewell);
+                ending.note(|record| record.client_leg.distrust = farewell.name().into());
+            }
+            let problem = format!("the client ended the TLS handshake: {}", handshake_failure(&error));
+            return broke(ending, problem);
         }
-        Err(_) => return failed(format!("the TLS handshake was not done within {limit:?}")),
+        Err(_) => {
+            return broke(begin(Some(&hello)), format!("the TLS handshake was not done within {limit:?}"));
+        }
     };
     let protocol = if negotiated.alpn.as_deref() == Some("h2") { Alpn::H2 } else { Alpn::Http11 };
     let (idle, refused) = match verified {
         Ok((_, idle)) => (idle, None),
         Err(problem) => (None, Some((problem.is_denial(), problem.explain()))),
     };
-    let inside = Inside { permit, scheme: Scheme::Https, sni, tls: Some(facts(&negotiated)), refused };
-    let leg = Leg::Tunnel(Arc::new(inside));
-    let way = Way::with(gateway.clone(), client.clone(), leg, idle);
+    let tls = Some(facts(&negotiated));
+    let inside =
+        Arc::new(Inside { permit, scheme: Scheme::Https, sni, tls, refused, witness: Some(witness) });
+    let (stream, left) = Ear::new(stream);
+    let way = Way::with(gateway.clone(), client.clone(), Leg::Tunnel(inside.clone()), idle);
     exchange::serve(way, Box::new(stream), protocol).await;
+    if let Some(witness) = &inside.witness {
+        witness.over(left.get().copied());
+    }
+}
+
+/// Bypass rules may name networks: then it matters where the name of an inspected connection leads.
+async fn by_address(gateway: &Gateway, snapshot: &Snapshot, answer: Answer) -> Answer {
+    match answer {
+        Answer::Inspect(permit) if snapshot.policy.asks_where(&permit) => {
+            // A name that leads nowhere is told by whoever dials.
+            let found = gateway.dialer.resolver.resolve(permit.dial()).await.ok();
+            match found.and_then(|found| snapshot.policy.leads_to(&permit, &found.addrs)) {
+                Some((permit, reason)) => Answer::Tunnel(permit, reason),
+                None => Answer::Inspect(permit),
+            }
+        }
+        other => other,
+    }
 }
 
 /// The origin's certificate, from memory or from the origin itself, with the connection that was
@@ -265,10 +262,11 @@ async fn verify(
 ) -> Result<(Arc<CertificateInfo>, Option<Idle>), Problem> {
     let leaves = &gateway.leaves;
     let key = Verified::of(permit);
-    if let Some(known) = leaves.verified.get(&key) {
+    if let Some(known) = leaves.verified(&key) {
         return Ok((known, None));
     }
     let secured = gateway.dialer.secure(permit, offer).await?;
+    asked::judge(gateway, permit, &secured.facts)?;
     let info = secured.facts.certificate.clone().ok_or_else(|| {
         Problem::Origin(OriginError::Tls {
             origin: permit.dial().clone(),
@@ -278,8 +276,24 @@ async fn verify(
     let info = Arc::new(info);
     let (sender, facts) = gateway.dialer.start(permit, secured).await?;
     let idle = Idle::fresh(PoolKey::new(permit, Scheme::Https, offer), sender, facts);
-    leaves.verified.insert(key, info.clone());
+    leaves.remember(key, info.clone());
     Ok((info, Some(idle)))
+}
+
+/// What both legs together are worth, as the audit record has it.
+pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
+    let client = Strength::named(&client.version, &client.suite, &client.group);
+    let verified = origin.certificate.is_some();
+    let revocation = [Revocation::Good, Revocation::NotChecked]
+        .into_iter()
+        .find(|known| origin.marks.revocation == known.code())
+        .unwrap_or(Revocation::Unknown);
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, revocation);
+    Some(Protection {
+        grade: grade.letter().into(),
+        client_leg: grade.compared().as_str().into(),
+        missing: grade.missing().map(Into::into).collect(),
+    })
 }
 
 /// A handshake's outcome as the audit record has it.

@@ -9,16 +9,22 @@
 //! ```
 
 pub mod accept;
+mod asked;
 mod authenticate;
 mod classify;
 mod connect;
+pub mod distrust;
 mod exchange;
 mod finish;
 mod intercept;
+mod leaves;
 mod relay;
 mod respond;
 mod tunnel;
+mod turns;
 mod upgrade;
+mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,8 +45,9 @@ use crate::policy::{Answer, Policy};
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
+pub use asked::Asked;
 use classify::Opening;
-pub use intercept::Leaves;
+pub use leaves::{Leaves, profile as leaf_profile};
 
 /// What a reload replaces as a whole. An exchange takes one snapshot at its start and keeps it to
 /// its logging phase.
@@ -59,6 +66,12 @@ pub struct Gateway {
     pub dialer: Dialer,
     pub pool: Arc<Pool>,
     pub leaves: Leaves,
+    /// How clients' handshakes ended.
+    pub clients: Arc<distrust::Clients>,
+    /// Origins that want a certificate of their clients.
+    pub asked: Asked,
+    /// Every session's secrets are written to a file.
+    pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
@@ -77,7 +90,7 @@ pub struct Client {
     pub entry: Entry,
     pub identity: Option<Identity>,
     /// The connection's place, given back when the last part of it is done.
-    _slot: Arc<accept::Slot>,
+    slot: Arc<accept::Slot>,
 }
 
 /// Serves one accepted connection to its end.
@@ -121,7 +134,12 @@ async fn tunnel_or_intercept(
         Answer::Tunnel(permit, reason) => {
             let mut ending = finish::tunnel(&gateway, &client, &permit, &reason);
             match tunnel::dial(&gateway, &permit, &mut ending).await {
-                Ok(origin) => tunnel::relay(&gateway, io, origin, ending).await,
+                Ok(origin) => {
+                    let judged = tunnel::Judged::Not(permit, reason);
+                    if let Some(next) = tunnel::relay(&gateway, io, origin, ending, judged).await {
+                        intercept::intercept(gateway, client, next.permit, next.io).await;
+                    }
+                }
                 Err(problem) => ending.fail(&problem),
             }
         }
@@ -130,11 +148,17 @@ async fn tunnel_or_intercept(
 }
 
 impl Client {
+    /// Does dear work, a handshake or a mint, in this client's turns.
+    async fn in_turns<F: Future>(&self, work: F) -> F::Output {
+        self.slot.turns.take(work).await
+    }
+
     fn facts(&self) -> crate::policy::ClientFacts<'_> {
         crate::policy::ClientFacts {
             ip: self.addr.ip(),
             entry: self.entry,
             identity: self.identity.as_ref().map(Identity::name),
+            now: std::time::SystemTime::now(),
         }
     }
 }
@@ -157,7 +181,12 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
     let mut beats = 0u32;
     loop {
         tokio::select! {
-            _ = tick.tick() => gateway.pool.sweep(),
+            _ = tick.tick() => {
+                gateway.pool.sweep();
+                let clients = gateway.clients.clone();
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
+            }
             () = gateway.draining.cancelled() => return,
         }
         beats = beats.wrapping_add(1);

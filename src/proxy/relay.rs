@@ -16,10 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-use super::Gateway;
 use super::exchange::Way;
 use super::finish::Ending;
 use super::respond::Problem;
+use super::{Gateway, asked};
 use crate::audit::{Stage, Verdict};
 use crate::inspect::{Cleared, Stop};
 use crate::message::body::{BodyError, Streamed};
@@ -155,11 +155,13 @@ pub async fn send(
                 return Ok(Sent { response, back });
             }
             Err(SendError::Unsent(again)) if lease.kept => request = *again,
-            Err(SendError::Unsent(_)) => return Err(Problem::Unsent),
+            Err(SendError::Unsent(_)) => {
+                return Err(asked::unanswered(permit, &lease.facts, lease.served, Problem::Unsent));
+            }
             Err(SendError::Failed(error)) => {
                 return Err(match progress.broke() {
                     Some(broke) => Problem::Request(Stop::Body(broke)),
-                    None => Problem::Exchange(error),
+                    None => asked::unanswered(permit, &lease.facts, lease.served, Problem::Exchange(error)),
                 });
             }
         }
@@ -224,12 +226,15 @@ async fn dial(gateway: &Gateway, permit: &Permit, scheme: Scheme, offer: Offer) 
         Scheme::Http => gateway.dialer.start_plain(permit).await?,
         Scheme::Https => {
             let secured = gateway.dialer.secure(permit, offer).await?;
+            asked::judge(gateway, permit, &secured.facts)?;
             gateway.dialer.start(permit, secured).await?
         }
     };
     let mut lease = Lease::fresh(sender, facts);
-    lease.sender.ready().await.map_err(Problem::Exchange)?;
-    Ok(lease)
+    match lease.sender.ready().await {
+        Ok(()) => Ok(lease),
+        Err(error) => Err(asked::unanswered(permit, &lease.facts, false, Problem::Exchange(error))),
+    }
 }
 
 /// How much of a request's body has been passed on.

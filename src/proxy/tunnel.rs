@@ -1,4 +1,5 @@
-//! Opaque bytes both ways, exact, with a bound on silence.
+//! Opaque bytes both ways, exact, with a bound on silence. A ClientHello in them is judged before the origin has it,
+//! and the certificate that an origin shows is compared with the name in it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,10 +13,15 @@ use tokio::net::TcpStream;
 use super::Gateway;
 use super::finish::{self, Ending};
 use super::respond::Problem;
+use super::watch::{Gate, Judge, Shut, Window};
 use crate::audit::Stage;
-use crate::net::Limits;
+use crate::audit::record::CertificateFacts;
+use crate::message::reason::Code;
+use crate::net::{Hello, Host, Limits};
 use crate::origin::dial::OriginFacts;
-use crate::policy::Permit;
+use crate::policy::{Denial, Permit, Reason};
+use crate::tls::accept::{ACCESS_DENIED, alert};
+use crate::tls::{BoxIo, Rewind};
 
 /// Per direction; larger ones do not move bytes faster on loopback or a gigabit line.
 const BUFFER: usize = 32 * 1024;
@@ -27,21 +33,98 @@ pub async fn dial(gateway: &Gateway, permit: &Permit, ending: &mut Ending) -> Re
     Ok(stream)
 }
 
+/// What is known of a tunnel's first bytes.
+pub enum Judged {
+    /// Nothing: they are still to come, and a ClientHello in them is to be judged.
+    Not(Permit, Reason),
+    /// A ClientHello that policy lets go by, and the name that goes with it.
+    Hello(Hello, Host),
+    /// They are no TLS.
+    NoTls,
+}
+
+/// A tunnel whose names want it to be inspected after all.
+pub struct Handover {
+    pub permit: Permit,
+    /// As if nothing had been read from it.
+    pub io: BoxIo,
+}
+
 /// Relays until either end closes, and writes the record.
-pub async fn relay<T>(gateway: &Gateway, client: T, origin: TcpStream, mut ending: Ending)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+#[must_use]
+pub async fn relay(
+    gateway: &Gateway,
+    client: BoxIo,
+    origin: TcpStream,
+    mut ending: Ending,
+    judged: Judged,
+) -> Option<Handover> {
     gateway.metrics.tunnels.increment();
     ending.stage(Stage::Tunnel);
     let mut reason = String::new();
     ending.note(|record| reason = record.reason.to_string());
-    let ended = pipe(client, origin, &gateway.limits, &mut ending).await;
-    ending.passed(finish::tunnel_verdict(&reason));
-    // Why it was opaque stays the reason; how it ended is told beside it.
-    if let Some(how) = ended.in_words() {
-        ending.note(|record| record.sentence = format!("{}; {how}", record.sentence).into());
-    }
+    let policy = gateway.live.load_full();
+    let mut gate = match judged {
+        Judged::Not(permit, reason) => {
+            let judge = Judge { policy: policy.clone(), permit, reason };
+            Gate::new(client, judge, gateway.limits.handshake_time)
+        }
+        Judged::Hello(hello, name) => Gate::judged(client, Some((&hello, &name))),
+        Judged::NoTls => Gate::judged(client, None),
+    };
+    let mut window = Window::new(origin, gate.expected(), policy);
+    let ended = pipe(&mut gate, &mut window, &gateway.limits, &mut ending).await;
+    seen(&gate, &window, &mut ending);
+    let denial = match (gate.shut().cloned(), window.closed()) {
+        (Some(Shut::Denied(denial)), _) => denial,
+        (Some(Shut::Inspect(permit)), _) => {
+            let mut told = 0;
+            ending.note(|record| told = record.bytes_to_client);
+            if told == 0 {
+                ending.forget();
+                let (io, held) = gate.into_parts();
+                return Some(Handover { permit, io: Box::new(Rewind::with_prefix(io, held)) });
+            }
+            // The origin spoke first, so that the client cannot be given another one now.
+            let sni = gate.hello().and_then(|hello| hello.sni.name()).cloned();
+            let sni = sni.unwrap_or_else(|| permit.target().host.clone());
+            Denial::SniMismatch { sni, target: permit.target().clone() }
+        }
+        (Some(Shut::Slow(limit)), _) => {
+            ending.broke(Code::ClientTls, format!("the ClientHello was not whole within {limit:?}"));
+            return None;
+        }
+        (None, Some(denial)) => denial.clone(),
+        (None, None) => {
+            ending.passed(finish::tunnel_verdict(&reason));
+            // Why it was opaque stays the reason; how it ended is told beside it.
+            if let Some(how) = ended.in_words() {
+                ending.note(|record| record.sentence = format!("{}; {how}", record.sentence).into());
+            }
+            return None;
+        }
+    };
+    ending.problem(&Problem::Denied(denial));
+    // A client that does not read is not waited for.
+    let _ = tokio::time::timeout(gateway.limits.classify_time, alert(&mut gate, ACCESS_DENIED)).await;
+    None
+}
+
+/// What the ends of a tunnel showed, into its record.
+fn seen<A, B>(gate: &Gate<A>, window: &Window<B>, ending: &mut Ending) {
+    ending.note(|record| {
+        if let Some(hello) = gate.hello() {
+            record.sni = hello.sni.name().cloned();
+            record.client_leg.ja4 = hello.ja4.clone();
+            record.client_leg.ech = hello.ech;
+        }
+        let check = window.check();
+        record.origin_leg.name_check = check.name().into();
+        if let Some(sha256) = check.fingerprint() {
+            let facts = CertificateFacts { sha256: sha256.to_owned(), ..CertificateFacts::default() };
+            record.origin_leg.certificate = Some(Arc::new(facts));
+        }
+    });
 }
 
 /// How a relay ended.

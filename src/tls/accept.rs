@@ -5,23 +5,35 @@ use std::io;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::net::hello::Sni;
-use crate::net::{Alpn, Hello, Host};
+use crate::net::{Alpn, Hello, KeyType};
 
+use super::hello::{Look, hear};
 use super::{BoxIo, Negotiated, Rewind};
 
 /// A leaf ready to serve.
 #[derive(Clone)]
 pub struct LeafConfig {
     config: Arc<ServerConfig>,
+}
+
+impl LeafConfig {
+    /// What rustls serves it with, for who measures handshakes without a connection.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
 }
 
 /// The leaf's key or chain cannot be used.
@@ -47,25 +59,50 @@ impl LeafConfigs {
         base.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         base.send_tls13_tickets = 1;
         base.max_early_data_size = 0;
+        // All suites are good; that the choice is ours is what scanners look for.
+        base.ignore_client_order = true;
         Ok(LeafConfigs { base })
+    }
+
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<super::KeyLog>) {
+        self.base.key_log = log;
     }
 
     /// The TLS server configuration for one leaf: h2 before http/1.1, tickets, no early data.
     pub fn build(
         &self,
         chain: Vec<CertificateDer<'static>>,
-        key: Arc<EcdsaKeyPair>,
+        key: impl Into<ServerKey>,
     ) -> Result<LeafConfig, LeafError> {
         if chain.is_empty() {
             return Err(rustls::Error::NoCertificatesPresented.into());
         }
-        if key.algorithm() != &ECDSA_P256_SHA256_ASN1_SIGNING {
-            return Err(rustls::Error::General("its key is not for ECDSA with P-256".to_owned()).into());
-        }
-        let certified = CertifiedKey::new(chain, Arc::new(LeafKey(key)));
+        let key: Arc<dyn SigningKey> = match key.into() {
+            ServerKey::Ecdsa(key) if key.algorithm() == &ECDSA_P256_SHA256_ASN1_SIGNING => {
+                Arc::new(LeafKey(key))
+            }
+            ServerKey::Ecdsa(_) => {
+                return Err(rustls::Error::General("its key is not for ECDSA with P-256".to_owned()).into());
+            }
+            ServerKey::Rsa(key) => Arc::new(RsaLeafKey(key)),
+        };
+        let certified = CertifiedKey::new(chain, key);
         let mut config = self.base.clone();
         config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
         Ok(LeafConfig { config: Arc::new(config) })
+    }
+}
+
+/// A leaf's key pair.
+pub enum ServerKey {
+    Ecdsa(Arc<EcdsaKeyPair>),
+    Rsa(Arc<RsaKeyPair>),
+}
+
+impl From<Arc<EcdsaKeyPair>> for ServerKey {
+    fn from(key: Arc<EcdsaKeyPair>) -> ServerKey {
+        ServerKey::Ecdsa(key)
     }
 }
 
@@ -96,6 +133,78 @@ impl Signer for LeafKey {
     }
 }
 
+/// The same with RSA. TLS 1.3 takes the PSS schemes alone, which rustls sees to.
+#[derive(Debug)]
+struct RsaLeafKey(Arc<RsaKeyPair>);
+
+/// In the order of our liking.
+static RSA_SCHEMES: [(SignatureScheme, &dyn RsaEncoding); 6] = [
+    (SignatureScheme::RSA_PSS_SHA256, &RSA_PSS_SHA256),
+    (SignatureScheme::RSA_PSS_SHA384, &RSA_PSS_SHA384),
+    (SignatureScheme::RSA_PSS_SHA512, &RSA_PSS_SHA512),
+    (SignatureScheme::RSA_PKCS1_SHA256, &RSA_PKCS1_SHA256),
+    (SignatureScheme::RSA_PKCS1_SHA384, &RSA_PKCS1_SHA384),
+    (SignatureScheme::RSA_PKCS1_SHA512, &RSA_PKCS1_SHA512),
+];
+
+impl SigningKey for RsaLeafKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let (scheme, encoding) = RSA_SCHEMES.iter().find(|(scheme, _)| offered.contains(scheme))?;
+        Some(Box::new(RsaSigner { key: self.0.clone(), scheme: *scheme, encoding: *encoding }))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+}
+
+struct RsaSigner {
+    key: Arc<RsaKeyPair>,
+    scheme: SignatureScheme,
+    encoding: &'static dyn RsaEncoding,
+}
+
+impl std::fmt::Debug for RsaSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RsaSigner").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}
+
+impl Signer for RsaSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        let failed = |_| rustls::Error::General("the leaf's key could not sign".to_owned());
+        self.key.sign(self.encoding, &SystemRandom::new(), message, &mut signature).map_err(failed)?;
+        Ok(signature)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+/// The type of key that a client with this ClientHello can verify: ECDSA with P-256 unless it
+/// cannot, and RSA only if it can. A client that can neither gets ECDSA, and an alert.
+fn key_type(
+    schemes: &[SignatureScheme],
+    suites: &[rustls::CipherSuite],
+    groups: Option<&[rustls::NamedGroup]>,
+) -> KeyType {
+    let ours = super::provider();
+    let offered = || ours.cipher_suites.iter().filter(|suite| suites.contains(&suite.suite()));
+    // In TLS 1.3 the suite says nothing of the key; in TLS 1.2 it names its type, and the groups
+    // are those of keys as well (RFC 8422 section 5.1.1).
+    let tls13 = offered().any(|suite| suite.tls13().is_some());
+    let usable = |key| tls13 || offered().any(|suite| suite.usable_for_signature_algorithm(key));
+    let p256 = tls13 || groups.is_none_or(|groups| groups.contains(&rustls::NamedGroup::secp256r1));
+    let ecdsa = p256
+        && schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256)
+        && usable(SignatureAlgorithm::ECDSA);
+    let rsa =
+        RSA_SCHEMES.iter().any(|(scheme, _)| schemes.contains(scheme)) && usable(SignatureAlgorithm::RSA);
+    if rsa && !ecdsa { KeyType::Rsa } else { KeyType::Ecdsa }
+}
+
 /// A client whose ClientHello was read and not answered.
 pub struct Greeting {
     start: StartHandshake<Rewind<BoxIo>>,
@@ -109,29 +218,42 @@ pub enum GreetingError {
     Malformed(#[source] io::Error),
     #[error("the client closed the connection before its ClientHello was whole")]
     Closed,
+    #[error("the server name in the ClientHello is not one DNS name")]
+    Name(Hello),
 }
 
 impl Greeting {
-    /// Reads one ClientHello. The caller bounds the time; rustls bounds the bytes.
+    /// Reads one ClientHello. The caller bounds the time; [`hear`] and rustls bound the bytes. A server name
+    /// that is none is answered with an alert here, so that nothing is minted for it.
     pub async fn read(mut io: Rewind<BoxIo>) -> Result<Greeting, GreetingError> {
-        io.record();
-        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(|error| {
+        let failed = |error: io::Error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 GreetingError::Closed
             } else {
                 GreetingError::Malformed(error)
             }
-        })?;
-        let hello = start.client_hello();
-        let sni = match hello.server_name() {
-            None => Sni::Absent,
-            Some(name) => match Host::parse(name) {
-                Ok(host @ Host::Name(_)) => Sni::Name(host),
-                _ => Sni::Invalid,
-            },
         };
-        let alpn = hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
-        Ok(Greeting { hello: Hello { sni, alpn }, start })
+        io.record();
+        let hello = match hear(&mut io).await.map_err(failed)? {
+            Look::Hello(hello) => hello,
+            Look::NeedMore => return Err(GreetingError::Closed),
+            Look::Malformed(why) => {
+                alert(&mut io, DECODE_ERROR).await;
+                return Err(GreetingError::Malformed(io::Error::other(why)));
+            }
+        };
+        if hello.sni == Sni::Invalid {
+            alert(&mut io, ILLEGAL_PARAMETER).await;
+            return Err(GreetingError::Name(hello));
+        }
+        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(failed)?;
+        Ok(Greeting { hello, start })
+    }
+
+    /// The type of the leaf's key that this client needs.
+    pub fn key_type(&self) -> KeyType {
+        let hello = self.start.client_hello();
+        key_type(hello.signature_schemes(), hello.cipher_suites(), hello.named_groups())
     }
 
     /// Answers the ClientHello with this leaf.
@@ -144,11 +266,8 @@ impl Greeting {
 
     /// Ends the handshake with a fatal access_denied alert (RFC 8446 section 6).
     pub async fn refuse(self) {
-        use tokio::io::AsyncWriteExt;
         let mut io = self.start.io;
-        // The client is told if it still listens; there is nothing else to do when it does not.
-        let _ = io.write_all(&[21, 3, 3, 0, 2, 2, 49]).await;
-        let _ = io.shutdown().await;
+        alert(&mut io, ACCESS_DENIED).await;
     }
 
     /// The stream as if nothing had been read.
@@ -156,6 +275,58 @@ impl Greeting {
         let mut io = self.start.io;
         io.rewind();
         io
+    }
+}
+
+// RFC 8446 section 6.2.
+const ILLEGAL_PARAMETER: u8 = 47;
+pub const ACCESS_DENIED: u8 = 49;
+const DECODE_ERROR: u8 = 50;
+
+/// Ends a handshake that was not answered yet with a fatal alert. The client is told if it still listens; there
+/// is nothing else to do when it does not.
+pub async fn alert<T: AsyncWrite + Unpin>(io: &mut T, description: u8) {
+    let _ = io.write_all(&[21, 3, 3, 0, 2, 2, description]).await;
+    let _ = io.shutdown().await;
+}
+
+/// How a client ended a handshake that we had answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeEnd {
+    /// By an alert that speaks of our certificate, named here: it does not trust it.
+    CertificateRefused(&'static str),
+    /// It closed or reset the connection without a word.
+    BrokenOff,
+    /// By something that says nothing about our certificate.
+    Other,
+}
+
+impl HandshakeEnd {
+    pub fn of(error: &io::Error) -> HandshakeEnd {
+        use rustls::AlertDescription as Alert;
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => match *alert {
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA => {
+                    HandshakeEnd::CertificateRefused(alert.as_str().unwrap_or("certificate"))
+                }
+                _ => HandshakeEnd::Other,
+            },
+            Some(_) => HandshakeEnd::Other,
+            None if matches!(
+                error.kind(),
+                UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
+            ) =>
+            {
+                HandshakeEnd::BrokenOff
+            }
+            None => HandshakeEnd::Other,
+        }
     }
 }
 
@@ -230,6 +401,52 @@ mod tests {
                 assert_eq!(client.alpn_protocol(), Some(&b"h2"[..]));
                 assert_eq!(client.protocol_version(), Some(version.version));
             }
+        }
+    }
+
+    #[test]
+    fn an_rsa_leaf_serves_both_versions() {
+        let configs = LeafConfigs::new().unwrap();
+        let pair = Arc::new(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
+        let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = aws_lc_rs::encoding::AsDer::as_der(&*pair).unwrap();
+        let signer = rcgen::KeyPair::try_from(der.as_ref()).unwrap();
+        let params = rcgen::CertificateParams::new(["leaf.test".to_owned()]).unwrap();
+        let cert: CertificateDer<'static> = params.self_signed(&signer).unwrap().into();
+        let config = configs.build(vec![cert.clone()], ServerKey::Rsa(pair)).unwrap();
+        for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+            let (server, client) = handshake(&config, &cert, version);
+            assert!(!client.is_handshaking() && !server.is_handshaking());
+            assert_eq!(client.peer_certificates(), Some(&[cert.clone()][..]));
+        }
+    }
+
+    #[test]
+    fn rsa_is_for_clients_that_can_verify_nothing_else() {
+        use rustls::CipherSuite as Suite;
+        use rustls::NamedGroup as Group;
+        let (ecdsa, pss) = (SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256);
+        let (p384, sha1) = (SignatureScheme::ECDSA_NISTP384_SHA384, SignatureScheme::RSA_PKCS1_SHA1);
+        let tls13 = Suite::TLS13_AES_128_GCM_SHA256;
+        let ec12 = Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+        let rsa12 = Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;
+        let legacy = Suite::TLS_RSA_WITH_AES_128_CBC_SHA;
+        let cases: &[(&[SignatureScheme], &[Suite], Option<&[Group]>, KeyType)] = &[
+            (&[ecdsa, pss], &[tls13], None, KeyType::Ecdsa),
+            (&[pss, ecdsa], &[tls13, rsa12], None, KeyType::Ecdsa),
+            (&[pss], &[tls13], None, KeyType::Rsa),
+            (&[p384, pss], &[tls13], None, KeyType::Rsa),
+            (&[ecdsa, pss], &[rsa12], None, KeyType::Rsa),
+            (&[ecdsa, pss], &[ec12, rsa12], None, KeyType::Ecdsa),
+            (&[ecdsa, pss], &[ec12, rsa12], Some(&[Group::secp384r1]), KeyType::Rsa),
+            (&[ecdsa, pss], &[ec12, rsa12], Some(&[Group::X25519, Group::secp256r1]), KeyType::Ecdsa),
+            (&[ecdsa, pss], &[tls13], Some(&[Group::X25519]), KeyType::Ecdsa),
+            (&[pss], &[ec12], None, KeyType::Ecdsa),
+            (&[sha1], &[rsa12], None, KeyType::Ecdsa),
+            (&[ecdsa, pss], &[legacy], None, KeyType::Ecdsa),
+            (&[], &[], None, KeyType::Ecdsa),
+        ];
+        for (number, (schemes, suites, groups, expected)) in cases.iter().enumerate() {
+            assert_eq!(key_type(schemes, suites, *groups), *expected, "case {number}");
         }
     }
 

@@ -4,7 +4,15 @@
 //! Both legs speak TLS 1.3 and 1.2 with AEAD suites only, X25519MLKEM768 first.
 
 pub mod accept;
+pub mod client_certificate;
 pub mod connect;
+pub mod flight;
+pub mod grade;
+pub mod hello;
+mod ja4;
+pub mod key_log;
+pub mod own;
+pub mod probe;
 pub mod rewind;
 pub mod sniff;
 pub mod verify;
@@ -15,7 +23,9 @@ use rustls::crypto::CryptoProvider;
 use serde::Serialize;
 
 pub use accept::{Greeting, LeafConfig};
+pub use client_certificate::{ClientAuth, ClientCertificates};
 pub use connect::{OriginTls, Refusal};
+pub use key_log::KeyLog;
 pub use rewind::Rewind;
 
 /// A byte stream whose concrete type no longer matters.
@@ -35,8 +45,8 @@ pub fn provider() -> Arc<CryptoProvider> {
             let mut provider = aws_lc_rs::default_provider();
             provider.kx_groups =
                 vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-            // The order of browsers: AES-128-GCM first, which no known attack comes near and which
-            // costs the least. A client's own order wins on its leg.
+            // The order of browsers, for both legs: AES-128-GCM first, which no known attack comes near and which
+            // costs the least where processors have instructions for it, and nearly all have.
             provider.cipher_suites = vec![
                 suite::TLS13_AES_128_GCM_SHA256,
                 suite::TLS13_AES_256_GCM_SHA384,

@@ -51,6 +51,16 @@ impl<T> Rewind<T> {
         }
     }
 
+    /// What was recorded so far, given out or not.
+    pub fn recorded(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Gives out what was recorded once more, and goes on recording.
+    pub fn again(&mut self) {
+        self.given = 0;
+    }
+
     pub fn get_ref(&self) -> &T {
         &self.inner
     }

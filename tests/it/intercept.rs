@@ -108,7 +108,7 @@ async fn the_leaf_is_what_a_careful_client_wants() {
     let client = Client::new(Entry::HttpProxy, &proxy);
     let mut keys = BTreeSet::new();
     let mut serials = BTreeSet::new();
-    for host in ["origin.test", "second.test"] {
+    for (host, other) in [("origin.test", "second.test"), ("second.test", "origin.test")] {
         let stream = client.tls(host, 443, &[Http::H1]).await.unwrap();
         let chain = stream.get_ref().1.peer_certificates().unwrap().to_vec();
         let (_, leaf) = X509Certificate::from_der(&chain[0]).unwrap();
@@ -119,7 +119,8 @@ async fn the_leaf_is_what_a_careful_client_wants() {
         serials.insert(leaf.raw_serial().to_vec());
         keys.insert(leaf.public_key().raw.to_vec());
         let names = leaf.subject_alternative_name().unwrap().unwrap();
-        assert_eq!(names.value.general_names, [GeneralName::DNSName(host)]);
+        let wanted = [GeneralName::DNSName(host), GeneralName::DNSName(other)];
+        assert_eq!(names.value.general_names, wanted, "the client's name, then the origin's others");
         let usage = leaf.key_usage().unwrap().unwrap();
         assert!(usage.critical && usage.value.digital_signature() && !usage.value.key_cert_sign());
         let extended = leaf.extended_key_usage().unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{CertificateFacts, ClientLeg, Inspection, OriginLeg, Record, TlsFacts};
+use super::{CertificateFacts, ClientLeg, Inspection, OriginLeg, OriginMarks, Protection, Record, TlsFacts};
 use crate::audit::visible::visible;
 use crate::net::{Authority, Host};
 
@@ -59,6 +59,8 @@ impl Lines {
         some(out, b",\"url\":", &record.url)?;
         client_leg(out, &record.client_leg)?;
         origin_leg(out, &record.origin_leg)?;
+        protection(out, record.protection.as_ref())?;
+        yes(out, b",\"keys_logged\":true", record.keys_logged);
         if let Some(status) = record.status {
             out.extend_from_slice(b",\"status\":");
             number(out, u64::from(status));
@@ -67,6 +69,9 @@ impl Lines {
         json(out, &record.verdict)?;
         some(out, b",\"reason\":", &record.reason)?;
         some(out, b",\"sentence\":", &record.sentence)?;
+        if let Some(rule) = &record.policy_rule {
+            text(out, b",\"policy_rule\":", rule)?;
+        }
         out.extend_from_slice(b",\"stage\":");
         json(out, &record.stage)?;
         bytes(out, b",\"bytes_from_client\":", record.bytes_from_client);
@@ -119,7 +124,12 @@ fn client_leg(out: &mut Vec<u8>, leg: &ClientLeg) -> Result {
     }
     object(out, b",\"client_leg\":", |out| {
         some(out, b",\"protocol\":", &leg.protocol)?;
-        tls(out, leg.tls.as_ref())
+        tls(out, leg.tls.as_ref())?;
+        if let Some(ja4) = &leg.ja4 {
+            text(out, b",\"ja4\":", ja4)?;
+        }
+        yes(out, b",\"ech\":true", leg.ech);
+        some(out, b",\"distrust\":", &leg.distrust)
     })
 }
 
@@ -141,7 +151,29 @@ fn origin_leg(out: &mut Vec<u8>, leg: &OriginLeg) -> Result {
                 some(out, b",\"issuer\":", issuer)
             })?;
         }
+        let OriginMarks { revocation, changed, warnings } = &leg.marks;
+        some(out, b",\"revocation\":", revocation)?;
+        some(out, b",\"changed\":", changed)?;
+        some(out, b",\"warnings\":", warnings)?;
+        some(out, b",\"name_check\":", &leg.name_check)?;
+        some(out, b",\"client_certificate\":", &leg.client_certificate)?;
         yes(out, b",\"pooled\":true", leg.pooled);
+        Ok(())
+    })
+}
+
+fn protection(out: &mut Vec<u8>, protection: Option<&Protection>) -> Result {
+    let Some(Protection { grade, client_leg, missing }) = protection else { return Ok(()) };
+    object(out, b",\"protection\":", |out| {
+        text(out, b",\"grade\":", grade)?;
+        text(out, b",\"client_leg\":", client_leg)?;
+        if !missing.is_empty() {
+            out.extend_from_slice(b",\"missing\":[");
+            for (at, name) in missing.iter().enumerate() {
+                text(out, if at > 0 { b"," } else { b"" }, name)?;
+            }
+            out.push(b']');
+        }
         Ok(())
     })
 }
@@ -329,14 +361,28 @@ mod tests {
         record.sni = Host::parse("shop.test").ok();
         record.method = own().into();
         record.url = own();
-        record.client_leg = ClientLeg { protocol: own().into(), tls: Some(tls.clone()) };
+        record.client_leg = ClientLeg {
+            protocol: own().into(),
+            tls: Some(tls.clone()),
+            ja4: Some(text.into()),
+            ech: true,
+            distrust: own().into(),
+        };
         record.origin_leg = OriginLeg {
             protocol: own().into(),
             address: Some(OriginAddr::new("192.0.2.255:65535".parse().unwrap())),
             tls: Some(tls),
             certificate: Some(std::sync::Arc::new(CertificateFacts { sha256: own(), issuer: own() })),
+            marks: OriginMarks { revocation: own().into(), changed: own().into(), warnings: own().into() },
+            name_check: own().into(),
+            client_certificate: own().into(),
             pooled: true,
         };
+        record.policy_rule = Some(text.into());
+        let missing = vec![own().into(), own().into()];
+        record.protection = Some(Protection { grade: own().into(), client_leg: own().into(), missing });
+        record.keys_logged = true;
+        record.policy_rule = Some(text.into());
         record.reason = own().into();
         record.sentence = own().into();
         record.bytes_from_client = u64::MAX;
@@ -358,6 +404,7 @@ mod tests {
             check(&mut lines, &record);
             check(&mut lines, &Record { waf: None, sni: None, target: None, ..record.clone() });
             check(&mut lines, &Record { client_leg: ClientLeg::default(), ..record.clone() });
+            check(&mut lines, &Record { protection: Some(Protection::default()), ..record.clone() });
             check(&mut lines, &Record { origin_leg: OriginLeg::default(), ..record });
         }
         for target in ["shop.test:443", "[2001:db8::1]:8443", "192.0.2.1:1"] {

@@ -139,6 +139,9 @@ fn relayed(reason: &str) -> &'static str {
         }
         "not_http" => "It is neither TLS nor HTTP, and the policy is to let it through.",
         "silent" => "The client waited for the server to speak first, and the policy is to let it.",
+        "client_certificate" => {
+            "The server asked for a client certificate, which only the client can show, and the policy is to relay such hosts unread for a while."
+        }
         _ => "The policy is to relay it.",
     }
 }

@@ -82,6 +82,8 @@ pub struct Client {
     user: Option<(String, String)>,
     cut: Option<Cut>,
     net: Option<Arc<NetLab>>,
+    ech: bool,
+    careless: bool,
 }
 
 /// A whole response.
@@ -122,7 +124,21 @@ impl Client {
             user: None,
             cut: None,
             net: None,
+            ech: false,
+            careless: false,
         }
+    }
+
+    /// Sends an encrypted ClientHello that nobody can read, as browsers do; TLS 1.3 alone.
+    pub fn ech_grease(mut self) -> Client {
+        self.ech = true;
+        self
+    }
+
+    /// Takes any certificate for any name, so that a test sees what another client would refuse.
+    pub fn careless(mut self) -> Client {
+        self.careless = true;
+        self
     }
 
     /// A client of the lab's client namespace, that knows nothing of the proxy.
@@ -155,9 +171,22 @@ impl Client {
 
     fn tls_config(&self, http: &[Http]) -> Arc<ClientConfig> {
         let versions: Vec<_> = self.tls.iter().map(|tls| tls.version()).collect();
-        let mut config = ClientConfig::builder_with_protocol_versions(&versions)
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
+        let mut config = if self.ech {
+            use rustls::crypto::hpke::Hpke;
+            let suite = rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_128;
+            let (key, _) = suite.generate_key_pair().unwrap();
+            let grease = rustls::client::EchMode::Grease(rustls::client::EchGreaseConfig::new(suite, key));
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_ech(grease)
+                .unwrap()
+        } else {
+            ClientConfig::builder_with_protocol_versions(&versions)
+        }
+        .with_root_certificates(Arc::clone(&self.roots))
+        .with_no_client_auth();
+        if self.careless {
+            config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate));
+        }
         config.alpn_protocols = http.iter().map(|http| http.alpn().as_bytes().to_vec()).collect();
         Arc::new(config)
     }
@@ -323,6 +352,48 @@ impl Client {
     pub async fn get(&self, http: Http, url: &str) -> Answer {
         let host = url.parse::<http::Uri>().unwrap().host().unwrap().to_string();
         self.send(http, &host, get(url)).await
+    }
+}
+
+/// Signatures are right, and whose they are is nobody's business.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _above: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

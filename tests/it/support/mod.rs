@@ -3,13 +3,25 @@
 
 pub mod attack;
 pub mod client;
+pub mod clients;
+pub mod company;
 pub mod dns;
+pub mod door;
+pub mod forge;
+pub mod hello;
+pub mod kinds;
+pub mod lint;
 pub mod netns;
 pub mod origin;
+pub mod pcap;
 pub mod peer;
 pub mod pki;
 pub mod proxy;
+pub mod python;
+pub mod relay;
+pub mod site;
 pub mod split;
+pub mod wire;
 
 use std::future::Future;
 use std::time::Duration;

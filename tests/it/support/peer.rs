@@ -50,7 +50,12 @@ pub fn bare(mut command: Command) -> Command {
 }
 
 /// Runs a peer to its end without holding up the runtime the origin is on.
-pub async fn run(mut command: Command) -> Said {
+pub async fn run(command: Command) -> Said {
+    run_within(BOUND, command).await
+}
+
+/// The same for a peer that is known to be slow.
+pub async fn run_within(bound: Duration, mut command: Command) -> Said {
     let program = format!("{command:?}");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| {
@@ -58,11 +63,11 @@ pub async fn run(mut command: Command) -> Said {
     });
     let pid = Pid::from_raw(child.id() as i32);
     let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
-    let output: Output = match tokio::time::timeout(BOUND, waiting).await {
+    let output: Output = match tokio::time::timeout(bound, waiting).await {
         Ok(done) => done.unwrap().unwrap(),
         Err(_) => {
             let _ = kill(pid, Signal::SIGKILL);
-            panic!("{program} took more than {BOUND:?}");
+            panic!("{program} took more than {bound:?}");
         }
     };
     Said {

@@ -16,9 +16,28 @@ pub struct Chain {
     key: Vec<u8>,
     pem: String,
     key_pem: String,
+    /// The OCSP response that is stapled; empty for none.
+    pub ocsp: Vec<u8>,
 }
 
 impl Chain {
+    /// Any certificates with the key of the first.
+    pub fn from_der(certs: Vec<CertificateDer<'static>>, key: &KeyPair) -> Chain {
+        let pem = certs.iter().map(|der| super::forge::pem("CERTIFICATE", der)).collect();
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
+    }
+
+    /// Of certificates made elsewhere, the leaf's first.
+    pub fn of(certs: &[&rcgen::Certificate], key: &KeyPair) -> Chain {
+        Chain {
+            certs: certs.iter().map(|cert| cert.der().clone()).collect(),
+            pem: certs.iter().map(|cert| cert.pem()).collect(),
+            key: key.serialize_der(),
+            key_pem: key.serialize_pem(),
+            ocsp: Vec::new(),
+        }
+    }
+
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.clone()).into()
     }
@@ -130,7 +149,32 @@ impl Lab {
             certs.push(ca.der().clone());
             pem.push_str(&ca.pem());
         }
-        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem() }
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
+    }
+
+    /// A good leaf with an RSA key, for peers that know no other.
+    pub fn rsa(&self, names: &[&str]) -> Chain {
+        static KEY: OnceLock<String> = OnceLock::new();
+        // One key for all: a new one takes a second.
+        let pem = KEY.get_or_init(|| KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem());
+        let key = KeyPair::from_pem(pem).unwrap();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| name.to_string()).collect::<Vec<_>>()).unwrap();
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = (now - Duration::hours(1), now + Duration::days(7));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let cert = params.signed_by(&key, &self.issuing).unwrap();
+        let above: &rcgen::Certificate = self.issuing.as_ref();
+        Chain {
+            certs: vec![cert.der().clone(), above.der().clone()],
+            key: key.serialize_der(),
+            pem: cert.pem() + &above.pem(),
+            key_pem: key.serialize_pem(),
+            ocsp: Vec::new(),
+        }
     }
 
     pub fn good(&self, names: &[&str]) -> Chain {
