@@ -126,12 +126,15 @@ fn rate() {
         }
         cold.push(took);
     }
-    // The middle round: one in which the machine was interrupted says nothing.
-    let median = |spent: &mut Vec<Duration>| {
-        spent.sort();
-        spent[spent.len() / 2].as_secs_f64() / HANDSHAKES as f64
+    // The middle round: one in which the machine was interrupted says nothing. The comparison is made within a round.
+    let middle = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
     };
-    let (alone, cold, known) = (median(&mut alone), median(&mut cold), median(&mut known));
+    let part = middle(alone.iter().zip(&cold).map(|(a, c)| a.as_secs_f64() / c.as_secs_f64()).collect());
+    let each =
+        |spent: &[Duration]| middle(spent.iter().map(|t| t.as_secs_f64() / HANDSHAKES as f64).collect());
+    let (alone, cold, known) = (each(&alone), each(&cold), each(&known));
 
     let before = cpu(ClockId::CLOCK_PROCESS_CPUTIME_ID);
     let here = cpu(clock);
@@ -151,7 +154,7 @@ fn rate() {
     println!("  rustls, one certificate of its own:  {:>7.0}/s  {:>6.1} us", 1.0 / alone, alone * 1e6);
     println!("  ours, a leaf that is remembered:     {:>7.0}/s  {:>6.1} us", 1.0 / known, known * 1e6);
     println!("  ours, a leaf minted for each:        {:>7.0}/s  {:>6.1} us", 1.0 / cold, cold * 1e6);
-    println!("  minted for each beside rustls alone: {:.0} %", 100.0 * alone / cold);
+    println!("  minted for each beside rustls alone: {:.0} %", 100.0 * part);
     println!(
         "  a mint, ready to serve: {:.1} us on its thread, {:.1} us of CPU in all",
         here * 1e6,

@@ -109,4 +109,8 @@ pub fn no_core_dumps() {
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         tracing::warn!(%error, "core dumps could not be switched off");
     }
+    // Other processes of the same user cannot attach to this one or read its memory either.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "this process could not be closed to debuggers");
+    }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, Destination, WhenFull};
-use crate::ca::{Ca, CaDir, CaError};
+use crate::ca::{Ca, CaDir, CaError, SecretSource, Secrets};
 use crate::config::{Config, Flags};
 use crate::message::hop::Via;
 use crate::message::serve::Tasks;
@@ -34,6 +34,7 @@ use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
 
+pub use listeners::no_core_dumps;
 pub use snapshot::{SnapshotError, policy, rules};
 
 /// Why the proxy does not start. Each says what to do next.
@@ -72,15 +73,13 @@ pub enum StartError {
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
-    listeners::no_core_dumps();
+    no_core_dumps();
     let limits = listeners::limits(&config.limits);
     let metrics = Arc::new(Metrics::default());
     let now = OffsetDateTime::now_utc();
 
-    let ca = Arc::new(CaDir::new(&config.ca_dir).open_or_create(now)?);
-    for warning in ca.warnings(now) {
-        tracing::warn!(code = warning.code, fix = warning.fix, "{}", warning.message);
-    }
+    let ca = Arc::new(ca_dir(&config).open_or_create(now)?);
+    ca.tell_warnings(now);
     if let Err(error) = ca.start_log() {
         tracing::warn!(%error, "the mint log cannot be written; leaves are minted unlogged");
     }
@@ -105,9 +104,9 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         dialer: logging_dialer(&config, &limits, Some(&ca), key_log.clone())?,
         pool: Pool::new(&limits),
         leaves,
+        clients: clients.clone(),
         asked: Asked::new(&limits),
         keys_logged: key_log.is_some(),
-        clients: clients.clone(),
         audit: audit.clone(),
         metrics,
         via: Via::new(random),
@@ -135,14 +134,25 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     keeper.abort();
     let finished = drain(&gateway.tasks, limits.drain_time, &mut signals.stop).await;
     drop(gateway);
+    let minted = tokio::task::spawn_blocking(move || ca.flush_log(Duration::from_secs(5)));
+    if !matches!(minted.await, Ok(true)) {
+        tracing::warn!("the mint log is not complete");
+    }
     let flushed = tokio::task::spawn_blocking(move || {
-        clients.save();
+        clients.save(true);
         audit.flush(Instant::now() + Duration::from_secs(5))
     });
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "the audit log is not complete");
     }
     Ok(finished)
+}
+
+/// The CA's folder, with what unlocks its keys.
+pub fn ca_dir(config: &Config) -> CaDir {
+    let file = |path: &Option<PathBuf>| path.clone().map(SecretSource::File);
+    let secrets = Secrets { passphrase: file(&config.ca_passphrase_file), pin: file(&config.ca_pin_file) };
+    CaDir::new(&config.ca_dir).with_secrets(secrets)
 }
 
 /// The keys of our own CA, which never stand behind an origin.

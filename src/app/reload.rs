@@ -28,11 +28,20 @@ pub async fn watch(
 ) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let mut watcher = Files::watch(&config, changed.clone());
+    let (rotated, mut rotations) = mpsc::channel::<()>(1);
+    let _authority = Files::of(authority(&config), rotated);
     loop {
         tokio::select! {
             _ = hangup.recv() => {
                 tracing::info!("reloading: told to");
                 gateway.leaves.refresh().await;
+            }
+            // `portward ca rotate` in another process: connections that are open go on as they are.
+            Some(()) = rotations.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                while rotations.try_recv().is_ok() {}
+                gateway.leaves.refresh().await;
+                continue;
             }
             Some(()) = changes.recv() => {
                 tokio::time::sleep(SETTLE).await;
@@ -51,8 +60,8 @@ pub async fn watch(
                 snapshot::warn_of_expired(&new);
                 gateway.live.store(Arc::new(snapshot));
                 gateway.pool.clear();
-                gateway.asked.forget();
                 gateway.leaves.forget_verified();
+                gateway.asked.forget();
                 gateway.metrics.reloads.increment();
                 tracing::info!("reloaded");
                 config = new;
@@ -88,6 +97,10 @@ fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
         ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
+        (
+            "the CA's passphrase_file or pin_file",
+            old.ca_passphrase_file != new.ca_passphrase_file || old.ca_pin_file != new.ca_pin_file,
+        ),
         ("origin.resolve", old.origin.resolve != new.origin.resolve),
         ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
         ("tls", old.tls_key_log != new.tls_key_log),
@@ -108,7 +121,10 @@ struct Files {
 
 impl Files {
     fn watch(config: &Config, changed: mpsc::Sender<()>) -> Option<Files> {
-        let paths = sources(config);
+        Files::of(sources(config), changed)
+    }
+
+    fn of(paths: Vec<PathBuf>, changed: mpsc::Sender<()>) -> Option<Files> {
         let wanted = paths.clone();
         let handler = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
@@ -154,4 +170,10 @@ fn sources(config: &Config) -> Vec<PathBuf> {
         .chain(&verify.ca_file)
         .chain(&verify.crls);
     files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
+}
+
+/// What the CA is loaded from; its mint log in the same folder is none of it.
+fn authority(config: &Config) -> Vec<PathBuf> {
+    let dir = std::path::absolute(&config.ca_dir).unwrap_or_else(|_| config.ca_dir.clone());
+    ["root.pem", "root.key", "intermediate.pem"].map(|name| dir.join(name)).into()
 }

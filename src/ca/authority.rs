@@ -30,6 +30,8 @@ pub struct Ca {
     /// One refresh at a time.
     refreshing: Mutex<()>,
     log: OnceLock<MintLog>,
+    /// Codes of the warnings that the log has.
+    told: Mutex<Vec<&'static str>>,
 }
 
 /// What `refresh` and `reload` did.
@@ -70,6 +72,8 @@ pub struct CaStatus {
     pub rotates_at: Option<OffsetDateTime>,
     /// Fingerprints of earlier roots that clients may still trust.
     pub previous: Vec<String>,
+    /// What it may issue for, in words; empty for everything.
+    pub constraints: Vec<String>,
     pub warnings: Vec<CaWarning>,
 }
 
@@ -81,6 +85,7 @@ impl Ca {
             generation: AtomicU64::new(0),
             refreshing: Mutex::new(()),
             log: OnceLock::new(),
+            told: Mutex::default(),
         }
     }
 
@@ -95,6 +100,11 @@ impl Ca {
             let _ = self.log.set(MintLog::start(self.dir.path())?);
         }
         Ok(())
+    }
+
+    /// Waits, so long at most, until every mint is in the log.
+    pub fn flush_log(&self, limit: std::time::Duration) -> bool {
+        self.log.get().is_none_or(|log| log.flush(limit))
     }
 
     /// Mint records that could not be written since start.
@@ -112,18 +122,40 @@ impl Ca {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Why no certificate above a leaf lets it carry this name; none when all do.
+    pub fn outside(&self, name: &LeafName) -> Option<String> {
+        self.current.load().above().find_map(|cert| cert.constraints.refuse(name))
+    }
+
+    /// Why no leaf can be minted any more, if so, until a person has done something.
+    pub fn ended(&self, now: OffsetDateTime) -> Option<CaError> {
+        let loaded = self.current.load();
+        if let Some(at) = loaded.chain.iter().map(|cert| cert.not_after).min().filter(|end| now >= *end) {
+            return Some(CaError::Expired { path: self.dir.root_pem(), at });
+        }
+        let end = loaded.signer.cert.not_after;
+        if now >= end && !loaded.root_key.is_here() {
+            let why = format!("the intermediate expired at {end}");
+            return Some(CaError::RootKeyMissing { key: self.dir.root_key(), why });
+        }
+        None
+    }
+
     /// Mints a leaf with a key of its own; some fifty microseconds of one core. Refreshes the
     /// CA first if it is about to end and nobody did (the timer does it days earlier).
     pub fn mint(&self, profile: &LeafProfile, now: OffsetDateTime) -> Result<Leaf, CaError> {
         let mut loaded = self.current.load_full();
         if loaded.has_intermediate
-            && loaded.root_key == RootKey::Present
+            && loaded.root_key.is_here()
             && (now + leaf::BACKDATE > loaded.signer.cert.not_after || now < loaded.signer.cert.not_before)
         {
             if let Err(error) = self.refresh(now) {
                 tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
             }
             loaded = self.current.load_full();
+        }
+        if let Some(error) = self.ended(now) {
+            return Err(error);
         }
         let minted = leaf::mint(&loaded.signer, loaded.above(), &loaded.served, profile, now)?;
         if let Some(log) = self.log.get() {
@@ -149,10 +181,15 @@ impl Ca {
         let current = self.current.load();
         let same = current.served == loaded.served && current.signer.cert.der == loaded.signer.cert.der;
         self.current.store(Arc::new(loaded));
+        self.tell_warnings(now);
         if same {
             return Ok(Refreshed::Unchanged);
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
+        tracing::info!(
+            issuer = self.status(now).issuer,
+            "leaves are signed by another certificate from now on"
+        );
         Ok(Refreshed::Changed)
     }
 
@@ -193,8 +230,19 @@ impl Ca {
             issuer_not_after: loaded.signer.cert.not_after,
             rotates_at: loaded.has_intermediate.then(|| rotates_at(&loaded.signer.cert)),
             previous: loaded.previous.iter().map(|cert| fingerprint(&cert.der)).collect(),
+            constraints: loaded.constraints(),
             warnings: self.warnings(now),
         }
+    }
+
+    /// Puts into the log what is new since it was last told.
+    pub fn tell_warnings(&self, now: OffsetDateTime) {
+        let warnings = self.warnings(now);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings.iter().filter(|warning| !told.contains(&warning.code)) {
+            tracing::warn!(code = warning.code, fix = warning.fix, "{}", warning.message);
+        }
+        *told = warnings.iter().map(|warning| warning.code).collect();
     }
 
     /// What is going to stop this CA, for the log at start and the health page.
@@ -212,16 +260,31 @@ impl Ca {
                 fix: format!("portward ca rotate --root --ca {dir}"),
             });
         }
-        if loaded.root_key == RootKey::Absent {
+        if loaded.plain_key {
+            warnings.push(CaWarning {
+                code: "ca_key_not_encrypted",
+                message: "there is a passphrase, but the root key is not under it".into(),
+                fix: format!("portward ca passwd --ca {dir}   # with --new-passphrase-file"),
+            });
+        }
+        if !loaded.root_key.is_here() {
+            let away = loaded.root_key == RootKey::TokenAway;
             let soon = issuer.not_after - now < INTERMEDIATE_WARNING;
             warnings.push(CaWarning {
                 code: if soon { "ca_intermediate_expires" } else { "ca_root_key_offline" },
                 message: format!(
-                    "the root key is not here: the intermediate should be renewed from {}, and ends at {}",
+                    "the root key {}: the intermediate should be renewed from {}, and ends at {}",
+                    if away { "is in a token that does not answer" } else { "is not here" },
                     rotates_at(issuer),
                     issuer.not_after
                 ),
-                fix: format!("put root.key back into {dir}, run: portward ca rotate --ca {dir}"),
+                fix: if away {
+                    format!(
+                        "put the token back, see that its PIN is given, run: portward ca rotate --ca {dir}"
+                    )
+                } else {
+                    format!("put root.key back into {dir}, run: portward ca rotate --ca {dir}")
+                },
             });
         }
         if let Some(why) = &loaded.overdue {

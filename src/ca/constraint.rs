@@ -2,11 +2,41 @@
 //! is not minted, rather than minted and then refused by the client.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
+use ipnet::IpNet;
+use rcgen::CidrSubnet;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 
 use super::leaf::LeafName;
 use crate::net::Host;
+
+/// A domain with everything below it, or a range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subtree {
+    Domain(String),
+    Range(IpNet),
+}
+
+/// A text is no subtree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is neither a domain (corp.example, which means all names below it too) nor a range (10.0.0.0/8)")]
+pub struct NotASubtree;
+
+impl FromStr for Subtree {
+    type Err = NotASubtree;
+
+    fn from_str(text: &str) -> Result<Subtree, NotASubtree> {
+        if let Ok(range) = text.parse::<IpNet>() {
+            return Ok(Subtree::Range(range.trunc()));
+        }
+        match Host::parse(text) {
+            Ok(Host::Ip(ip)) => Ok(Subtree::Range(ip.into())),
+            Ok(Host::Name(name)) if !name.contains('*') => Ok(Subtree::Domain(name.to_string())),
+            _ => Err(NotASubtree),
+        }
+    }
+}
 
 /// The names one CA certificate may issue for. The default permits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +77,62 @@ impl Constraints {
         Ok(out)
     }
 
+    /// What a new CA may issue for. A kind of name of which nothing is permitted is excluded whole, since a
+    /// certificate that permits domains alone would leave every address open (RFC 5280 section 4.2.1.10).
+    pub fn new(permit: &[Subtree], exclude: &[Subtree]) -> Constraints {
+        let mut out = Constraints::default();
+        for (subtrees, permitted) in [(permit, true), (exclude, false)] {
+            for subtree in subtrees {
+                match subtree {
+                    Subtree::Domain(name) => {
+                        if permitted { &mut out.permitted_dns } else { &mut out.excluded_dns }
+                            .push(name.clone());
+                    }
+                    Subtree::Range(range) => {
+                        let network = Network::from(range);
+                        if permitted { &mut out.permitted_ip } else { &mut out.excluded_ip }.push(network);
+                    }
+                }
+            }
+        }
+        if !permit.is_empty() && out.permitted_dns.is_empty() {
+            out.excluded_dns.push(String::new());
+        }
+        // GnuTLS takes the two families of addresses for kinds of their own.
+        for octets in [4, 16] {
+            if !permit.is_empty() && out.permitted_ip.iter().all(|range| range.address.len() != octets) {
+                out.excluded_ip.push(Network { address: vec![0; octets], mask: vec![0; octets] });
+            }
+        }
+        out
+    }
+
+    /// For a certificate of ours; none when there are none.
+    pub fn extension(&self) -> Option<rcgen::NameConstraints> {
+        let subtrees = |names: &[String], ranges: &[Network]| {
+            let names = names.iter().cloned().map(rcgen::GeneralSubtree::DnsName);
+            names.chain(ranges.iter().filter_map(Network::subtree)).collect()
+        };
+        (!self.is_none()).then(|| rcgen::NameConstraints {
+            permitted_subtrees: subtrees(&self.permitted_dns, &self.permitted_ip),
+            excluded_subtrees: subtrees(&self.excluded_dns, &self.excluded_ip),
+        })
+    }
+
+    /// In words, for people; empty when there are none.
+    pub fn words(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let name = |name: &String| if name.is_empty() { "every domain".to_owned() } else { name.clone() };
+        for (word, names, ranges) in [
+            ("permits", &self.permitted_dns, &self.permitted_ip),
+            ("excludes", &self.excluded_dns, &self.excluded_ip),
+        ] {
+            out.extend(names.iter().map(|n| format!("{word} {}", name(n))));
+            out.extend(ranges.iter().map(|n| format!("{word} {}", n.text())));
+        }
+        out
+    }
+
     pub fn is_none(&self) -> bool {
         *self == Constraints::default()
     }
@@ -75,6 +161,7 @@ impl Constraints {
             ),
         };
         if let Some(excluded) = excluded {
+            let excluded = if excluded.is_empty() { "every domain" } else { &excluded };
             return Some(format!("its certificate excludes {excluded}"));
         }
         (!permitted).then(|| format!("its certificate permits only {}", self.permitted_text(name)))
@@ -113,7 +200,31 @@ struct Network {
     mask: Vec<u8>,
 }
 
+impl From<&IpNet> for Network {
+    fn from(range: &IpNet) -> Network {
+        match range {
+            IpNet::V4(range) => Network {
+                address: range.network().octets().to_vec(),
+                mask: range.netmask().octets().to_vec(),
+            },
+            IpNet::V6(range) => Network {
+                address: range.network().octets().to_vec(),
+                mask: range.netmask().octets().to_vec(),
+            },
+        }
+    }
+}
+
 impl Network {
+    fn subtree(&self) -> Option<rcgen::GeneralSubtree> {
+        let subnet = if self.address.len() == 4 {
+            CidrSubnet::V4(self.address[..].try_into().ok()?, self.mask[..].try_into().ok()?)
+        } else {
+            CidrSubnet::V6(self.address[..].try_into().ok()?, self.mask[..].try_into().ok()?)
+        };
+        Some(rcgen::GeneralSubtree::IpAddress(subnet))
+    }
+
     /// Address and mask, four octets each, or sixteen.
     fn from_octets(octets: &[u8]) -> Option<Network> {
         let half = octets.len() / 2;

@@ -37,6 +37,14 @@ pub enum CaError {
     Garbage { path: PathBuf, what: String },
     #[error("{} is protected by a passphrase", path.display())]
     EncryptedKey { path: PathBuf },
+    #[error("{} is protected by a passphrase in the old way, which is no protection", path.display())]
+    OldEncryption { path: PathBuf },
+    #[error("the passphrase does not open {}", path.display())]
+    WrongPassphrase { path: PathBuf },
+    #[error("a passphrase or PIN is needed, and {from}")]
+    NoSecret { from: String },
+    #[error("the token {token} cannot be used: {what}")]
+    Token { token: String, what: String },
     #[error("{} is not the key of {}", key.display(), cert.display())]
     Mismatch { key: PathBuf, cert: PathBuf },
     #[error("the certificate in {} is not valid before {from}, and it is {now} now", path.display())]
@@ -86,6 +94,10 @@ impl CaError {
             CaError::Owner { .. } => "ca_owner",
             CaError::Garbage { .. } => "ca_garbage",
             CaError::EncryptedKey { .. } => "ca_encrypted_key",
+            CaError::OldEncryption { .. } => "ca_old_encryption",
+            CaError::WrongPassphrase { .. } => "ca_wrong_passphrase",
+            CaError::NoSecret { .. } => "ca_no_secret",
+            CaError::Token { .. } => "ca_token",
             CaError::Mismatch { .. } => "ca_mismatch",
             CaError::NotYetValid { .. } => "ca_not_yet_valid",
             CaError::Expired { .. } => "ca_expired",
@@ -131,8 +143,24 @@ impl CaError {
                 format!("chmod o-w {}   # or use another folder: --ca DIR", quote(path))
             }
             CaError::Owner { path, us, .. } => format!("sudo chown {us} {}", quote(path)),
-            CaError::EncryptedKey { path } => {
-                format!("openssl pkey -in {} -out plain.key   # and import plain.key", quote(path))
+            CaError::EncryptedKey { .. } => {
+                "give its passphrase: --passphrase-file FILE, or passphrase_file = \"FILE\" under [ca]".into()
+            }
+            CaError::OldEncryption { path } => format!(
+                "openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out new.key   # and use new.key",
+                quote(path)
+            ),
+            CaError::WrongPassphrase { path } => {
+                format!(
+                    "openssl pkey -in {} -noout   # asks for it, and tells whether it is right",
+                    quote(path)
+                )
+            }
+            CaError::NoSecret { .. } => {
+                "put it alone on the first line of a file with mode 600, and name that file".into()
+            }
+            CaError::Token { .. } => {
+                "pkcs11-tool --module PATH --list-token-slots   # is it there, under that name?".into()
             }
             CaError::Garbage { path, .. } | CaError::Mismatch { key: path, .. } => format!(
                 "put the right {} back from a backup, or make a new CA: portward ca rotate --root --ca {}",

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose, PublicKeyData,
+};
+use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use super::body::Body;
+use super::constraint::Constraints;
 use super::leaf::{self, BACKDATE, Serial, whole_seconds};
-use super::pki::{self, CaCert, Key, Secret, Signer};
+use super::pki::{self, CaCert, Key, Signer};
 use super::{CaError, random};
 
 /// Ten years: a root is installed by hand on many machines, and guarded by staying offline.
@@ -23,7 +26,10 @@ const INTERMEDIATE_LIFE: Duration = Duration::days(7);
 /// of the new root signed by the old one, for as long as it takes to reach them all.
 const OVERLAP: Duration = Duration::days(90);
 
-pub(super) fn root_params(now: OffsetDateTime) -> Result<CertificateParams, CaError> {
+pub(super) fn root_params(
+    now: OffsetDateTime,
+    constraints: &Constraints,
+) -> Result<CertificateParams, CaError> {
     let tag = hex::encode_upper(random::<4>()?);
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     // A name on a certificate that people look at: letters they know, and not too many.
@@ -38,6 +44,7 @@ pub(super) fn root_params(now: OffsetDateTime) -> Result<CertificateParams, CaEr
     let mut params = ca_params(name, BasicConstraints::Unconstrained)?;
     params.not_before = whole_seconds(now - BACKDATE);
     params.not_after = whole_seconds(now + ROOT_LIFE);
+    params.name_constraints = constraints.extension();
     Ok(params)
 }
 
@@ -46,18 +53,19 @@ pub(super) fn new_intermediate(
     root: &Signer,
     chain: &[CaCert],
     now: OffsetDateTime,
-) -> Result<(Signer, Secret), CaError> {
+) -> Result<(Signer, Key), CaError> {
     let name = format!("Portward issuing CA {}", hex::encode_upper(random::<4>()?));
     let mut params = ca_params(name, BasicConstraints::Constrained(0))?;
     params.use_authority_key_identifier_extension = true;
     params.not_before = whole_seconds(chain.iter().fold(now - BACKDATE, |at, cert| at.max(cert.not_before)));
     params.not_after =
         whole_seconds(chain.iter().fold(now + INTERMEDIATE_LIFE, |at, cert| at.min(cert.not_after)));
+    // Some verifiers do not look for constraints in the anchor, which RFC 5280 leaves to them.
+    params.name_constraints = chain[0].constraints.extension();
     let key = Key::generate()?;
     let path = Path::new("intermediate.pem");
     let cert = CaCert::parse(root.issue(&params, &key)?, path)?;
-    let key = key.secret();
-    Ok((Signer::new(cert, &key, path, path)?, key))
+    Ok((Signer::new(cert, key.clone(), path, path)?, key))
 }
 
 /// The new root's name and key in a certificate of the old root.
@@ -78,11 +86,11 @@ pub(super) fn cross_certificate(
 /// Sorts imported certificates: the key's own first, then each one's issuer.
 pub(super) fn order_chain(
     mut certs: Vec<CaCert>,
-    key: &PrivateKeyDer<'_>,
+    key: &Key,
     cert_path: &Path,
     key_path: &Path,
 ) -> Result<Vec<CaCert>, CaError> {
-    let spki = pki::public_key(key, key_path)?;
+    let spki = key.subject_public_key_info();
     let own = certs.iter().position(|cert| cert.spki == spki);
     let Some(own) = own else {
         return Err(CaError::Mismatch { key: key_path.into(), cert: cert_path.into() });

@@ -2,17 +2,18 @@
 //! that it signs, and one leaf per host with a key of its own. No key of the CA is ever the key
 //! of a leaf, none leaves this module, and none is read from a file that others could touch.
 //!
-//! The folder: `root.pem` (the CA certificate; for a sub-CA the chain above it follows),
-//! `root.key`, `intermediate.pem`, `intermediate.key`, `mints.jsonl`, `cross.pem` and
-//! `root-DATE.pem` of a rotation, and the files that clients are pointed at (`bundle.pem` and
-//! others). `root.key` may be taken away between rotations: everything works from a valid
-//! intermediate, and says until when.
+//! The folder: `root.pem` (the CA certificate; for a sub-CA the chain above it follows), `root.key`
+//! (the key, in plain text or under a passphrase, or where in a token it is), `intermediate.pem`,
+//! `intermediate.key`, `mints.jsonl`, `cross.pem` and `root-DATE.pem` of a rotation, and the files
+//! that clients are pointed at (`bundle.pem` and others). `root.key` may be taken away between
+//! rotations: everything works from a valid intermediate, and says until when.
 //!
 //! Time is an argument (`now`) wherever something is decided by it.
 
 mod authority;
 mod body;
 mod cache;
+mod change;
 mod constraint;
 mod error;
 mod export;
@@ -22,12 +23,16 @@ mod log;
 mod pki;
 mod pool;
 mod root;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use authority::{Ca, CaStatus, CaWarning, Refreshed};
 pub use cache::{LeafCache, LeafKey, Minted, Purpose};
+pub use change::{GivenKey, Rotate};
+pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
 pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
 pub use leaf::{
@@ -37,7 +42,9 @@ pub use leaf::{
 pub use log::{Broken, Checkpoint, MintLog, MintRecord, NotACheckpoint, Verified};
 pub use pki::pem_certificates;
 pub use pool::KeyPool;
-pub use root::{CaDir, RootKey, Rotate};
+pub use root::{CaDir, NewCa, RootKey};
+pub use secret::{SecretSource, Secrets};
+pub use token::{TokenUri, TokenUriError};
 
 fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];

@@ -2,6 +2,7 @@
 //! signer whose issuer name is, byte for byte, the subject of its certificate.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,13 +12,15 @@ use rcgen::{
     SigningKey,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::CaError;
 use super::constraint::Constraints;
+use super::secret::{self, SecretSource, Secrets};
+use super::token::{TokenKey, TokenUri};
 
 /// A CA certificate, taken apart.
 #[derive(Clone, Debug)]
@@ -104,40 +107,108 @@ impl CaCert {
 /// A private key's bytes, wiped when dropped.
 pub(super) type Secret = Zeroizing<PrivateKeyDer<'static>>;
 
-/// A key that signs; what it holds in memory of ours is wiped when dropped.
-pub(super) struct Key(KeyPair);
+/// A key that signs; what it holds in memory of ours is wiped when the last holder drops it.
+#[derive(Clone)]
+pub(super) struct Key(Arc<Held>);
+
+enum Held {
+    Here(KeyPair),
+    Token(TokenKey),
+}
 
 impl Key {
     /// A fresh P-256 key.
     pub fn generate() -> Result<Key, CaError> {
-        Ok(Key(KeyPair::generate()?))
+        Ok(Key(Arc::new(Held::Here(KeyPair::generate()?))))
     }
 
-    pub fn secret(&self) -> Secret {
-        Zeroizing::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialized_der().to_vec())))
+    pub fn from_der(key: &PrivateKeyDer<'_>, path: &Path) -> Result<Key, CaError> {
+        let pair = KeyPair::try_from(key).map_err(|_| CaError::Garbage {
+            path: path.into(),
+            what: "its key is not RSA, ECDSA P-256, P-384 or P-521, or Ed25519".into(),
+        })?;
+        Ok(Key(Arc::new(Held::Here(pair))))
+    }
+
+    pub fn from_token(key: TokenKey) -> Key {
+        Key(Arc::new(Held::Token(key)))
+    }
+
+    /// What a key file holds: the key, or the address of one in a token.
+    pub fn from_file(bytes: &[u8], path: &Path, secrets: &Secrets) -> Result<Key, CaError> {
+        match token_address(bytes, path)? {
+            Some(uri) => {
+                let pin = uri.pin(secrets.pin.as_ref());
+                Ok(Key::from_token(TokenKey::open(&uri, pin)?))
+            }
+            None => Key::from_der(&*parse_key(bytes, path, secrets.passphrase.as_ref())?, path),
+        }
+    }
+
+    /// The private key as it was read, unless it is in a token.
+    pub fn secret(&self) -> Option<Secret> {
+        match &*self.0 {
+            Held::Here(pair) => {
+                PrivateKeyDer::try_from(pair.serialized_der()).ok().map(|key| Zeroizing::new(key.clone_key()))
+            }
+            Held::Token(_) => None,
+        }
+    }
+
+    /// The private key in PKCS #8 (RFC 5958): the older encodings are what its innermost string holds.
+    pub fn pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let secret = self.secret()?;
+        if let PrivateKeyDer::Pkcs8(key) = &*secret {
+            return Some(Zeroizing::new(key.secret_pkcs8_der().to_vec()));
+        }
+        let spki = self.subject_public_key_info();
+        let algorithm = element(&spki).and_then(|(content, _)| element_whole(&spki[content.start..]))?;
+        let inner = Zeroizing::new(tlv(0x04, &[secret.secret_der()]));
+        Some(Zeroizing::new(tlv(0x30, &[&[0x02, 1, 0], algorithm, &inner])))
     }
 }
 
-impl Drop for Key {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.zeroize();
+        if let Held::Here(pair) = self {
+            pair.zeroize();
+        }
     }
 }
 
 impl PublicKeyData for Key {
     fn der_bytes(&self) -> &[u8] {
-        self.0.der_bytes()
+        match &*self.0 {
+            Held::Here(pair) => pair.der_bytes(),
+            Held::Token(key) => key.der_bytes(),
+        }
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.0.algorithm()
+        match &*self.0 {
+            Held::Here(pair) => pair.algorithm(),
+            Held::Token(key) => key.algorithm(),
+        }
     }
 }
 
 impl SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.0.sign(message)
+        match &*self.0 {
+            Held::Here(pair) => pair.sign(message),
+            Held::Token(key) => key.sign(message),
+        }
     }
+}
+
+/// The address of a key in a token, if that is what a key file holds.
+pub(super) fn token_address(bytes: &[u8], path: &Path) -> Result<Option<TokenUri>, CaError> {
+    if !bytes.starts_with(b"pkcs11:") {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let garbage = |e| CaError::Garbage { path: path.into(), what: format!("as a PKCS #11 address {e}") };
+    text.parse().map(Some).map_err(garbage)
 }
 
 /// All certificates of a PEM text, or the one of a DER file, in file order.
@@ -165,18 +236,36 @@ pub fn pem_certificates(text: &[u8]) -> Vec<Vec<u8>> {
     parts.filter_map(|part| CertificateDer::from_pem_slice(part).ok()).map(|der| der.to_vec()).collect()
 }
 
-/// The private key of a PEM text or DER file, in any of the three usual encodings.
-pub(super) fn parse_key(bytes: &[u8], path: &Path) -> Result<Secret, CaError> {
+/// The private key of a PEM text or DER file, in any of the three usual encodings, or encrypted PKCS #8.
+pub(super) fn parse_key(
+    bytes: &[u8],
+    path: &Path,
+    passphrase: Option<&SecretSource>,
+) -> Result<Secret, CaError> {
     let garbage = |what: &str| CaError::Garbage { path: path.into(), what: what.into() };
+    let locked = |der: &[u8]| match passphrase {
+        Some(passphrase) => secret::decrypt(der, passphrase, path),
+        None => Err(CaError::EncryptedKey { path: path.into() }),
+    };
     if bytes.first() == Some(&0x30) {
+        if secret::is_encrypted(bytes) {
+            return locked(bytes);
+        }
         return PrivateKeyDer::try_from(bytes)
             .map(|key| Zeroizing::new(key.clone_key()))
             .map_err(|_| garbage("it is DER, but not a private key"));
     }
     let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-    // PKCS #8's own encryption, and the older one in a header of PEM (RFC 1421).
-    if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(CaError::EncryptedKey { path: path.into() });
+    if has(b"BEGIN ENCRYPTED PRIVATE KEY") {
+        let text = std::str::from_utf8(bytes).map_err(|_| garbage("it is not text"))?;
+        let start = text.find("-----BEGIN ENCRYPTED").unwrap_or_default();
+        let (_, document) =
+            pkcs8::Document::from_pem(&text[start..]).map_err(|_| garbage("its PEM is broken"))?;
+        return locked(document.as_bytes());
+    }
+    // The older encryption, in a header of PEM (RFC 1421): its key is one MD5 away from the passphrase.
+    if has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(CaError::OldEncryption { path: path.into() });
     }
     PrivateKeyDer::from_pem_slice(bytes).map(Zeroizing::new).map_err(|_| garbage("it holds no private key"))
 }
@@ -209,18 +298,6 @@ fn pem(label: &str, der: &[u8]) -> String {
     out
 }
 
-/// The public key of a private one, as it stands in a certificate.
-pub(super) fn public_key(key: &PrivateKeyDer<'_>, path: &Path) -> Result<Vec<u8>, CaError> {
-    Ok(key_pair(key, path)?.subject_public_key_info())
-}
-
-fn key_pair(key: &PrivateKeyDer<'_>, path: &Path) -> Result<Key, CaError> {
-    KeyPair::try_from(key).map(Key).map_err(|_| CaError::Garbage {
-        path: path.into(),
-        what: "its key is not RSA, ECDSA P-256, P-384 or P-521, or Ed25519".into(),
-    })
-}
-
 /// A certificate with its key, ready to sign.
 pub(super) struct Signer {
     pub cert: CaCert,
@@ -232,17 +309,11 @@ pub(super) struct Signer {
 
 impl Signer {
     /// Pairs a certificate with its key; each path is for the message.
-    pub fn new(
-        cert: CaCert,
-        key: &PrivateKeyDer<'_>,
-        cert_path: &Path,
-        key_path: &Path,
-    ) -> Result<Signer, CaError> {
-        let pair = || key_pair(key, key_path);
-        if public_key(key, key_path)? != cert.spki {
+    pub fn new(cert: CaCert, key: Key, cert_path: &Path, key_path: &Path) -> Result<Signer, CaError> {
+        if key.subject_public_key_info() != cert.spki {
             return Err(CaError::Mismatch { key: key_path.into(), cert: cert_path.into() });
         }
-        let issuer = match Issuer::from_ca_cert_der(&cert.der, pair()?) {
+        let issuer = match Issuer::from_ca_cert_der(&cert.der, key.clone()) {
             Ok(issuer) => issuer,
             Err(_) => {
                 let mut params = CertificateParams::default();
@@ -250,7 +321,7 @@ impl Signer {
                 if let Some(id) = &cert.key_id {
                     params.key_identifier_method = KeyIdMethod::PreSpecified(id.clone());
                 }
-                Issuer::new(params, pair()?)
+                Issuer::new(params, key)
             }
         };
         let mut signer = Signer { cert, issuer, exact_name: true };
@@ -321,7 +392,7 @@ fn element_whole(der: &[u8]) -> Option<&[u8]> {
 }
 
 /// One DER element of these parts.
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
     if length < 0x80 {

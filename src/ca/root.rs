@@ -1,6 +1,6 @@
 //! The CA folder and what is loaded from it: created on first use, checked on every load, the
 //! intermediate renewed at half its life. The root key is read for that and forgotten; a folder
-//! without it works until the intermediate ends.
+//! without it works until the intermediate ends. What a person changes is in `change`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,28 +8,31 @@ use rcgen::CertificateParams;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use time::OffsetDateTime;
-use time::macros::format_description;
+use zeroize::Zeroizing;
 
-use super::issue::{
-    check_minting, cross_certificate, may_have_intermediate, new_intermediate, order_chain, root_params,
-    rotates_at, served,
-};
+use super::constraint::{Constraints, Subtree};
+use super::issue::{check_minting, may_have_intermediate, new_intermediate, root_params, rotates_at, served};
 use super::pki::{self, CaCert, Key, Signer};
+use super::secret::{self, Secrets};
 use super::store::{self, Secrecy};
+use super::token::{TokenKey, TokenUri};
 use super::{Ca, CaError, leaf};
 
 /// A CA folder; nothing is read or written until asked.
 #[derive(Clone, Debug)]
 pub struct CaDir {
     path: PathBuf,
+    pub(super) secrets: Secrets,
 }
 
-/// What `rotate` replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotate {
-    Intermediate,
-    /// The clients need the new root before the overlap ends.
-    Root,
+/// A CA that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewCa {
+    /// All that it may issue for; empty for everything.
+    pub permit: Vec<Subtree>,
+    pub exclude: Vec<Subtree>,
+    /// The root's key lives there: the one of that name, or a new one.
+    pub token: Option<TokenUri>,
 }
 
 /// Whether the key of the root (or of the imported sub-CA) is in the folder.
@@ -39,6 +42,17 @@ pub enum RootKey {
     Present,
     /// The intermediate cannot be renewed.
     Absent,
+    /// In a token, which answers.
+    Token,
+    /// In a token that does not; the intermediate cannot be renewed.
+    TokenAway,
+}
+
+impl RootKey {
+    /// It could sign now.
+    pub fn is_here(self) -> bool {
+        matches!(self, RootKey::Present | RootKey::Token)
+    }
 }
 
 /// The folder's content, checked.
@@ -53,18 +67,38 @@ pub(super) struct Loaded {
     pub has_intermediate: bool,
     /// The intermediate is due, and could not be renewed.
     pub overdue: Option<String>,
+    /// There is a passphrase, and the root key is not under it.
+    pub plain_key: bool,
+}
+
+/// The root as it was read.
+pub(super) struct Root {
+    /// Its certificate, then the chain above it.
+    pub chain: Vec<CaCert>,
+    /// With its key, if that is here.
+    pub signer: Option<Signer>,
+    pub key: RootKey,
+    /// Why its token does not answer.
+    pub away: Option<String>,
+    pub plain_key: bool,
 }
 
 /// What to do in a folder without a CA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Absent {
-    Create,
+#[derive(Clone, Copy, Debug)]
+enum Absent<'a> {
+    Create(&'a NewCa),
     Refuse,
 }
 
 impl CaDir {
     pub fn new(path: impl Into<PathBuf>) -> CaDir {
-        CaDir { path: path.into() }
+        CaDir { path: path.into(), secrets: Secrets::default() }
+    }
+
+    /// With what unlocks its keys.
+    pub fn with_secrets(mut self, secrets: Secrets) -> CaDir {
+        self.secrets = secrets;
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -73,7 +107,12 @@ impl CaDir {
 
     /// The CA in the folder; on first use it and the folder are made.
     pub fn open_or_create(&self, now: OffsetDateTime) -> Result<Ca, CaError> {
-        self.load(now, Absent::Create).map(|loaded| Ca::new(self.clone(), loaded))
+        self.init(&NewCa::default(), now)
+    }
+
+    /// The CA in the folder; on first use it is made as asked.
+    pub fn init(&self, new: &NewCa, now: OffsetDateTime) -> Result<Ca, CaError> {
+        self.load(now, Absent::Create(new)).map(|loaded| Ca::new(self.clone(), loaded))
     }
 
     /// The CA in the folder, which must be there.
@@ -86,97 +125,28 @@ impl CaDir {
         [self.root_pem(), self.root_key()].iter().any(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Puts an existing CA into the folder: a root, or a sub-CA with the chain above it in the
-    /// same file. A CA that is there already is set aside with `replace`, else it is an error.
-    pub fn import(&self, cert: &Path, key: &Path, replace: bool, now: OffsetDateTime) -> Result<Ca, CaError> {
-        let private = pki::parse_key(&store::read_given(key)?, key)?;
-        let chain = order_chain(pki::parse_certs(&store::read_given(cert)?, cert)?, &private, cert, key)?;
-        for certificate in &chain {
-            certificate.check_dates(cert, now)?;
-        }
-        // Everything that could be refused is refused before a file is touched.
-        let signer = Signer::new(chain[0].clone(), &private, cert, key)?;
-        let trial =
-            if may_have_intermediate(&chain) { new_intermediate(&signer, &chain, now)?.0 } else { signer };
-        check_minting(&trial, &served(&trial.cert, &chain, None), &chain, cert, now)?;
-
-        if self.exists() && !replace {
-            return Err(CaError::Exists { path: self.path.clone() });
-        }
-        self.prepare()?;
-        let lock = self.lock()?;
-        if self.exists() && !replace {
-            return Err(CaError::Exists { path: self.path.clone() });
-        }
-        self.put_root_aside(now)?;
-        let pem: String = chain.iter().map(|cert| pki::cert_pem(&cert.der)).collect();
-        store::write_pair(&self.root_pem(), &self.root_key(), &pem, &pki::key_pem(&private))?;
-        drop(lock);
-        self.open(now)
-    }
-
-    /// Replaces the intermediate, or the root and with it the intermediate. Running proxies
-    /// pick it up by `Ca::reload` or `Ca::refresh`.
-    pub fn rotate(&self, what: Rotate, now: OffsetDateTime) -> Result<Ca, CaError> {
-        if !self.exists() {
-            return Err(CaError::Missing { path: self.path.clone() });
-        }
-        store::check_dir(&self.path)?;
-        let lock = self.lock()?;
-        match what {
-            Rotate::Intermediate => {
-                let (chain, signer) = self.read_root(now)?;
-                let Some(signer) = signer else {
-                    let why = "it signs the new intermediate".into();
-                    return Err(CaError::RootKeyMissing { key: self.root_key(), why });
-                };
-                if may_have_intermediate(&chain) {
-                    self.write_intermediate(&signer, &chain, now)?;
-                }
-            }
-            Rotate::Root => {
-                let old = self.read_root(now);
-                let key = Key::generate()?;
-                let params = root_params(now)?;
-                let cross = match &old {
-                    Ok((chain, Some(signer))) if chain.len() == 1 && chain[0].path_len.is_none() => {
-                        Some(cross_certificate(signer, &params, &key)?)
-                    }
-                    _ => None,
-                };
-                self.put_root_aside(now)?;
-                if let Some(cross) = cross {
-                    store::write(&self.cross_pem(), pki::cert_pem(&cross).as_bytes(), Secrecy::Public)?;
-                }
-                self.write_root(&params, &key)?;
-            }
-        }
-        drop(lock);
-        self.open(now)
-    }
-
-    fn root_pem(&self) -> PathBuf {
+    pub(super) fn root_pem(&self) -> PathBuf {
         self.path.join("root.pem")
     }
 
-    fn root_key(&self) -> PathBuf {
+    pub(super) fn root_key(&self) -> PathBuf {
         self.path.join("root.key")
     }
 
-    fn cross_pem(&self) -> PathBuf {
+    pub(super) fn cross_pem(&self) -> PathBuf {
         self.path.join("cross.pem")
     }
 
-    fn intermediate_pem(&self) -> PathBuf {
+    pub(super) fn intermediate_pem(&self) -> PathBuf {
         self.path.join("intermediate.pem")
     }
 
-    fn intermediate_key(&self) -> PathBuf {
+    pub(super) fn intermediate_key(&self) -> PathBuf {
         self.path.join("intermediate.key")
     }
 
     /// Makes the folder, or restricts one that has no CA yet; then checks it.
-    fn prepare(&self) -> Result<(), CaError> {
+    pub(super) fn prepare(&self) -> Result<(), CaError> {
         if !self.exists() {
             store::prepare(&self.path)?;
         }
@@ -195,47 +165,56 @@ impl CaDir {
         self.load(now, Absent::Refuse)
     }
 
-    fn load(&self, now: OffsetDateTime, absent: Absent) -> Result<Loaded, CaError> {
+    fn load(&self, now: OffsetDateTime, absent: Absent<'_>) -> Result<Loaded, CaError> {
         match absent {
-            Absent::Create => self.prepare()?,
+            Absent::Create(_) => self.prepare()?,
             Absent::Refuse if !self.exists() => return Err(CaError::Missing { path: self.path.clone() }),
             Absent::Refuse => store::check_dir(&self.path)?,
         }
         let _lock = self.lock()?;
         if !self.exists() {
-            if absent == Absent::Refuse {
+            let Absent::Create(new) = absent else {
                 return Err(CaError::Missing { path: self.path.clone() });
-            }
+            };
             // An intermediate without its root: someone moved the root away. A new root would
             // be one that no client trusts.
             if self.intermediate_pem().symlink_metadata().is_ok() {
                 let (cert, key) = (self.root_pem(), self.intermediate_key());
                 return Err(CaError::RootCertMissing { cert, key });
             }
-            self.write_root(&root_params(now)?, &Key::generate()?)?;
+            let params = root_params(now, &Constraints::new(&new.permit, &new.exclude))?;
+            let key = self.new_key(new.token.as_ref())?;
+            self.write_root(&params, &key, new.token.as_ref())?;
         }
-        let (chain, root) = self.read_root(now)?;
-        let has_intermediate = may_have_intermediate(&chain);
+        let root = self.read_root(now)?;
+        let has_intermediate = may_have_intermediate(&root.chain);
         let mut overdue = None;
-        let root_key = if root.is_some() { RootKey::Present } else { RootKey::Absent };
-        let signer = match root {
-            Some(root) if !has_intermediate => root,
-            Some(root) => self.renewed_intermediate(&root, &chain, now, &mut overdue)?,
-            None if !has_intermediate => {
-                let why = "this CA may have no intermediate, so that it signs every leaf itself".into();
+        let chain = root.chain;
+        let signer = match (root.signer, root.away) {
+            (Some(signer), _) if !has_intermediate => signer,
+            (Some(signer), _) => self.renewed_intermediate(&signer, &chain, now, &mut overdue)?,
+            (None, why) if !has_intermediate => {
+                let why = why.unwrap_or_else(|| {
+                    "this CA may have no intermediate, so that it signs every leaf itself".into()
+                });
                 return Err(CaError::RootKeyMissing { key: self.root_key(), why });
             }
-            None => self.last_intermediate(&chain, now)?,
+            (None, why) => {
+                let last = self.last_intermediate(&chain, now)?;
+                overdue = why.filter(|_| now >= rotates_at(&last.cert));
+                last
+            }
         };
         let cross = self.read_cross(&chain, now);
         let served = served(&signer.cert, &chain, cross);
         check_minting(&signer, &served, &chain, &self.path, now)?;
         let previous = self.read_previous(&chain, now);
-        Ok(Loaded { signer, chain, served, previous, root_key, has_intermediate, overdue })
+        let (root_key, plain_key) = (root.key, root.plain_key);
+        Ok(Loaded { signer, chain, served, previous, root_key, has_intermediate, overdue, plain_key })
     }
 
     /// The root's certificate with the chain above it, and its key if that is here.
-    fn read_root(&self, now: OffsetDateTime) -> Result<(Vec<CaCert>, Option<Signer>), CaError> {
+    pub(super) fn read_root(&self, now: OffsetDateTime) -> Result<Root, CaError> {
         let (cert_path, key_path) = (self.root_pem(), self.root_key());
         let key = store::read(&key_path, Secrecy::Key)?;
         let Some(pem) = store::read(&cert_path, Secrecy::Public)? else {
@@ -249,14 +228,24 @@ impl CaDir {
         for cert in &chain {
             cert.check_dates(&cert_path, now)?;
         }
-        let signer = match key {
-            Some(key) => {
-                let key = pki::parse_key(&key, &key_path)?;
-                Some(Signer::new(chain[0].clone(), &key, &cert_path, &key_path)?)
-            }
-            None => None,
+        let Some(bytes) = key else {
+            return Ok(Root { chain, signer: None, key: RootKey::Absent, away: None, plain_key: false });
         };
-        Ok((chain, signer))
+        let in_token = bytes.starts_with(b"pkcs11:");
+        let plain_key =
+            self.secrets.passphrase.is_some() && !in_token && pki::parse_key(&bytes, &key_path, None).is_ok();
+        let key = match Key::from_file(&bytes, &key_path, &self.secrets) {
+            Ok(key) => key,
+            // A token that was taken out is a root key that is offline.
+            Err(error @ CaError::Token { .. }) => {
+                let away = Some(error.to_string());
+                return Ok(Root { chain, signer: None, key: RootKey::TokenAway, away, plain_key });
+            }
+            Err(other) => return Err(other),
+        };
+        let signer = Some(Signer::new(chain[0].clone(), key, &cert_path, &key_path)?);
+        let key = if in_token { RootKey::Token } else { RootKey::Present };
+        Ok(Root { chain, signer, key, away: None, plain_key })
     }
 
     fn read_intermediate(&self, chain: &[CaCert]) -> Result<Option<Signer>, CaError> {
@@ -268,8 +257,8 @@ impl CaDir {
         if cert.issuer != chain[0].subject {
             return Ok(None);
         }
-        let key = pki::parse_key(&key, &key_path)?;
-        Signer::new(cert, &key, &cert_path, &key_path).map(Some)
+        let key = Key::from_file(&key, &key_path, &self.secrets)?;
+        Signer::new(cert, key, &cert_path, &key_path).map(Some)
     }
 
     /// The intermediate, renewed if it is past half its life or not usable.
@@ -288,7 +277,13 @@ impl CaDir {
             }),
             // What is wrong with its content a new one mends; what is wrong with its mode or
             // owner someone has to know.
-            Err(CaError::Garbage { .. } | CaError::Mismatch { .. } | CaError::NotACa { .. }) => None,
+            Err(
+                CaError::Garbage { .. }
+                | CaError::Mismatch { .. }
+                | CaError::NotACa { .. }
+                | CaError::WrongPassphrase { .. }
+                | CaError::EncryptedKey { .. },
+            ) => None,
             Err(other) => return Err(other),
         };
         match current {
@@ -318,13 +313,38 @@ impl CaDir {
         }
     }
 
-    fn write_root(&self, params: &CertificateParams, key: &Key) -> Result<(), CaError> {
-        let cert = params.self_signed(key)?;
-        let pem = pki::cert_pem(cert.der());
-        store::write_pair(&self.root_pem(), &self.root_key(), &pem, &pki::key_pem(&key.secret()))
+    /// A new key of the root's: in that token, or to be written to the folder.
+    pub(super) fn new_key(&self, token: Option<&TokenUri>) -> Result<Key, CaError> {
+        match token {
+            None => Key::generate(),
+            Some(uri) => {
+                TokenKey::open_or_generate(uri, uri.pin(self.secrets.pin.as_ref())).map(Key::from_token)
+            }
+        }
     }
 
-    fn write_intermediate(
+    pub(super) fn write_root(
+        &self,
+        params: &CertificateParams,
+        key: &Key,
+        token: Option<&TokenUri>,
+    ) -> Result<(), CaError> {
+        let cert = params.self_signed(key)?;
+        let pem = pki::cert_pem(cert.der());
+        store::write_pair(&self.root_pem(), &self.root_key(), &pem, &self.key_text(key, token)?)
+    }
+
+    /// What a key file holds: the key, under the passphrase if there is one, or where in a token it is.
+    pub(super) fn key_text(&self, key: &Key, token: Option<&TokenUri>) -> Result<Zeroizing<String>, CaError> {
+        match (key.secret(), token, &self.secrets.passphrase) {
+            (Some(secret), _, Some(passphrase)) => secret::encrypt(&secret, &passphrase.read()?),
+            (Some(secret), _, None) => Ok(pki::key_pem(&secret)),
+            (None, Some(uri), _) => Ok(Zeroizing::new(format!("{uri}\n"))),
+            (None, None, _) => Err(CaError::Crypto(rcgen::Error::RemoteKeyError)),
+        }
+    }
+
+    pub(super) fn write_intermediate(
         &self,
         root: &Signer,
         chain: &[CaCert],
@@ -332,23 +352,9 @@ impl CaDir {
     ) -> Result<Signer, CaError> {
         let (signer, key) = new_intermediate(root, chain, now)?;
         let pem = pki::cert_pem(&signer.cert.der);
-        store::write_pair(&self.intermediate_pem(), &self.intermediate_key(), &pem, &pki::key_pem(&key))?;
+        let text = self.key_text(&key, None)?;
+        store::write_pair(&self.intermediate_pem(), &self.intermediate_key(), &pem, &text)?;
         Ok(signer)
-    }
-
-    /// Keeps the root's files under dated names. A usable CA is copied, so that a crash before
-    /// the new one is in place leaves it; what cannot be used is moved out of the way.
-    fn put_root_aside(&self, now: OffsetDateTime) -> Result<(), CaError> {
-        let stamp = stamp(now);
-        let usable = self.read_root(now).is_ok();
-        for (path, secrecy) in [(self.root_key(), Secrecy::Key), (self.root_pem(), Secrecy::Public)] {
-            if !usable {
-                store::set_aside(&path, &stamp)?;
-            } else if let Some(bytes) = store::read(&path, secrecy)? {
-                store::write(&store::dated(&path, &stamp), &bytes, secrecy)?;
-            }
-        }
-        Ok(())
     }
 
     /// The certificate of our root signed by the root before it, while it is of use.
@@ -394,10 +400,12 @@ impl Loaded {
     pub fn above(&self) -> impl Iterator<Item = &CaCert> + Clone {
         std::iter::once(&self.signer.cert).chain(&self.chain)
     }
-}
 
-/// `20261121T090000Z`, for file names.
-fn stamp(now: OffsetDateTime) -> String {
-    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    now.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_else(|_| now.unix_timestamp().to_string())
+    /// What the certificates above a leaf permit and exclude, each once.
+    pub fn constraints(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.above().flat_map(|cert| cert.constraints.words()).collect();
+        words.sort();
+        words.dedup();
+        words
+    }
 }

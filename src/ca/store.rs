@@ -62,6 +62,12 @@ pub(super) fn check_dir(dir: &Path) -> Result<(), CaError> {
     if meta.mode() & 0o022 != 0 {
         return Err(CaError::DirMode { path: real, mode: meta.mode() & 0o7777 });
     }
+    check_parents(dir)
+}
+
+/// Refuses a folder whose parents let every user replace it.
+pub(super) fn check_parents(dir: &Path) -> Result<(), CaError> {
+    let real = fs::canonicalize(dir).map_err(|e| CaError::io("find", dir, e))?;
     // Both the path as given (its symbolic links could be changed) and where it leads.
     let given = std::path::absolute(dir).map_err(|e| CaError::io("find", dir, e))?;
     for parent in given.ancestors().skip(1).chain(real.ancestors().skip(1)) {
@@ -152,6 +158,22 @@ pub(super) fn read(path: &Path, secrecy: Secrecy) -> Result<Option<Zeroizing<Vec
 /// A file that the operator hands us, wherever it is: no demands on its mode.
 pub(super) fn read_given(path: &Path) -> Result<Zeroizing<Vec<u8>>, CaError> {
     let file = File::open(path).map_err(|e| CaError::io("read", path, e))?;
+    read_bounded(file, path)
+}
+
+/// A file with a passphrase or a PIN, wherever it is: nobody but its owner may read it. Services are
+/// given theirs by root, and as a link.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, CaError> {
+    let file = File::open(path).map_err(|e| CaError::io("read", path, e))?;
+    let meta = file.metadata().map_err(|e| CaError::io("look at", path, e))?;
+    if meta.is_file() {
+        if meta.uid() != 0 {
+            check_owner(path, meta.uid())?;
+        }
+        if meta.mode() & 0o077 != 0 {
+            return Err(CaError::Mode { path: path.into(), mode: meta.mode() & 0o7777, wanted: 0o600 });
+        }
+    }
     read_bounded(file, path)
 }
 

@@ -715,6 +715,10 @@ fn a_ca_that_is_about_to_end_warns_a_month_before() {
 
 // ---- import ----------------------------------------------------------------------------------
 
+fn given(key: &Path) -> GivenKey {
+    GivenKey::File(key.into(), None)
+}
+
 /// A company's CA made elsewhere: its certificate and key, to sign further ones.
 struct Company {
     der: CertificateDer<'static>,
@@ -745,7 +749,7 @@ impl Company {
             std::iter::once(self).chain(above.iter().copied()).map(|c| pki::cert_pem(&c.der)).collect();
         fs::write(&cert, text).unwrap();
         fs::write(&key, self.key.serialize_pem()).unwrap();
-        folder.dir.import(&cert, &key, false, NOW)
+        folder.dir.import(&cert, &GivenKey::File(key, None), false, NOW)
     }
 }
 
@@ -820,8 +824,10 @@ fn an_imported_root_signs_our_intermediate() {
     assert_eq!(error.code(), "ca_exists");
     assert_eq!(folder.dir.open(NOW).unwrap().anchors(), std::slice::from_ref(&root.der));
     let other = folder.dir.path().parent().unwrap().join("company");
-    let ca =
-        folder.dir.import(&other.with_extension("pem"), &other.with_extension("key"), true, NOW).unwrap();
+    let ca = folder
+        .dir
+        .import(&other.with_extension("pem"), &given(&other.with_extension("key")), true, NOW)
+        .unwrap();
     assert_eq!(ca.anchors().len(), 2);
     assert_eq!(ca.anchors()[1], root.der);
 }
@@ -949,8 +955,9 @@ fn a_ca_whose_name_repeats_an_attribute_signs_under_exactly_that_name() {
                 );
                 let now = OffsetDateTime::now_utc();
                 let dir = CaDir::new(place.path().join(format!("{number}{kind}{room}")));
-                let ca =
-                    dir.import(&place.path().join("c.pem"), &place.path().join("k.pem"), false, now).unwrap();
+                let ca = dir
+                    .import(&place.path().join("c.pem"), &given(&place.path().join("k.pem")), false, now)
+                    .unwrap();
                 let leaf = ca.mint(&profile(&["a.test"]), now).unwrap();
                 let anchor = ca.anchors().swap_remove(0);
                 assert_eq!(accepted(&leaf, &anchor, "a.test", now), Ok(()), "{what}");
@@ -984,14 +991,27 @@ fn keys_are_taken_in_every_usual_encoding_and_encrypted_ones_with_advice() {
             [("c.pem", "k.pem"), ("c.pem", "old.pem"), ("c.der", "k.der")].into_iter().enumerate()
         {
             let dir = CaDir::new(at(&format!("{number}-{}", options.len())));
-            dir.import(&at(cert), &at(key), false, now).unwrap();
+            dir.import(&at(cert), &given(&at(key)), false, now).unwrap();
             dir.open(now).unwrap().mint(&profile(&["a.test"]), now).unwrap();
         }
-        for key in ["locked.pem", "locked-old.pem"] {
-            let error = CaDir::new(at("none")).import(&at("c.pem"), &at(key), false, now).err().unwrap();
-            assert_eq!(error.code(), "ca_encrypted_key");
-            assert!(error.fix().starts_with("openssl pkey -in "));
-        }
+        let refused =
+            |key: &GivenKey| CaDir::new(at("none")).import(&at("c.pem"), key, false, now).err().unwrap();
+        assert_eq!(refused(&given(&at("locked.pem"))).code(), "ca_encrypted_key");
+        let old = refused(&given(&at("locked-old.pem")));
+        assert_eq!(old.code(), "ca_old_encryption");
+        assert!(old.fix().starts_with("openssl pkcs8 -topk8 "));
+        // With its passphrase what openssl has encrypted is taken, and kept as it is asked for.
+        let typed = |text: &str| SecretSource::Typed(std::sync::Arc::new(text.to_owned().into()));
+        let wrong = GivenKey::File(at("locked.pem"), Some(typed("y")));
+        assert_eq!(refused(&wrong).code(), "ca_wrong_passphrase");
+        let dir = CaDir::new(at(&format!("locked-{}", options.len())))
+            .with_secrets(Secrets { passphrase: Some(typed("mine")), pin: None });
+        let key = GivenKey::File(at("locked.pem"), Some(typed("x")));
+        dir.import(&at("c.pem"), &key, false, now).unwrap();
+        let kept = fs::read_to_string(dir.path().join("root.key")).unwrap();
+        assert!(kept.contains("BEGIN ENCRYPTED PRIVATE KEY"), "kept in plain text");
+        openssl(dir.path(), "pkey -in root.key -passin pass:mine -noout");
+        assert_eq!(CaDir::new(dir.path()).open(now).err().unwrap().code(), "ca_encrypted_key");
     }
 }
 

@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use super::ca::{CaArgs, refuse};
 use crate::ca::{CaError, JAVA_PASSWORD, TrustFiles};
 use crate::net::{Authority, Host, Port};
+use crate::tls::own::prove_ours;
 
 #[derive(Args, Debug)]
 pub struct EnvCommand {
@@ -89,6 +90,9 @@ pub(super) const BUNDLE: [&str; 14] = [
     "npm_config_cafile",
     "PERL_LWP_SSL_CA_FILE",
 ];
+
+/// One round trip and a mint on a proxy that is busy.
+const PROOF_TIME: Duration = Duration::from_secs(5);
 
 /// Programs that add the file to their roots.
 pub(super) const ADDED: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
@@ -259,9 +263,19 @@ pub fn exec(command: &ExecCommand, now: OffsetDateTime) -> anyhow::Result<ExitCo
         Ok(files) => files,
         Err(error) => return refuse(&error, false, &mut std::io::sink()),
     };
-    if let Err(error) = reach(&proxy) {
-        eprintln!("portward: nothing answers at {} ({error})\n  fix: portward run", proxy.address);
-        return Ok(ExitCode::from(1));
+    let stream = match reach(&proxy) {
+        Ok(stream) => stream,
+        Err(error) => {
+            eprintln!("portward: nothing answers at {} ({error})\n  fix: portward run", proxy.address);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    if let Err(error) = is_ours(stream, &command.ca, now) {
+        // A warning: another proxy may stand between, and a CA may not issue for localhost.
+        eprintln!(
+            "portward: what listens at {} does not prove to be a Portward with this CA ({error})",
+            proxy.address
+        );
     }
     let mut child = prepared(command, &proxy, &files, std::env::var("JAVA_TOOL_OPTIONS").ok().as_deref());
     // Only a failure comes back; as shells do, 127 for no such command and 126 for no way to run it.
@@ -328,7 +342,7 @@ fn join_wgetrc(own: &Path, files: &TrustFiles) -> Result<PathBuf, CaError> {
 }
 
 /// A busy or dead port gives a command errors that do not say so; better told here.
-fn reach(proxy: &Proxy) -> std::io::Result<()> {
+fn reach(proxy: &Proxy) -> std::io::Result<TcpStream> {
     let port = proxy.address.port.get();
     let addresses = match &proxy.address.host {
         Host::Ip(ip) => vec![(*ip, port).into()],
@@ -337,11 +351,19 @@ fn reach(proxy: &Proxy) -> std::io::Result<()> {
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for address in addresses.iter().take(4) {
         match TcpStream::connect_timeout(address, Duration::from_secs(2)) {
-            Ok(_) => return Ok(()),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// A stranger on the port gives plausible answers, and inspects nothing.
+fn is_ours(mut stream: TcpStream, ca: &CaArgs, now: OffsetDateTime) -> anyhow::Result<()> {
+    let anchors = ca.dir().open(now)?.anchors();
+    stream.set_read_timeout(Some(PROOF_TIME))?;
+    stream.set_write_timeout(Some(PROOF_TIME))?;
+    Ok(prove_ours(&mut stream, &anchors)?)
 }
 
 fn print(command: &EnvCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> String {
@@ -564,7 +586,7 @@ mod tests {
         let dir = CaDir::new(place.path().join("ca"));
         let now = OffsetDateTime::now_utc();
         dir.open_or_create(now).unwrap();
-        let args = CaArgs { dir: Some(dir.path().to_path_buf()) };
+        let args = CaArgs { dir: Some(dir.path().to_path_buf()), ..CaArgs::default() };
         let files = trust_files(&args, now).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));

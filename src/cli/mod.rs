@@ -55,6 +55,9 @@ const USAGE: u8 = 2;
 pub fn dispatch(command: Command) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let now = OffsetDateTime::now_utc();
+    if matches!(command, Command::Ca(_)) {
+        crate::app::no_core_dumps();
+    }
     let outcome = match command {
         Command::Run(flags) => {
             drop(out);

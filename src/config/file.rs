@@ -47,6 +47,8 @@ pub struct FileTransparent {
 #[serde(default, deny_unknown_fields)]
 pub struct FileCa {
     pub dir: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
     pub leaf_lifetime: Option<Text<Duration>>,
 }
 

@@ -26,6 +26,14 @@ pub struct Flags {
     #[arg(long = "ca", value_name = "DIR", env = "PORTWARD_CA")]
     pub ca: Option<PathBuf>,
 
+    /// File whose first line is the passphrase of the authority's keys
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PASSPHRASE_FILE")]
+    pub ca_passphrase_file: Option<PathBuf>,
+
+    /// File whose first line is the PIN of the PKCS #11 token that the authority's key is in
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CA_PIN_FILE")]
+    pub ca_pin_file: Option<PathBuf>,
+
     /// Rule set file, or directory of them, besides the core rules
     #[arg(long, value_name = "PATH", env = "PORTWARD_RULES", value_delimiter = ',')]
     pub rules: Vec<PathBuf>,
@@ -54,8 +62,8 @@ pub struct Flags {
     #[arg(long, value_name = "PATH", env = "PORTWARD_CRL", value_delimiter = ',')]
     pub crl: Vec<PathBuf>,
 
-    /// What becomes of an origin's certificate of which nobody says whether it was revoked
-    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION")]
+    /// What becomes of an origin's certificate of which nobody says whether it was revoked: off, soft, hard
+    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION", value_parser = value::parse::<RevocationMode>)]
     pub revocation: Option<RevocationMode>,
 
     /// Address of a host, instead of asking DNS: HOST:ADDR or HOST:PORT:ADDR

@@ -46,6 +46,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub transparent: Vec<Transparent>,
     pub ca_dir: PathBuf,
+    /// Files with the passphrase of the CA's keys, and with the PIN of its token.
+    pub ca_passphrase_file: Option<PathBuf>,
+    pub ca_pin_file: Option<PathBuf>,
     /// How long a minted leaf is valid at most.
     pub leaf_lifetime: std::time::Duration,
     pub state_dir: PathBuf,

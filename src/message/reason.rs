@@ -104,6 +104,11 @@ codes! {
         "The Host of the request is not the host that the tunnel and its TLS handshake were made for.",
         "Open a new connection for the other host; a browser does so by itself. If it keeps happening, the client mixes up its connections.";
 
+    CaConstraints = "ca_constraints", "http_request_denied",
+        "Outside what this proxy's authority may issue for",
+        "The proxy's certificate authority is limited to certain names, and this host is not among them. Its connections cannot be inspected, and the policy is not to pass them unseen.",
+        "If this host is meant to be reached, set `outside_ca_constraints = \"tunnel\"` under [policy.fail], put it on the bypass list, or use an authority without the limit.";
+
     // Reaching the origin.
     OriginRefused = "origin_refused", "connection_refused",
         "The server refused the connection",
@@ -295,6 +300,10 @@ codes! {
         "The proxy is shutting down",
         "The proxy was told to stop and ended what was still open when the time for that ran out.",
         "Try again; another instance or the restarted one answers.";
+    CaExpired = "ca_expired", "proxy_internal_error",
+        "The proxy's certificate authority has expired",
+        "The proxy has no valid certificate to show to its clients, so it cannot inspect this connection, and it does not pass connections unseen for that reason.",
+        "Whoever runs this proxy has to renew its authority: `portward ca show` says what ended and what to type.";
     Internal = "internal", "proxy_internal_error",
         "The proxy made an error",
         "Something went wrong in the proxy itself, and it did not pass the request on.",

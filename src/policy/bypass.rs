@@ -9,16 +9,21 @@ use super::verdict::Reason;
 use crate::net::Host;
 
 #[derive(Debug)]
-pub(super) struct BypassList(Vec<Matcher>);
+pub(super) struct BypassList {
+    rules: Vec<Matcher>,
+    /// Some rule names addresses.
+    pub(super) has_addresses: bool,
+}
 
 impl BypassList {
     pub(super) fn new(rules: &[Rule], categories: &[Category]) -> BypassList {
-        BypassList(rules.iter().map(|rule| Matcher::new(rule, categories)).collect())
+        let rules: Vec<Matcher> = rules.iter().map(|rule| Matcher::new(rule, categories)).collect();
+        BypassList { has_addresses: rules.iter().any(Matcher::has_addresses), rules }
     }
 
     /// The first rule that takes this host out of inspection.
     pub(super) fn find(&self, host: &Host, who: Who<'_>) -> Option<Reason> {
-        self.0
+        self.rules
             .iter()
             .find(|rule| rule.matches(host, who))
             .map(|rule| Reason::Bypass { rule: Arc::clone(&rule.name), note: rule.note.clone() })

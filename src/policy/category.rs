@@ -132,6 +132,10 @@ impl HostList {
         found.map_or(0, |slot| slot.flags)
     }
 
+    pub(super) fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty() || !self.nets.is_empty()
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len() + self.addresses.len() + self.nets.len()
     }

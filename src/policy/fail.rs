@@ -41,6 +41,9 @@ pub struct FailModes {
     /// Default `page`: end the client's TLS and show a 502 page that explains; `refuse` ends
     /// the handshake with an alert instead.
     pub origin_error: OriginError,
+    /// A host for which our CA may not issue, by name constraints in its certificate or one above.
+    /// Default `deny`: what cannot be inspected does not pass; `tunnel` relays it unread.
+    pub outside_ca_constraints: OutsideCa,
     /// The origin asks for a client certificate and none is configured for it. Default `empty`:
     /// it is told that there is none, which is what a browser without one says; most that ask
     /// do not insist. `tunnel` relays the host's later connections unread for a while, so that
@@ -62,6 +65,7 @@ impl Default for FailModes {
             not_http: NotHttp::Deny,
             audit_full: AuditFull::Drop,
             origin_error: OriginError::Page,
+            outside_ca_constraints: OutsideCa::Deny,
             client_certificate: ClientCertificate::Empty,
         }
     }
@@ -109,6 +113,10 @@ outcome! {
 outcome! {
     /// The audit queue is full.
     AuditFull { Drop, Block }
+}
+outcome! {
+    /// A host for which our CA may not issue.
+    OutsideCa { Deny, Tunnel }
 }
 outcome! {
     /// The origin failed before the client's TLS was accepted.

@@ -180,6 +180,12 @@ impl Matcher {
             })
     }
 
+    /// Whether it names addresses, so that it matters where a name leads.
+    pub(super) fn has_addresses(&self) -> bool {
+        self.hosts.as_ref().is_some_and(HostSet::has_addresses)
+            || self.categories.iter().any(|list| list.has_addresses())
+    }
+
     fn is_for(&self, who: Who<'_>) -> bool {
         (self.clients.is_empty() || contains_ip(&self.clients, who.ip))
             && (self.identities.is_empty() || who.identity.is_some_and(|name| self.identities.contains(name)))
@@ -222,6 +228,10 @@ impl HostSet {
             }
         }
         set
+    }
+
+    fn has_addresses(&self) -> bool {
+        !self.nets.is_empty() || self.exact.iter().any(|host| host.ip().is_some())
     }
 
     pub(super) fn contains(&self, host: &Host) -> bool {

@@ -14,6 +14,7 @@ mod matching;
 mod permit;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -27,8 +28,8 @@ use serde::{Deserialize, Serialize};
 pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
 pub use fail::{
-    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, Oversize, SilentTunnel,
-    Undecoded,
+    AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
+    SilentTunnel, Undecoded,
 };
 pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Passage, Permit, VerificationId};
@@ -323,48 +324,17 @@ impl Policy {
         Answer::Inspect(permit)
     }
 
-    /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
-    /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
-    /// where that is allowed, stays unread only when each of them is on the bypass list.
-    pub fn tunnelled(&self, permit: &Permit, reason: &Reason, hello: &Hello) -> Answer {
-        let mut permit = permit.clone();
-        let tunnel = |permit| Answer::Tunnel(permit, reason.clone());
-        let sni = match &hello.sni {
-            Sni::Absent => return tunnel(permit),
-            Sni::Name(host) if *host == permit.target.host => return tunnel(permit),
-            Sni::Name(Host::Ip(_)) | Sni::Invalid => return Answer::Deny(Denial::SniInvalid),
-            Sni::Name(host) => host,
-        };
-        let subject = Arc::clone(&permit.subject);
-        let who = subject.who();
-        if let Err(denial) = self.guard.denied(sni, who).and_then(|()| self.allowed(sni, who)) {
-            return Answer::Deny(denial);
-        }
-        // An address has no name of its own: it was let through as an address, and goes by this name.
-        if permit.target.host.ip().is_some() {
-            permit.server_name = sni.clone();
-            return tunnel(permit);
-        }
-        if !self.fronting_allowed(&permit.target.host, sni) {
-            return Answer::Deny(Denial::SniMismatch { sni: sni.clone(), target: permit.target });
-        }
-        if matches!(reason, Reason::Bypass { .. }) && self.bypass.find(sni, who).is_none() {
-            permit.channel = Channel::Tls;
-            permit.passage = Passage::Inspect;
-            return if hello.is_http() {
-                Answer::Inspect(permit)
-            } else {
-                self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp)
-            };
-        }
-        tunnel(permit)
-    }
-
-    /// A tunnel's origin showed a certificate that is not for `name`.
-    pub fn tunnel_name_mismatch(&self, name: &Host) -> Result<(), Denial> {
-        match self.tunnel_name_mismatch {
-            NameMismatch::Record => Ok(()),
-            NameMismatch::Close => Err(Denial::TunnelName { name: name.clone() }),
+    /// A ClientHello was answered with `Inspect`, but our CA may not issue for `host`.
+    pub fn outside_ca(&self, mut permit: Permit, host: &Host, constraint: String) -> Answer {
+        match self.fail.outside_ca_constraints {
+            OutsideCa::Deny => Answer::Deny(Denial::OutsideCa { host: host.clone(), constraint }),
+            OutsideCa::Tunnel => {
+                // As for a bypass: nobody will verify who answers, so the name is dialled.
+                if permit.target.host.ip().is_some() && host.ip().is_none() {
+                    permit.dial = Authority::new(host.clone(), permit.target.port);
+                }
+                self.tunnel(permit, Reason::OutsideCa)
+            }
         }
     }
 

@@ -482,3 +482,43 @@ fn categories_stand_for_the_hosts_in_them() {
     assert_eq!(connect(&allowed, "bank.test:443"), "inspect bank.test:443 bank.test");
     assert_eq!(connect(&allowed, "a.test:443"), "deny host_not_allowed");
 }
+
+#[test]
+fn a_name_that_leads_to_bypassed_addresses_alone_is_bypassed_there() {
+    let config = Config { bypass: vec![rule("plant", &["192.0.2.0/25"])], ..Config::default() };
+    let policy = Policy::new(&config);
+    let name = permit(&policy, "plc.test:443");
+    assert!(policy.asks_where(&name));
+    let leads_to = |ips: &[&str]| {
+        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        policy.leads_to(&name, &ips).map(|(permit, reason)| show(&Answer::Tunnel(permit, reason)))
+    };
+    let tunnel = Some("tunnel 192.0.2.7:443 plc.test: bypass".to_owned());
+    assert_eq!(leads_to(&["192.0.2.7"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "192.0.2.8"]), tunnel);
+    assert_eq!(leads_to(&["192.0.2.7", "203.0.113.1"]), None);
+    assert_eq!(leads_to(&["203.0.113.1", "192.0.2.7"]), None);
+    assert_eq!(leads_to(&[]), None);
+    let names = Policy::new(&Config { bypass: vec![rule("bank", &["bank.test"])], ..Config::default() });
+    assert!(!names.asks_where(&permit(&names, "plc.test:443")), "nothing to ask a resolver for");
+}
+
+#[test]
+fn a_host_outside_the_cas_constraints_is_denied_or_relayed_as_policy_says() {
+    let config = |outside_ca_constraints| Config {
+        fail: FailModes { outside_ca_constraints, ..FailModes::default() },
+        ..Config::default()
+    };
+    let target = authority("away.test:443");
+    let answer = |outside| {
+        let policy = Policy::new(&config(outside));
+        let Answer::Inspect(permit) = policy.connect(&client("192.0.2.1"), &target) else { panic!() };
+        policy.outside_ca(permit, &target.host, "its certificate permits only corp.test".into())
+    };
+    let Answer::Deny(denial) = answer(OutsideCa::Deny) else { panic!("the default") };
+    assert_eq!(denial.code(), "ca_constraints");
+    assert!(denial.to_string().contains("away.test") && denial.help().is_some());
+    let Answer::Tunnel(permit, reason) = answer(OutsideCa::Tunnel) else { panic!() };
+    assert_eq!((reason.code(), permit.dial()), ("ca_constraints", &target));
+    assert_eq!(Config::default().fail.outside_ca_constraints, OutsideCa::Deny);
+}

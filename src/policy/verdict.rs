@@ -43,6 +43,8 @@ pub enum Reason {
     NotHttp,
     /// The client waits for the server to speak first, and policy lets it.
     Silent,
+    /// Our CA may not issue for this host, and policy lets it through unread.
+    OutsideCa,
     /// The origin asked for a client certificate, which only the client can show.
     ClientCertificate,
 }
@@ -56,6 +58,7 @@ impl Reason {
             Reason::Alpn => "alpn_not_http",
             Reason::NotHttp => "not_http",
             Reason::Silent => "silent",
+            Reason::OutsideCa => "ca_constraints",
             Reason::ClientCertificate => "client_certificate",
         }
     }
@@ -79,6 +82,9 @@ impl std::fmt::Display for Reason {
             Reason::Port(port) => write!(f, "policy relays port {port} unread"),
             Reason::Alpn => f.write_str("the client's ALPN offers no HTTP, and policy relays that unread"),
             Reason::NotHttp => f.write_str("neither TLS nor HTTP, and policy relays that unread"),
+            Reason::OutsideCa => {
+                f.write_str("the CA may not issue for this host, and policy relays that unread")
+            }
             Reason::Silent => f.write_str("the client sent nothing, and policy relays that unread"),
             Reason::ClientCertificate => {
                 f.write_str("the origin asked for a client certificate, and policy relays such hosts unread")
@@ -111,6 +117,8 @@ pub enum Denial {
     SniMismatch { sni: Host, target: Authority },
     #[error("the request is for {host}, but the connection was opened for {expected}")]
     HostMismatch { host: Authority, expected: Authority },
+    #[error("the CA may not issue for {host}: {constraint}")]
+    OutsideCa { host: Host, constraint: String },
     #[error("the certificate that the origin shows is not for {name}")]
     TunnelName { name: Host },
     #[error("the client's ALPN offers no HTTP")]
@@ -135,6 +143,7 @@ impl Denial {
             Denial::SniInvalid => "sni_invalid",
             Denial::SniMismatch { .. } => "sni_mismatch",
             Denial::HostMismatch { .. } => "host_mismatch",
+            Denial::OutsideCa { .. } => "ca_constraints",
             Denial::TunnelName { .. } => "tunnel_name",
             Denial::AlpnNotHttp => "alpn_not_http",
             Denial::NotHttp => "not_http",
@@ -167,6 +176,10 @@ impl Denial {
             Denial::TunnelName { .. } => "set `tunnel_name_mismatch = \"record\"` under [policy]".to_owned(),
             Denial::AlpnNotHttp | Denial::NotHttp => {
                 "set `not_http = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
+                    .to_owned()
+            }
+            Denial::OutsideCa { .. } => {
+                "set `outside_ca_constraints = \"tunnel\"` under [policy.fail], or use a CA without that constraint"
                     .to_owned()
             }
             Denial::Silent => {

@@ -72,7 +72,10 @@ async fn connect(
     ending.note(|record| record.target = Some(target.clone()));
     let answer = way.gateway.live.load().policy.connect(&way.client.facts(), &target);
     match answer {
-        Answer::Inspect(permit) => Ok((Next::Intercept(permit), ending)),
+        Answer::Inspect(permit) => match intercept::unmintable(&way.gateway, &permit) {
+            Some(problem) => Err((problem, ending)),
+            None => Ok((Next::Intercept(permit), ending)),
+        },
         Answer::Deny(denial) => Err((denial.into(), ending)),
         Answer::Tunnel(permit, reason) => {
             let mut tunnelled = finish::tunnel(&way.gateway, &way.client, &permit, &reason);

@@ -46,6 +46,9 @@ pub struct Clients {
     /// The second, and how often the table was judged in it.
     judged: Mutex<(i64, u32)>,
     file: Option<PathBuf>,
+    /// Something that changes what is found.
+    news: AtomicBool,
+    /// Counts alone.
     changed: AtomicBool,
 }
 
@@ -74,6 +77,7 @@ impl Clients {
             told: Cache::builder().max_capacity(TOLD).time_to_live(TOLD_AGAIN).build(),
             judged: Mutex::new((0, 0)),
             file,
+            news: AtomicBool::new(false),
             changed: AtomicBool::new(false),
         };
         let known = clients.file.as_deref().map(read).transpose().unwrap_or_else(|error| {
@@ -95,13 +99,18 @@ impl Clients {
         let case = self.cases.get_with(key, || Arc::new(Mutex::new(Case::new(client, &ja4, host.clone()))));
         let about = {
             let Ok(mut case) = case.lock() else { return };
+            let routine =
+                *ending == Ending::Trusted && case.trusted > 0 && case.trusted_at >= case.refused_at;
+            let kind = if routine { &self.changed } else { &self.news };
+            kind.store(true, Ordering::Relaxed);
             case.count(ending, seconds());
+            // Most clients trust us, every time.
+            if *ending == Ending::Trusted {
+                return;
+            }
             case.clone()
         };
-        self.changed.store(true, Ordering::Relaxed);
-        if *ending != Ending::Trusted {
-            self.tell(&ja4, &about);
-        }
+        self.tell(&ja4, &about);
     }
 
     fn tell(&self, ja4: &Arc<str>, about: &Case) {
@@ -136,10 +145,13 @@ impl Clients {
         self.cases.iter().filter_map(|(_, case)| case.lock().ok().map(|case| case.clone())).collect()
     }
 
-    /// Writes the table when it changed. Blocks on the disk.
-    pub fn save(&self) {
+    /// Writes the table when there is something new; with `counts`, also when only numbers changed. Blocks on the
+    /// disk.
+    pub fn save(&self, counts: bool) {
         let Some(file) = &self.file else { return };
-        if !self.changed.swap(false, Ordering::Relaxed) {
+        let news = self.news.swap(false, Ordering::Relaxed);
+        let changed = counts && self.changed.swap(false, Ordering::Relaxed);
+        if !news && !changed {
             return;
         }
         if let Err(error) = write(file, &Written { version: 1, cases: self.all() }) {
@@ -210,10 +222,10 @@ mod tests {
         let client: IpAddr = "10.0.0.7".parse().unwrap();
         clients.saw(client, Some(&ja4), &host, &Ending::Certain("UnknownCA"));
         clients.saw(client, Some(&ja4), &host, &Ending::Probable);
-        clients.save();
+        clients.save(true);
         let again = Clients::open(Some(file.clone()));
         again.saw(client, Some(&ja4), &host, &Ending::Certain("UnknownCA"));
-        again.save();
+        again.save(true);
         let cases = read(&file).unwrap();
         assert_eq!(cases.len(), 1);
         assert_eq!((cases[0].certain, cases[0].probable), (2, 1));

@@ -11,9 +11,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 
 use super::finish::Ending;
-use super::intercept::Witness;
 use super::relay::{self, Delivery};
 use super::respond::{Explained, Problem};
+use super::witness::Witness;
 use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage};

@@ -3,13 +3,8 @@
 //! (an origin verified a short while ago is remembered); an origin that is refused gets the client
 //! a page that says why, over a leaf made for that page alone.
 
-use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::exchange::{Inside, Leg, Way};
@@ -17,7 +12,8 @@ use super::finish::{self, Ending};
 use super::leaves::{For, Verified};
 use super::respond::Problem;
 use super::tunnel::Judged;
-use super::{Client, Gateway, asked, exchange, tunnel};
+use super::witness::{Ear, Witness};
+use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
 use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::message::reason::Code;
@@ -33,6 +29,34 @@ use crate::tls::grade::{Grade, Strength};
 use crate::tls::sniff::Sniff;
 use crate::tls::verify::{CertificateInfo, Revocation};
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
+
+/// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
+/// for tunnels in plain text, which need none.
+pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
+    let target = permit.target();
+    // Where a name leads may put it on the bypass list, and that is asked with the ClientHello.
+    if target.port == crate::net::Port::HTTP || gateway.live.load().policy.asks_where(permit) {
+        return None;
+    }
+    if let Some(problem) = gateway.leaves.ended() {
+        return Some(problem);
+    }
+    // An address may go by a name that is permitted, which the ClientHello will tell.
+    if target.host.ip().is_some() {
+        return None;
+    }
+    match outside(gateway, permit, None) {
+        Some(Answer::Deny(denial)) => Some(Problem::Denied(denial)),
+        _ => None,
+    }
+}
+
+/// What becomes of a host for which our CA may not issue; none when it may.
+fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Answer> {
+    let host = sni.unwrap_or(permit.server_name());
+    let constraint = gateway.leaves.outside(host)?;
+    Some(gateway.live.load().policy.outside_ca(permit.clone(), host, constraint))
+}
 
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
@@ -86,91 +110,6 @@ async fn relay_untouched(
     }
 }
 
-/// A client that was shown a certificate of ours.
-pub struct Witness {
-    gateway: Arc<Gateway>,
-    client: IpAddr,
-    pub ja4: Option<Arc<str>>,
-    pub ech: bool,
-    host: Host,
-    asked: AtomicBool,
-}
-
-impl Witness {
-    fn saw(&self, farewell: &Farewell) {
-        self.gateway.clients.saw(self.client, self.ja4.as_ref(), &self.host, farewell);
-    }
-
-    /// A request came: whoever asks trusts the certificate.
-    pub fn request(&self) {
-        if !self.asked.swap(true, Ordering::Relaxed) {
-            self.saw(&Farewell::Trusted);
-        }
-    }
-
-    /// The connection is over; `left` is how the client left, if it was the client that did.
-    fn over(&self, left: Option<HandshakeEnd>) {
-        match left {
-            _ if self.asked.load(Ordering::Relaxed) => {}
-            // GnuTLS and some others look at the certificate when the handshake is done.
-            Some(HandshakeEnd::CertificateRefused(alert)) => self.saw(&Farewell::Certain(alert)),
-            Some(_) => self.saw(&Farewell::Silent),
-            None => {}
-        }
-    }
-}
-
-/// The client's TLS stream, with an ear for how the client leaves.
-struct Ear<T> {
-    inner: T,
-    left: Arc<OnceLock<HandshakeEnd>>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Ear<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let room = buf.remaining() > 0;
-        let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
-        match &read {
-            Err(error) => drop(this.left.set(HandshakeEnd::of(error))),
-            Ok(()) if room && buf.filled().len() == before => drop(this.left.set(HandshakeEnd::BrokenOff)),
-            Ok(()) => {}
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Ear<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
-    }
-}
-
 async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>) {
     let limit = gateway.limits.handshake_time;
     let begin = |hello: Option<&Hello>| {
@@ -203,9 +142,13 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     // An address in it is the target's own and says nothing.
     let sni = hello.sni.name().filter(|host| host.ip().is_none()).cloned();
     let offer = if greeting.hello.offers(Alpn::H2) { Offer::H2ThenHttp11 } else { Offer::Http11Only };
-    let answer = match snapshot.policy.hello(permit.clone(), &hello) {
+    let judged = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
+    let answer = match judged {
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
             snapshot.policy.asks_for_certificate(permit)
+        }
+        Answer::Inspect(permit) => {
+            outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
         }
         answer => answer,
     };
@@ -229,12 +172,15 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     // A client that speaks no HTTP cannot be shown a page.
     let speechless = matches!(&verified, Err(Problem::Denied(Denial::AlpnNotHttp)));
-    if verified.is_err() && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse) {
+    let refused = |problem: &Problem| {
         let mut ending = begin(Some(&hello));
         ending.stage(Stage::Dial);
-        if let Err(problem) = &verified {
-            ending.problem(problem);
-        }
+        ending.problem(problem);
+    };
+    if let Err(problem) = &verified
+        && (speechless || snapshot.policy.fail().origin_error == OriginErrorMode::Refuse)
+    {
+        refused(problem);
         greeting.refuse().await;
         return;
     }
@@ -248,16 +194,14 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
     let leaf = match client.in_turns(leaf).await {
         Ok(leaf) => leaf,
-        Err(error) => return broke(begin(Some(&hello)), Problem::Mint(error.to_string()).to_string()),
+        // Without a leaf there is no page: the alert says no, and the record why.
+        Err(error) => {
+            refused(verified.as_ref().err().unwrap_or(&error.problem()));
+            greeting.refuse().await;
+            return;
+        }
     };
-    let witness = Witness {
-        gateway: gateway.clone(),
-        client: client.addr.ip(),
-        ja4: hello.ja4.clone(),
-        ech: hello.ech,
-        host: name,
-        asked: AtomicBool::new(false),
-    };
+    let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
     let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
@@ -286,12 +230,26 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let tls = Some(facts(&negotiated));
     let inside =
         Arc::new(Inside { permit, scheme: Scheme::Https, sni, tls, refused, witness: Some(witness) });
-    let left = Arc::default();
-    let stream = Ear { inner: stream, left: Arc::clone(&left) };
+    let (stream, left) = Ear::new(stream);
     let way = Way::with(gateway.clone(), client.clone(), Leg::Tunnel(inside.clone()), idle);
     exchange::serve(way, Box::new(stream), protocol).await;
     if let Some(witness) = &inside.witness {
         witness.over(left.get().copied());
+    }
+}
+
+/// Bypass rules may name networks: then it matters where the name of an inspected connection leads.
+async fn by_address(gateway: &Gateway, snapshot: &Snapshot, answer: Answer) -> Answer {
+    match answer {
+        Answer::Inspect(permit) if snapshot.policy.asks_where(&permit) => {
+            // A name that leads nowhere is told by whoever dials.
+            let found = gateway.dialer.resolver.resolve(permit.dial()).await.ok();
+            match found.and_then(|found| snapshot.policy.leads_to(&permit, &found.addrs)) {
+                Some((permit, reason)) => Answer::Tunnel(permit, reason),
+                None => Answer::Inspect(permit),
+            }
+        }
+        other => other,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
+use super::respond::Problem;
 use crate::ca::{Ca, CaError, KeyPool, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
 use crate::metrics::Metrics;
 use crate::net::{Authority, Host, KeyType, Limits};
@@ -56,6 +57,16 @@ pub enum MintError {
     Leaf(#[from] LeafError),
     #[error("the key was not made: {0}")]
     Task(String),
+}
+
+impl MintError {
+    pub(super) fn problem(&self) -> Problem {
+        let code = match self {
+            MintError::Ca(error) => error.code(),
+            MintError::Leaf(_) | MintError::Task(_) => "leaf",
+        };
+        Problem::Mint { code, sentence: self.to_string() }
+    }
 }
 
 /// What a leaf for a host is to say: what its origin's certificate says, as far as ours may.
@@ -159,6 +170,16 @@ impl Leaves {
             Ok(Minted::new(config, &leaf, now))
         };
         self.cache.get_or_mint(&key, now, cap, mint).await
+    }
+
+    /// Why there is no leaf for any host, until somebody does something about the CA.
+    pub(super) fn ended(&self) -> Option<Problem> {
+        self.ca.ended(OffsetDateTime::now_utc()).map(|error| MintError::Ca(error).problem())
+    }
+
+    /// Why the CA may not issue for a host; none when it may.
+    pub(super) fn outside(&self, host: &Host) -> Option<String> {
+        self.ca.outside(&host.clone().into())
     }
 
     /// The certificate that this verification saw, while both are good.

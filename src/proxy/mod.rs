@@ -24,6 +24,7 @@ mod tunnel;
 mod turns;
 mod upgrade;
 mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -65,12 +66,12 @@ pub struct Gateway {
     pub dialer: Dialer,
     pub pool: Arc<Pool>,
     pub leaves: Leaves,
+    /// How clients' handshakes ended.
+    pub clients: Arc<distrust::Clients>,
     /// Origins that want a certificate of their clients.
     pub asked: Asked,
     /// Every session's secrets are written to a file.
     pub keys_logged: bool,
-    /// How clients' handshakes ended.
-    pub clients: Arc<distrust::Clients>,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
     pub via: Via,
@@ -183,7 +184,8 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
             _ = tick.tick() => {
                 gateway.pool.sweep();
                 let clients = gateway.clients.clone();
-                tokio::task::spawn_blocking(move || clients.save());
+                let counts = beats.is_multiple_of(12);
+                tokio::task::spawn_blocking(move || clients.save(counts));
             }
             () = gateway.draining.cancelled() => return,
         }

@@ -50,8 +50,8 @@ pub enum Problem {
     Request(Stop),
     #[error("the response was stopped: {0}")]
     Response(Stop),
-    #[error("the leaf for this host cannot be minted: {0}")]
-    Mint(String),
+    #[error("the leaf for this host cannot be minted: {sentence}")]
+    Mint { code: &'static str, sentence: String },
     #[error("the origin cannot be asked to change protocols")]
     NoUpgrade,
     #[error("the origin closed a fresh connection before the request was sent")]
@@ -117,7 +117,11 @@ impl Problem {
             Problem::Exchange(error) => exchange(error),
             Problem::Request(stop) => request(stop),
             Problem::Response(stop) => response(stop),
-            Problem::Mint(_) => (502, Code::Internal),
+            Problem::Mint { code, .. } => match *code {
+                "ca_expired" | "ca_root_key_missing" => (502, Code::CaExpired),
+                "ca_not_permitted" => (403, Code::CaConstraints),
+                _ => (502, Code::Internal),
+            },
             Problem::NoUpgrade => (502, Code::OriginGarbage),
             Problem::Unsent => (502, Code::OriginClosed),
         }
@@ -134,6 +138,7 @@ pub fn denial(denial: &Denial) -> (u16, Code) {
         Denial::OwnListener { .. } => (508, Code::OwnListener),
         // RFC 9110 section 15.5.20: an honest client tries again on a connection of its own.
         Denial::SniMismatch { .. } | Denial::HostMismatch { .. } => (421, Code::Misdirected),
+        Denial::OutsideCa { .. } => (403, Code::CaConstraints),
         Denial::SniInvalid => (400, Code::ClientTls),
         Denial::TunnelName { .. } => (502, Code::NameMismatch),
         Denial::AlpnNotHttp | Denial::NotHttp => (403, Code::NotHttp),

@@ -3,8 +3,10 @@
 //!
 //! A request is `METHOD target [HTTP/x.y]`, then `Name: value` lines, an empty line, and the
 //! body as it stands. A response is a status, then the same. `Host: example.test` and
-//! `Content-Length` are added when they are missing.
+//! `Content-Length` are added when they are missing. `<<500 x a=1&>>` stands for five hundred times
+//! `a=1&`.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -34,6 +36,34 @@ struct Response {
     body: String,
 }
 
+/// The text with what is to be repeated written out; what would be longer than any body stays as it is.
+fn repeated(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 4 * 1024 * 1024;
+    let piece = |rest: &str, room: usize| -> Option<(String, usize)> {
+        let end = rest.find(">>")?;
+        let (count, piece) = rest[2..end].split_once(" x ")?;
+        let count = count.parse().ok().filter(|count| *count <= room / piece.len().max(1))?;
+        Some((piece.repeat(count), end + 2))
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("<<") {
+        let Some((piece, end)) = piece(&rest[at..], LONGEST - out.len().min(LONGEST)) else {
+            out.push_str(&rest[..at + 2]);
+            rest = &rest[at + 2..];
+            continue;
+        };
+        out.push_str(&rest[..at]);
+        out.push_str(&piece);
+        rest = &rest[at + end..];
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(rest);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
 /// Why a text is not an example.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExampleError {
@@ -57,8 +87,8 @@ pub struct Outcome {
 
 impl Exchange {
     pub fn parse(example: &Example) -> Result<Exchange, ExampleError> {
-        let request = example.request.as_deref().unwrap_or("GET /");
-        let (first, mut fields, body) = split(request)?;
+        let request = repeated(example.request.as_deref().unwrap_or("GET /"));
+        let (first, mut fields, body) = split(&request)?;
         let refuse = || ExampleError::RequestLine(super::lang::error::shown(first));
         let (method, rest) = first.split_once(' ').ok_or_else(refuse)?;
         let (target, protocol) = match rest.rsplit_once(' ') {
@@ -92,7 +122,7 @@ impl Exchange {
         let host = host.to_ascii_lowercase();
         let response = match &example.response {
             None => None,
-            Some(text) => Some(response(text)?),
+            Some(text) => Some(response(&repeated(text))?),
         };
         Ok(Exchange {
             method: method.to_owned(),
@@ -219,6 +249,13 @@ mod tests {
         assert_eq!(exchange.fields.last(), Some(&("Content-Length".to_owned(), "8".to_owned())));
         let plain = parse("GET /a b HTTP/1.0").expect("valid");
         assert_eq!((&*plain.target, &*plain.protocol, &*plain.host), ("/a b", "HTTP/1.0", "example.test"));
+    }
+
+    #[test]
+    fn what_is_to_be_repeated_is_written_out() {
+        let exchange = parse("POST /?<<3 x a&>>z\nContent-Type: text/plain\n\n<<2 x b>>c<<d<<99999999 x e>>")
+            .expect("valid");
+        assert_eq!((&*exchange.target, &*exchange.body), ("/?a&a&a&z", "bbc<<d<<99999999 x e>>"));
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         family(program, scratch, number as u32, first_leaf);
         if let (Some(clean), Some(name)) = (clean, name) {
             keep_matching(program, scratch, known);
-            if scratch.candidates.len() == known {
+            // What was not decoded for want of room is not known to be clean.
+            if scratch.candidates.len() == known && !scratch.store.limits.candidates {
                 clean.learn(name);
             }
         }

@@ -85,35 +85,50 @@ impl Sifting {
             return children.0..children.1;
         }
         let first = store.values.len() as u32;
-        let depth = value.origin.map_or(0, |origin| origin.depth);
-        let layers = value.origin.map_or(Encodings::NONE, |origin| origin.layers);
-        if depth < self.reach.depth {
+        let wanted = self.below(value.origin);
+        if wanted != Encodings::NONE {
             *work += value.value.len() as u64;
-            let is_path = depth == 0 && is_path(value.collection);
+            store.limits.long_values |= value.value.len() > decode::LONGEST;
+            let is_path = value.origin.is_none() && is_path(value.collection);
             let [room, pieces] = temporary;
             pieces.clear();
             let mut ends: smallvec::SmallVec<[(Encoding, usize); 4]> = Default::default();
             let bytes = store.get(value.value);
-            decode::candidates(bytes, is_path, self.reach.encodings, room, |encoding, piece| {
+            decode::candidates(bytes, is_path, wanted, room, |encoding, piece| {
                 pieces.extend_from_slice(piece);
                 ends.push((encoding, pieces.len()));
             });
             let mut start = 0;
             for (encoding, end) in ends {
                 if store.decoded >= MOST || store.decoded_bytes + (end - start) > BYTES {
+                    store.limits.candidates = true;
                     break;
                 }
-                let span = store.keep(&pieces[start..end]);
-                let root = value.origin.map_or(number, |origin| origin.root);
-                let layers = layers.with(encoding);
-                let origin = Origin { from: number, root, encoding, depth: depth + 1, layers };
-                store.add_decoded(value.collection, value.key, span, origin);
+                if let Some(origin) = Origin::below(value.origin, number, encoding, self.reach) {
+                    let span = store.keep(&pieces[start..end]);
+                    store.add_decoded(value.collection, value.key, span, origin);
+                }
                 start = end;
             }
         }
         let children = first..store.values.len() as u32;
         store.values[number as usize].children = Some((children.start, children.end));
         children
+    }
+
+    /// The encodings that a further layer below such a value may have.
+    fn below(&self, above: Option<Origin>) -> Encodings {
+        let all = self.reach.encodings;
+        match above {
+            _ if self.reach.depth == 0 => Encodings::NONE,
+            Some(above) if above.steps >= decode::MOST_LAYERS => Encodings::NONE,
+            Some(above) if above.depth >= self.reach.depth => {
+                // Only one that does not count.
+                let again = Origin::below(Some(above), above.from, above.encoding, self.reach);
+                again.map_or(Encodings::NONE, |_| Encodings::NONE.with(above.encoding))
+            }
+            _ => all,
+        }
     }
 
     /// Adds the number of a value and those of its candidates that the leaf looks at.
@@ -123,8 +138,8 @@ impl Sifting {
         if wanted && !self.skips(leaf, &scratch.store, &value) {
             out.push(number);
         }
-        let depth = value.origin.map_or(0, |origin| origin.depth);
-        if depth < leaf.decode.depth {
+        // As deep as any leaf goes, so that numbers are given in the same order whoever asks first.
+        if leaf.decode.depth > 0 {
             for child in self.candidates(scratch, number) {
                 self.family(scratch, leaf, child, out);
             }

@@ -120,8 +120,9 @@ fn hold_against_first(
         tally.sum(|_, class, place| technique(class) == Some(about) && wanted(place))
     };
     println!("{:<24}{}", "", columns.iter().map(|name| format!(" {name:>14}")).collect::<String>());
-    let mut wrong = Vec::new();
-    for about in all {
+    let (mut wrong, mut needed) = (Vec::new(), BTreeSet::new());
+    for about in &all {
+        let about = *about;
         let mut row = String::new();
         for name in columns {
             let cell = sum(about, &|place| column(place) == *name);
@@ -140,13 +141,20 @@ fn hold_against_first(
                 .collect();
             let first = sum(about, &|place| column(place) == columns[0] && others.contains(same(place)));
             let Some(first) = first.rate() else { continue };
-            if rate < first - POINTS && !accepted.contains(&(about, *name)) {
+            if rate >= first - POINTS {
+                continue;
+            }
+            if accepted.contains(&(about, *name)) {
+                needed.insert((about, *name));
+            } else {
                 wrong.push(format!("{about}\t{name}\t{rate:.2} of {first:.2}"));
             }
         }
         println!("{about:<24}{row}");
     }
     assert!(wrong.is_empty(), "stopped less often than {}:\n{}", columns[0], wrong.join("\n"));
+    let stale: Vec<_> = accepted.difference(&needed).collect();
+    assert!(stale.is_empty(), "accepted, and stopped as often as {} all the same: {stale:?}", columns[0]);
 }
 
 #[test]

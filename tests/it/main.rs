@@ -5,10 +5,12 @@ mod support;
 
 mod audit;
 mod auth;
+mod ca;
 mod cli;
 mod clients;
 mod connect;
 mod distrust;
+mod doctor;
 mod drain;
 mod eval;
 mod http1;

@@ -110,3 +110,87 @@ async fn a_dead_end_behind_a_bypass_is_told_before_the_tunnel_is_promised() {
     let record = proxy.record("the dead end", |r| r["reason"] == "origin_refused").await;
     assert_eq!(record["status"], 502, "{record}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_speaks_first_is_heard_in_a_tunnel() {
+    let origin = Raw::plain(|mut wire, _| async move {
+        wire.write(b"220 mail.test ready\r\n").await;
+        while let Some(said) = wire.read().await {
+            wire.write([b"250 ", said.as_slice()].concat()).await;
+        }
+    })
+    .await;
+    let config = "[policy.ports]\n2525 = \"tunnel\"";
+    let proxy = Setup::new().config(config).route("mail.test", 2525, origin.addr).start().await;
+    let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("mail.test", 2525).await.unwrap();
+    let mut greeting = [0; 21];
+    within("the greeting", tunnel.read_exact(&mut greeting)).await.unwrap();
+    assert_eq!(&greeting, b"220 mail.test ready\r\n");
+    // One byte that could begin anything, then the rest.
+    for said in [&b"E"[..], b"HLO client\r\n", b"\x16 no TLS any more"] {
+        tunnel.write_all(said).await.unwrap();
+        let mut back = vec![0; said.len() + 4];
+        within("the echo", tunnel.read_exact(&mut back)).await.unwrap();
+        assert_eq!(back, [b"250 ", said].concat());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hello_that_is_never_finished_does_not_reach_a_bypassed_origin() {
+    let origin = Raw::plain(|mut wire, _| async move { wire.drained().await }).await;
+    let config = format!("[limits]\nhandshake_time = \"300ms\"\n{BYPASS}");
+    let proxy = Setup::new().config(&config).raw(&origin).start().await;
+    let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
+    tunnel.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    rest(&mut tunnel).await;
+    let record = proxy.record("the slow client", |r| r["reason"] == "client_tls").await;
+    assert!(record["sentence"].to_string().contains("not whole"), "{record}");
+    assert!(origin.received().concat().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_that_we_do_not_speak_goes_through_a_bypassed_tunnel() {
+    let origin = Raw::plain(|mut wire, _| async move {
+        if let Some(hello) = wire.read().await {
+            wire.write([b"echo ", hello.as_slice()].concat()).await;
+        }
+        wire.drained().await;
+    })
+    .await;
+    let proxy = Setup::new().config(BYPASS).raw(&origin).start().await;
+    // TLS 1.0, RC4 and 3DES, the server's name: the remedy for an origin that is stuck there.
+    let mut hello = vec![3, 1];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 4, 0, 5, 0, 10, 1, 0]);
+    let name = crate::support::hello::server_name(&[b"origin.test"]);
+    hello.extend((name.len() as u16).to_be_bytes());
+    hello.extend(&name);
+    let mut record = vec![22, 3, 1, 0, hello.len() as u8 + 4, 1, 0, 0, hello.len() as u8];
+    record.extend(&hello);
+    let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
+    tunnel.write_all(&record).await.unwrap();
+    let mut back = vec![0; record.len() + 5];
+    within("the origin's answer", tunnel.read_exact(&mut back)).await.unwrap();
+    assert_eq!(back, [b"echo ", record.as_slice()].concat());
+    drop(tunnel);
+    let audited = proxy.record("the tunnel", |r| r["verdict"] == "bypassed").await;
+    assert!(audited["client_leg"]["ja4"].as_str().is_some_and(|ja4| ja4.starts_with("t10d02")), "{audited}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_on_the_bypass_list_holds_for_names_that_lead_there() {
+    let chain = pki::lab().good(&["plc.test"]);
+    let expected = chain.certs.clone();
+    let origin = Spec::chain(chain).start().await;
+    let port = origin.addr.port();
+    let config = format!(
+        "[policy.ports]\n{port} = \"inspect\"\n[[policy.bypass]]\nname = \"plant\"\nhosts = [\"127.0.0.0/30\"]"
+    );
+    let proxy = Setup::new().config(&config).arg("--resolve").arg("plc.test:127.0.0.1").start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy).trusting([pki::lab().root_der()]);
+    let stream = client.tls("plc.test", port, &[Http::H1]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap(), expected);
+    drop(stream);
+    let record = proxy.record("the bypass", |r| r["verdict"] == "bypassed").await;
+    assert_eq!((&record["policy_rule"], &record["sni"]), (&"plant".into(), &"plc.test".into()), "{record}");
+}

@@ -382,6 +382,7 @@ mod tests {
         let missing = vec![own().into(), own().into()];
         record.protection = Some(Protection { grade: own().into(), client_leg: own().into(), missing });
         record.keys_logged = true;
+        record.policy_rule = Some(text.into());
         record.reason = own().into();
         record.sentence = own().into();
         record.bytes_from_client = u64::MAX;

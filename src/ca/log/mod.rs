@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,10 +37,17 @@ const QUEUE: usize = 8192;
 /// The log as the minting side holds it. Dropping the last one writes what is queued.
 #[derive(Debug)]
 pub struct MintLog {
-    queue: Option<SyncSender<MintRecord>>,
+    queue: Option<SyncSender<Item>>,
     lost: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer is sent.
+enum Item {
+    Mint(MintRecord),
+    /// Everything before it is to be written by when this is answered.
+    Flush(SyncSender<()>),
 }
 
 /// One certificate that we issued.
@@ -79,9 +87,32 @@ impl MintLog {
     /// Queues a line; never waits.
     pub fn record(&self, record: MintRecord) {
         let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(record) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Item::Mint(record))
+        {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until what was recorded is written, so long at most; false when it is not.
+    pub fn flush(&self, limit: Duration) -> bool {
+        let Some(queue) = &self.queue else { return true };
+        let (done, written) = sync_channel(1);
+        self.closing.store(true, Ordering::Release);
+        if let Some(writer) = &self.writer {
+            writer.thread().unpark();
+        }
+        let until = Instant::now() + limit;
+        let mut item = Item::Flush(done);
+        while let Err(TrySendError::Full(back)) = queue.try_send(item) {
+            if Instant::now() >= until {
+                return false;
+            }
+            item = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let flushed = written.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
+        self.closing.store(false, Ordering::Release);
+        flushed
     }
 
     /// Lines that were not written since start.

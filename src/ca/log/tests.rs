@@ -186,6 +186,18 @@ fn the_chain_goes_on_over_files_and_says_what_was_removed_to_make_room() {
 }
 
 #[test]
+fn a_flush_writes_what_was_recorded_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MintLog::start(dir.path()).unwrap();
+    assert!(log.flush(Duration::from_secs(10)), "nothing to write");
+    for round in 1..=3 {
+        (0..300).for_each(|n| log.record(record(n)));
+        assert!(log.flush(Duration::from_secs(10)));
+        assert_eq!(MintLog::verify(dir.path(), None).unwrap().lines, round * 300);
+    }
+}
+
+#[test]
 fn several_writers_on_one_folder_make_one_chain() {
     let dir = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {

@@ -11,7 +11,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::chain::{self, Checkpoint, Event, Link, Tail};
-use super::{KEPT, MintRecord, numbered};
+use super::{Item, KEPT, MintRecord, numbered};
 use crate::ca::export::sha256_hex;
 
 /// How long a first line waits for company: waking the thread and asking the kernel costs as much
@@ -50,28 +50,47 @@ impl Writer {
     }
 
     /// Writes what comes, until the last sender is gone.
-    pub fn run(&mut self, records: &Receiver<MintRecord>) {
+    pub fn run(&mut self, records: &Receiver<Item>) {
         // Kept in the service's own log, these two lines find a log that was cut at its end.
         match self.look() {
             Ok(tail) => tracing::info!(checkpoint = %tail.at, "the mint log goes on"),
             Err(error) => tracing::warn!(path = %self.path.display(), %error, "the mint log cannot be read"),
         }
-        while let Ok(record) = records.recv() {
+        let mut batch = Vec::new();
+        while let Ok(first) = records.recv() {
             self.gather();
-            let mut next = Some(record);
-            while let Some(record) = next.take() {
-                let mut batch = vec![record];
-                while batch.len() < BATCH
-                    && let Ok(record) = records.try_recv()
-                {
-                    batch.push(record);
+            let mut next = Some(first);
+            while let Some(item) = next.take() {
+                match item {
+                    Item::Mint(record) => batch.push(record),
+                    Item::Flush(done) => {
+                        self.write_all(&mut batch);
+                        self.tell_end();
+                        // Whoever asked may have gone.
+                        let _ = done.try_send(());
+                    }
                 }
-                self.write(&batch);
+                if batch.len() >= BATCH {
+                    self.write_all(&mut batch);
+                }
                 next = records.try_recv().ok();
             }
+            self.write_all(&mut batch);
         }
-        if let Some(open) = &self.open {
-            tracing::info!(checkpoint = %open.at, "the mint log ends");
+    }
+
+    fn write_all(&mut self, batch: &mut Vec<MintRecord>) {
+        if !batch.is_empty() {
+            self.write(batch);
+            batch.clear();
+        }
+    }
+
+    fn tell_end(&self) {
+        match (&self.open, self.outage) {
+            (Some(open), None) => tracing::info!(checkpoint = %open.at, "the mint log ends"),
+            (_, Some(lost)) => tracing::warn!(lost, "the mint log ends without its last lines"),
+            (None, None) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! `portward doctor`: why something does not work, in words that a person at a help desk can use. Without a
-//! host it looks at this installation. With one it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
-//! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
+//! host it looks at this installation. With one it walks the way that a connection would take, by the code
+//! that would take it: policy, DNS, TCP, TLS, the leaf, HTTP. It sends at most one request, and only where
+//! the origin proved who it is.
 //!
 //! Every wait is bounded by the limits of the configuration.
 
@@ -27,7 +28,7 @@ use clap::Args;
 use time::OffsetDateTime;
 
 use crate::app;
-use crate::ca::{Ca, CaDir, CaError};
+use crate::ca::{Ca, CaError};
 use crate::config::{self, Config, Flags, System};
 use crate::net::{Authority, Port};
 use crate::origin::Dialer;
@@ -183,7 +184,7 @@ async fn walk(at: &Context<'_>, target: &Target, permit: Option<&Permit>, report
 
 /// The CA of the configuration, if it was made yet.
 fn open_ca(config: &Config, now: OffsetDateTime) -> Result<Option<Arc<Ca>>, CaError> {
-    let dir = CaDir::new(&config.ca_dir);
+    let dir = app::ca_dir(config);
     if dir.exists() { dir.open(now).map(|ca| Some(Arc::new(ca))) } else { Ok(None) }
 }
 

@@ -7,7 +7,7 @@ use super::report::{Finding, Section};
 use crate::tls::probe::Chain;
 
 /// Words in the issuer's name of products that decrypt, and what the product is.
-const MIDDLEBOXES: [(&str, &str); 36] = [
+const MIDDLEBOXES: [(&str, &str); 37] = [
     ("zscaler", "Zscaler"),
     ("netskope", "Netskope"),
     ("goskope", "Netskope"),
@@ -43,7 +43,8 @@ const MIDDLEBOXES: [(&str, &str); 36] = [
     ("do_not_trust", "Fiddler"),
     ("charles proxy", "Charles"),
     ("superfish", "Superfish, which is malware"),
-    ("portward", "another Portward"),
+    ("portward ca ", "another Portward"),
+    ("portward issuing ca ", "another Portward"),
 ];
 
 pub fn section(chain: Option<&Chain>, own: bool, proxy: Option<(String, String)>) -> Section {

@@ -103,7 +103,7 @@ pub struct Settings {
 }
 
 /// What becomes of a certificate of which nobody said whether it was revoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationMode {
     /// Revocation is not looked at.

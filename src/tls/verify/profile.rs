@@ -90,6 +90,11 @@ fn form(cert: &X509Certificate<'_>) -> Result<(), Fault> {
     if !cert.extensions().iter().all(|extension| seen.insert(extension.oid.as_bytes())) {
         return fault("bad_certificate", "has an extension twice");
     }
+    key(cert)
+}
+
+/// NIST SP 800-131A, baseline requirements 6.1.5: 112 bits of strength at least, for private authorities too.
+pub(super) fn key(cert: &X509Certificate<'_>) -> Result<(), Fault> {
     match key_kind(cert) {
         KeyKind::Rsa(bits) if bits < 2048 => fault("weak_key", format!("has an RSA key of {bits} bits")),
         KeyKind::Ec(bits) if bits < 256 => fault("weak_key", format!("has an elliptic key of {bits} bits")),

@@ -28,8 +28,90 @@ pub(super) fn percent(value: &[u8], out: &mut Vec<u8>) -> bool {
     changed
 }
 
+/// Character references as browsers read them. The transformation of that name is ModSecurity's: it
+/// knows five names, and of a number it keeps one byte.
 pub(super) fn entities(value: &[u8], out: &mut Vec<u8>) -> bool {
-    transformation::find("html_entity_decode").is_some_and(|found| (found.apply)(value, out))
+    out.clear();
+    let mut changed = false;
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'&', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let found = match rest {
+            [_, b'#', b'x' | b'X', digits @ ..] => numbered(digits, 16).map(|(code, end)| (code, end + 3)),
+            [_, b'#', digits @ ..] => numbered(digits, 10).map(|(code, end)| (code, end + 2)),
+            [_, name @ ..] => named(name).map(|(code, end)| (code, end + 1)),
+            [] => None,
+        };
+        let (code, length) = found.unwrap_or((u32::from(b'&'), 1));
+        push(code, out);
+        changed |= found.is_some();
+        rest = &rest[length..];
+    }
+    out.extend_from_slice(rest);
+    changed
+}
+
+/// The number that the digits stand for, and their length with the semicolon, which may be missing.
+fn numbered(text: &[u8], radix: u32) -> Option<(u32, usize)> {
+    let digits = text.iter().map_while(|byte| char::from(*byte).to_digit(radix));
+    let (code, length) = digits.fold((0u32, 0), |(code, length), digit| {
+        (code.saturating_mul(radix).saturating_add(digit), length + 1)
+    });
+    (length > 0).then(|| (code, length + usize::from(text.get(length) == Some(&b';'))))
+}
+
+/// Names of ASCII characters (HTML Living Standard section 13.5), but for letters and digits, which
+/// have none. The first ones do without a semicolon.
+const NAMES: [(&[u8], u8); 38] = [
+    (b"lt", b'<'),
+    (b"gt", b'>'),
+    (b"amp", b'&'),
+    (b"quot", b'"'),
+    (b"nbsp", 0xa0),
+    (b"apos", b'\''),
+    (b"tab", b'\t'),
+    (b"newline", b'\n'),
+    (b"excl", b'!'),
+    (b"num", b'#'),
+    (b"dollar", b'$'),
+    (b"percnt", b'%'),
+    (b"lpar", b'('),
+    (b"rpar", b')'),
+    (b"ast", b'*'),
+    (b"midast", b'*'),
+    (b"plus", b'+'),
+    (b"comma", b','),
+    (b"period", b'.'),
+    (b"sol", b'/'),
+    (b"colon", b':'),
+    (b"semi", b';'),
+    (b"equals", b'='),
+    (b"quest", b'?'),
+    (b"commat", b'@'),
+    (b"lsqb", b'['),
+    (b"lbrack", b'['),
+    (b"bsol", b'\\'),
+    (b"rsqb", b']'),
+    (b"rbrack", b']'),
+    (b"hat", b'^'),
+    (b"lowbar", b'_'),
+    (b"grave", b'`'),
+    (b"lcub", b'{'),
+    (b"lbrace", b'{'),
+    (b"verbar", b'|'),
+    (b"rcub", b'}'),
+    (b"rbrace", b'}'),
+];
+const WITHOUT_SEMICOLON: usize = 5;
+
+/// The character of that name in any case, and the name's length with the semicolon.
+fn named(text: &[u8]) -> Option<(u32, usize)> {
+    let length = text.iter().take(8).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let closed = text.get(length) == Some(&b';');
+    let known = if closed { &NAMES[..] } else { &NAMES[..WITHOUT_SEMICOLON] };
+    let (_, code) = known.iter().find(|(name, _)| text[..length].eq_ignore_ascii_case(name))?;
+    Some((u32::from(*code), length + usize::from(closed)))
 }
 
 pub(super) fn escapes(value: &[u8], out: &mut Vec<u8>) -> bool {

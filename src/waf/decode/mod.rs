@@ -3,9 +3,13 @@
 //! base64 is met by the same rule as the plain one.
 //!
 //! A candidate is made only when decoding is plausible: the whole value is written in the
-//! encoding's alphabet and text comes out. A word that happens to be base64 decodes to noise and
-//! makes none. Numbers, sizes and depth are bounded; what is beyond the bounds is looked at as it
-//! stands.
+//! encoding's alphabet and text comes out, or what begins as serialised objects do. A word that
+//! happens to be base64 decodes to noise and makes none. Numbers, sizes and depth are bounded; what
+//! is beyond the bounds is looked at as it stands, and `decode_limit_exceeded` says so.
+//!
+//! Layers of one kind that lie directly on each other count as one: whoever writes percent signs
+//! twice has hidden nothing more than who did it once, and an attack that is written with percent
+//! signs itself is met by the same rules however often it is encoded again.
 
 mod characters;
 mod packed;
@@ -15,12 +19,14 @@ use super::bytes::ByteSet;
 use characters::{entities, escapes, percent, unicode};
 use packed::unpack;
 
-/// Layers at most.
+/// Layers at most, each one counted.
 pub const MOST_LAYERS: u8 = 4;
 /// A longer value is not decoded.
-const LONGEST: usize = 64 * 1024;
-/// Shorter values hold nothing that a rule could mean.
+pub(super) const LONGEST: usize = 64 * 1024;
+/// Shorter values of base64 and hex hold nothing that a rule could mean.
 const SHORTEST: usize = 6;
+/// The same where a character is encoded by itself: `;w` with an overlong semicolon.
+const SHORTEST_MARKED: usize = 3;
 /// Pieces of a path that are looked at by themselves.
 const SEGMENTS: usize = 16;
 
@@ -35,7 +41,7 @@ pub enum Encoding {
     Hex,
     /// `%41` and `%u0041`.
     Url,
-    /// `&lt;` and `&#60;`, where no markup stands beside them.
+    /// `&lt;`, `&lpar;` and `&#60;`, where no markup stands beside them.
     Html,
     /// `\u0041`, `\u{41}`, `\x41` and octal `\101`.
     Escapes,
@@ -129,9 +135,36 @@ pub(crate) struct Origin {
     pub root: u32,
     /// The last layer.
     pub encoding: Encoding,
-    /// How many layers there were, and of which kinds.
+    /// How many layers there were, with those of one kind on each other as one, and of which kinds.
     pub depth: u8,
     pub layers: Encodings,
+    /// How many there were, each one counted.
+    pub steps: u8,
+}
+
+impl Origin {
+    /// What lies one layer below this value (or below one that came in), if it is asked for.
+    pub fn below(above: Option<Origin>, number: u32, encoding: Encoding, reach: Decode) -> Option<Origin> {
+        let above = above.unwrap_or(Origin {
+            from: number,
+            root: number,
+            encoding,
+            depth: 0,
+            layers: Encodings::NONE,
+            steps: 0,
+        });
+        // Strings inside strings are pieces of something, and not the same thing written again.
+        let again = above.steps > 0 && above.encoding == encoding && encoding != Encoding::Parts;
+        let depth = above.depth + u8::from(!again);
+        (depth <= reach.depth && above.steps < MOST_LAYERS).then(|| Origin {
+            from: number,
+            root: above.root,
+            encoding,
+            depth,
+            layers: above.layers.with(encoding),
+            steps: above.steps + 1,
+        })
+    }
 }
 
 /// Bytes that an encoding other than base64 and hex cannot do without.
@@ -152,7 +185,7 @@ pub(crate) fn candidates(
     out: &mut Vec<u8>,
     mut found: impl FnMut(Encoding, &[u8]),
 ) {
-    if value.len() < SHORTEST || value.len() > LONGEST {
+    if value.len() < SHORTEST_MARKED || value.len() > LONGEST {
         return;
     }
     // RFC 6750 section 2.1: what follows is a token.
@@ -161,7 +194,7 @@ pub(crate) fn candidates(
         _ => value,
     };
     let present = ByteSet::present_in(value);
-    if wanted.contains(Encoding::Base64) || wanted.contains(Encoding::Hex) {
+    if value.len() >= SHORTEST && (wanted.contains(Encoding::Base64) || wanted.contains(Encoding::Hex)) {
         let mut packed = |piece: &[u8], out: &mut Vec<u8>| {
             if let Some(encoding) = unpack(piece, wanted, out) {
                 found(encoding, out);
@@ -180,7 +213,7 @@ pub(crate) fn candidates(
             packed(value, out);
         }
     }
-    if wanted.contains(Encoding::Parts) {
+    if value.len() >= SHORTEST && wanted.contains(Encoding::Parts) {
         if is_path {
             parts::of_path(value, |piece| found(Encoding::Parts, piece));
         } else if present.contains(b'"') {
@@ -254,7 +287,14 @@ mod tests {
             (b"%3cscript%3E", Encoding::Url, "<script>"),
             (b"a%u003cb%uff1e", Encoding::Url, "a<b>"),
             (b"&lt;script&#62;", Encoding::Html, "<script>"),
+            (b"a&LPAR;&#x27&#39;&#59", Encoding::Html, "a(\\'\\';"),
+            (b"&#8232;&amp;amp", Encoding::Html, "\\xe2\\x80\\xa8&amp"),
             (b"\\u003cscript\\x3e\\u{3e}\\076", Encoding::Escapes, "<script>>>"),
+            (b"\xc0\xbbw", Encoding::Unicode, ";w"),
+            (b"%3bw", Encoding::Url, ";w"),
+            (b"UEhOamNtbHdkRDR4", Encoding::Base64, "PHNjcmlwdD4x"),
+            (b"rO0ABXNyAAE=", Encoding::Base64, "\\xac\\xed\\x00\\x05sr\\x00\\x01"),
+            (b"aced000573720001", Encoding::Hex, "\\xac\\xed\\x00\\x05sr\\x00\\x01"),
             (b"..\xc0\xaf..\xe0\x80\xaf..\xf0\x80\x80\xaf", Encoding::Unicode, "../../../"),
             ("\u{ff1c}script\u{ff1e}".as_bytes(), Encoding::Unicode, "<script>"),
             (b"<\0s\0c\0r\0i\0p\0t\0>\0", Encoding::Unicode, "<script>"),
@@ -285,6 +325,7 @@ mod tests {
             b"100% sure",
             b"50%off",
             b"R&D",
+            b"a&sol=1&#;&#x;&",
             b"a && b",
             b"C:\\Users\\me",
             "na\u{ef}ve caf\u{e9}".as_bytes(),

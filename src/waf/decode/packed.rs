@@ -1,4 +1,5 @@
-//! Base64 and hex: a value is packed in one of them when all of it is in the alphabet and text comes out.
+//! Base64 and hex: a value is packed in one of them when all of it is in the alphabet and text comes out, or what
+//! begins as serialised objects do.
 
 use super::{Encoding, Encodings, SHORTEST};
 use crate::waf::transformation;
@@ -11,7 +12,7 @@ pub(super) fn unpack(piece: &[u8], wanted: Encodings, out: &mut Vec<u8>) -> Opti
     }
     // Numbers and dates are hex too: what they decode to mostly has control characters.
     let clean = |out: &[u8]| !piece.iter().all(u8::is_ascii_digit) || !out.iter().any(u8::is_ascii_control);
-    if wanted.contains(Encoding::Hex) && hex(piece, out) && is_text(out) && clean(out) {
+    if wanted.contains(Encoding::Hex) && hex(piece, out) && tells(out) && clean(out) {
         return Some(Encoding::Hex);
     }
     (wanted.contains(Encoding::Base64) && base64(piece, out) && tells(out)).then_some(Encoding::Base64)
@@ -67,7 +68,7 @@ fn base64(piece: &[u8], out: &mut Vec<u8>) -> bool {
     digits % 4 != 1
 }
 
-/// What began as serialised objects begins with (Java, .NET, Python's pickle, Ruby's Marshal): there are rules for them.
+/// What serialised objects begin with (Java, .NET, Python's pickle, Ruby's Marshal): there are rules for them.
 const STREAMS: [&[u8]; 7] = [
     b"\xac\xed\x00\x05",
     b"\x00\x01\x00\x00\x00\xff\xff\xff\xff",
@@ -96,8 +97,10 @@ fn tells(out: &mut Vec<u8>) -> bool {
 }
 
 /// Text of a person or a program: UTF-8, hardly a control character but white space, and more to it than letters and
-/// digits, of which alone nothing is made that a rule looks for. Noise of that length is not ASCII throughout.
+/// digits, of which alone nothing is made that a rule looks for, unless there are enough of them to be packed
+/// themselves. Noise of that length is not ASCII throughout.
 fn is_text(bytes: &[u8]) -> bool {
+    const PACKED: usize = 12;
     if bytes.len() < 4 {
         return false;
     }
@@ -112,5 +115,6 @@ fn is_text(bytes: &[u8]) -> bool {
     }
     let is_ascii = bytes.is_ascii();
     let most = if is_ascii { 1 + bytes.len() / 8 } else { 1 };
-    signs && controls <= most && (is_ascii || std::str::from_utf8(bytes).is_ok())
+    let more = signs || (is_ascii && controls == 0 && bytes.len() >= PACKED);
+    more && controls <= most && (is_ascii || std::str::from_utf8(bytes).is_ok())
 }

@@ -28,8 +28,8 @@ fn a_rule_that_asks_meets_what_a_value_decodes_to() {
         assert!(ids(&report).iter().all(|id| *id == 1), "{target}");
     }
     assert!(stops(&engine, "/", &[("x-state", "PHNjcmlwdD4=")]));
-    // Three layers of base64 are one too many.
-    assert!(!stops(&engine, "/?q=VUVoSFkyMXBjSFErDQo=", &[]));
+    // Three layers of three kinds are one too many.
+    assert!(!stops(&engine, "/?q=MjUzMzYzNzM2MzcyNjk3MDc0MjUzMzY1", &[]));
     assert!(!stops(&engine, "/?q=password", &[]));
 }
 
@@ -62,6 +62,48 @@ fn depth_and_encodings_are_those_asked_for() {
     assert!(stops(&only(json!(["base64"])), once, &[]) && !stops(&only(json!(["base64"])), twice, &[]));
     assert!(stops(&only(json!(["base64", "url"])), twice, &[]));
     assert!(!stops(&only(json!(["hex", "url"])), once, &[]));
+}
+
+/// Layers of one kind on each other count as one, four of them at most.
+#[test]
+fn what_is_encoded_again_the_same_way_is_as_deep_as_before() {
+    let engine = |depth: u8| compile(json!([rule(1, decoding(json!(["args"]), json!(depth), "<script>"))]));
+    let percent = |layers: usize| format!("/?q=%{}3cscript%{}3e", "25".repeat(layers), "25".repeat(layers));
+    for layers in 1..=5 {
+        assert_eq!(stops(&engine(1), &percent(layers), &[]), layers <= 4, "{layers}");
+    }
+    // `<script>` with percent signs three times, in base64, and base64 in base64.
+    let (inside, packed) = ("/?q=JTI1MjUzY3NjcmlwdCUyNTI1M2U%3D", "/?q=UEhOamNtbHdkRDQ9");
+    assert!(stops(&engine(2), inside, &[]) && !stops(&engine(1), inside, &[]));
+    assert!(stops(&engine(1), packed, &[]));
+    // A later condition asks the same.
+    let when = json!({ "all": [contains(json!(["args:a"]), "go"), decoding(json!(["args:q"]), json!(1), "<script>")] });
+    assert!(stops(&compile(json!([rule(1, when)])), &format!("{}&a=go", percent(3)), &[]));
+}
+
+#[test]
+fn reaching_a_bound_is_told_and_what_was_not_decoded_is_not_taken_for_clean() {
+    let limit = |value: u8| json!({ "variables": ["decode_limit_exceeded"], "operator": { "eq": value } });
+    let engine = compile_all(
+        &[set(json!([
+            rule(1, decoding(json!(["args"]), json!(2), "<script>")),
+            rule(2, limit(1)),
+            rule(3, limit(2)),
+        ]))],
+        &Settings { mode: Some(Mode::Detect), ..Settings::default() },
+    );
+    let fired = |target: &str| ids(&ask(&engine, target, &[]).1);
+    let attack = "q=PHNjcmlwdD4%3D";
+    assert_eq!(fired("/?q=harmless"), [0u32; 0]);
+    assert_eq!(fired(&format!("/?a={}", "x".repeat(64 * 1024 + 1))), [2]);
+    // Each of them different, for one that was seen before is not decoded again.
+    let list = |number: usize| format!("a=[{}{number}]&", "\"%2541 b\",".repeat(64));
+    let many: String = (0..40).map(list).collect();
+    assert_eq!(fired(&format!("/?{many}{attack}")), [3]);
+    assert_eq!(fired(&format!("/?{attack}")), [1]);
+    // 1 MiB of them together.
+    let long = format!("a=%2541{}&", "x".repeat(60_000));
+    assert_eq!(fired(&format!("/?{}q=harmless", long.repeat(18))), [3]);
 }
 
 #[test]

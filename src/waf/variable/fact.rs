@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::Collection;
+use super::store::Undecoded;
 use crate::waf::body::MultipartFlaw;
 use crate::waf::lang::ast::Persistent;
 use crate::waf::scratch::Scratch;
@@ -23,6 +24,9 @@ pub enum Fact {
     /// 1 when the request body is longer than what is looked at.
     InboundDataError,
     OutboundDataError,
+    /// 0; 1 when a value was too long to be decoded; 2 when the exchange had more decoded values,
+    /// or bytes of them, than are looked at, so that later ones were looked at as they stand.
+    DecodeLimitExceeded,
     /// Protocol and status. ModSecurity has the reason phrase, too; HTTP/2 knows none.
     StatusLine,
     Multipart(MultipartFlaw),
@@ -90,6 +94,14 @@ pub(in crate::waf) fn value<'a>(fact: Fact, scratch: &'a Scratch, state: &State)
         Fact::UrlencodedError => flag(state.notes.urlencoded_error),
         Fact::InboundDataError => flag(state.notes.inbound_cut),
         Fact::OutboundDataError => flag(state.notes.outbound_cut),
+        Fact::DecodeLimitExceeded => text(
+            match store.limits {
+                Undecoded { candidates: true, .. } => "2",
+                Undecoded { long_values: true, .. } => "1",
+                _ => "0",
+            }
+            .to_owned(),
+        ),
         Fact::StatusLine => {
             let status = store.first(Collection::ResponseStatus)?;
             let protocol = store.first(Collection::ResponseProtocol)?;

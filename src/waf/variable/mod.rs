@@ -267,6 +267,7 @@ static TABLE: &[Variable] = &[
     fact("reqbody_processor", Fact::ReqbodyProcessor, RequestHeaders),
     fact("urlencoded_error", Fact::UrlencodedError, RequestHeaders),
     fact("inbound_data_error", Fact::InboundDataError, RequestBody),
+    fact("decode_limit_exceeded", Fact::DecodeLimitExceeded, RequestHeaders),
     fact("outbound_data_error", Fact::OutboundDataError, ResponseBody),
     fact("status_line", Fact::StatusLine, ResponseHeaders),
     fact("multipart_boundary_quoted", Fact::Multipart(Flaw::BoundaryQuoted), RequestBody),

@@ -43,6 +43,16 @@ pub(crate) struct Store {
     /// How many decoded values there are, and how many bytes they have.
     pub decoded: usize,
     pub decoded_bytes: usize,
+    pub limits: Undecoded,
+}
+
+/// Why something was looked at as it stands that may be the encoded form of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Undecoded {
+    /// A value was too long.
+    pub long_values: bool,
+    /// The exchange had as many decoded values, or bytes of them, as one may have.
+    pub candidates: bool,
 }
 
 /// The most digits that a number has.
@@ -72,6 +82,7 @@ impl Default for Store {
             index: [const { Vec::new() }; Collection::COUNT],
             decoded: 0,
             decoded_bytes: 0,
+            limits: Undecoded::default(),
         }
     }
 }
@@ -154,6 +165,7 @@ impl Store {
         self.values.clear();
         self.decoded = 0;
         self.decoded_bytes = 0;
+        self.limits = Undecoded::default();
         self.values.shrink_to(1024);
         for list in &mut self.index {
             list.clear();

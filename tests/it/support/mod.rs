@@ -4,8 +4,10 @@
 pub mod attack;
 pub mod client;
 pub mod clients;
+pub mod company;
 pub mod dns;
 pub mod door;
+pub mod forge;
 pub mod hello;
 pub mod kinds;
 pub mod lint;

@@ -1,7 +1,12 @@
-//! T55 to T59: the CA's own life, and T30 and T31, where it must not be trusted.
+//! T55 to T59: the life of Portward's own certificate authority, from a fresh install to a rotation under load.
+
+mod keys;
+mod life;
 
 use super::Case;
 
 pub fn cases() -> Vec<Case> {
-    Vec::new()
+    let mut cases = keys::cases();
+    cases.extend(life::cases());
+    cases
 }

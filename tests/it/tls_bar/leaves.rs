@@ -2,6 +2,7 @@
 
 mod clients;
 mod dates;
+mod many;
 
 use std::collections::HashSet;
 

@@ -88,7 +88,7 @@ async fn gnutls() -> String {
 }
 
 /// An NSS database that trusts the proxy's CA for servers, in a folder.
-async fn database(folder: &Path, proxy: &Proxy) -> String {
+pub async fn database(folder: &Path, proxy: &Proxy) -> String {
     fs::create_dir_all(folder).unwrap();
     let database = format!("sql:{}", folder.display());
     let mut make = command("certutil");

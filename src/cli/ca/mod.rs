@@ -1,5 +1,8 @@
 //! `portward ca`: make, import, look at, hand out and rotate the CA. Never prints a key.
 
+mod log;
+mod unlock;
+
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +12,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::ca::{CaDir, CaError, CaStatus, Format, JAVA_PASSWORD, MintLog, Rotate};
+use self::log::LogArgs;
+use self::unlock::UnlockArgs;
+use crate::ca::{
+    Ca, CaDir, CaError, CaStatus, Format, GivenKey, JAVA_PASSWORD, NewCa, RootKey, Rotate, SecretSource,
+    Secrets, Subtree, TokenUri,
+};
 use crate::config::System;
 
 /// Where the CA is; shared by every command that needs it.
@@ -18,6 +26,8 @@ pub struct CaArgs {
     /// The CA folder [default: ca/ in a checkout, else the platform's state directory]
     #[arg(id = "ca", long = "ca", value_name = "DIR", env = "PORTWARD_CA", global = true)]
     pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
 }
 
 #[derive(Args, Debug)]
@@ -34,18 +44,43 @@ pub struct CaCommand {
 #[derive(Subcommand, Debug)]
 pub enum CaVerb {
     /// Make the CA, or say that it is there
-    Init,
+    Init {
+        /// Issue for this domain and what is below it, or this range of addresses, and for nothing else
+        #[arg(long, value_name = "DOMAIN|CIDR")]
+        permit: Vec<Subtree>,
+        /// Never issue for this domain and what is below it, or this range of addresses
+        #[arg(long, value_name = "DOMAIN|CIDR")]
+        exclude: Vec<Subtree>,
+        /// Keep the root's key in this PKCS #11 token (RFC 7512), where it is or is made
+        #[arg(long, value_name = "URI")]
+        pkcs11: Option<TokenUri>,
+        /// Ask for a passphrase, and keep the keys under it
+        #[arg(long, conflicts_with_all = ["passphrase_file", "passphrase_env"])]
+        passphrase: bool,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Use an existing CA: a root, or a sub-CA with the chain above it
     Import {
         /// PEM or DER; for a sub-CA, the chain above it in the same file
         #[arg(long, value_name = "FILE")]
         cert: PathBuf,
-        /// Its private key, without a passphrase
+        /// Its private key
+        #[arg(long, value_name = "FILE", required_unless_present = "pkcs11")]
+        key: Option<PathBuf>,
+        /// File with the passphrase of the key, if that is not the one that it is to be kept under
         #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        key_passphrase_file: Option<PathBuf>,
+        /// Its private key stays in this PKCS #11 token (RFC 7512)
+        #[arg(long, value_name = "URI", conflicts_with = "key")]
+        pkcs11: Option<TokenUri>,
         /// Set the CA that is there aside
         #[arg(long)]
         force: bool,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Fingerprint, dates and warnings
     Show,
@@ -65,13 +100,27 @@ pub enum CaVerb {
         /// The root too: clients need the new one within 90 days
         #[arg(long)]
         root: bool,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
     },
-    /// Certificates that were issued
-    Log {
-        /// So many of the newest
-        #[arg(short = 'n', value_name = "N", default_value_t = 20)]
-        count: usize,
+    /// Change, add or remove the passphrase of the CA's keys
+    Passwd {
+        /// File with the new passphrase; without it, it is asked for
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Environment variable with the new passphrase
+        #[arg(long, value_name = "VAR", conflicts_with = "new_passphrase_file")]
+        new_passphrase_env: Option<String>,
+        /// Keep the keys without a passphrase
+        #[arg(long, conflicts_with_all = ["new_passphrase_file", "new_passphrase_env"])]
+        remove: bool,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
     },
+    /// Certificates that were issued, and whether the record of them is whole
+    Log(LogArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,6 +142,7 @@ impl CaArgs {
     pub fn dir(&self) -> CaDir {
         let folders = System::current().directories(self.dir.as_deref(), None);
         CaDir::new(folders.map_or_else(|_| PathBuf::from("ca"), |(ca, _state)| ca))
+            .with_secrets(self.unlock.secrets())
     }
 }
 
@@ -100,7 +150,17 @@ impl CaArgs {
 /// used.
 pub fn run(command: &CaCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let dir = command.ca.dir();
-    match verb(command, &dir, now, out) {
+    let mut outcome = verb(command, &dir, now, out);
+    if let Err(error) = &outcome
+        && matches!(error.downcast_ref::<CaError>(), Some(CaError::EncryptedKey { .. }))
+        && unlock::somebody_is_here()
+    {
+        let typed = unlock::ask("passphrase of the CA's keys")?;
+        let pin = command.ca.unlock.secrets().pin;
+        let dir = dir.with_secrets(Secrets { passphrase: Some(typed), pin });
+        outcome = verb(command, &dir, now, out);
+    }
+    match outcome {
         Ok(code) => Ok(code),
         Err(error) => match error.downcast::<CaError>() {
             Ok(error) => refuse(&error, command.json, out),
@@ -128,31 +188,107 @@ fn verb(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let (ca, done) = match &command.verb {
-        CaVerb::Init => {
-            let done = if dir.exists() { "This CA is there already." } else { "Made a new CA." };
-            (dir.open_or_create(now)?, Some(done))
+        CaVerb::Init { permit, exclude, pkcs11, passphrase, dry_run } => {
+            let new = NewCa { permit: permit.clone(), exclude: exclude.clone(), token: pkcs11.clone() };
+            if *dry_run {
+                return would(dir.would_init(&new, now)?, command.json, out);
+            }
+            return init(command, dir, &new, *passphrase, now, out);
         }
-        CaVerb::Import { cert, key, force } => {
-            (dir.import(cert, key, *force, now)?, Some("Imported this CA."))
+        CaVerb::Import { cert, key, key_passphrase_file, pkcs11, force, dry_run } => {
+            let key = match (key, pkcs11) {
+                (_, Some(uri)) => GivenKey::Token(uri.clone()),
+                (key, None) => GivenKey::File(
+                    key.clone().unwrap_or_default(),
+                    key_passphrase_file.clone().map(SecretSource::File),
+                ),
+            };
+            if *dry_run {
+                return would(dir.would_import(cert, &key, *force, now)?, command.json, out);
+            }
+            (dir.import(cert, &key, *force, now)?, Some("Imported this CA."))
         }
         CaVerb::Show => (dir.open(now)?, None),
-        CaVerb::Rotate { root: false } => {
-            (dir.rotate(Rotate::Intermediate, now)?, Some("Made a new intermediate. Clients need nothing."))
+        CaVerb::Rotate { root, dry_run } => {
+            let what = if *root { Rotate::Root } else { Rotate::Intermediate };
+            if *dry_run {
+                return would(dir.would_rotate(what, now)?, command.json, out);
+            }
+            (dir.rotate(what, now)?, Some(if *root { NEW_ROOT } else { NEW_INTERMEDIATE }))
         }
-        CaVerb::Rotate { root: true } => (
-            dir.rotate(Rotate::Root, now)?,
-            Some(
-                "Made a new root. The old one is kept beside it; give clients the new one before the old ends.",
-            ),
-        ),
+        CaVerb::Passwd { new_passphrase_file, new_passphrase_env, remove, dry_run } => {
+            let new = match unlock::source(new_passphrase_file.as_ref(), new_passphrase_env.as_ref()) {
+                None if !remove && !dry_run => Some(unlock::ask_new()?),
+                given => given,
+            };
+            if *dry_run {
+                return would(dir.would_change_passphrase(new.as_ref())?, command.json, out);
+            }
+            let done = if new.is_some() { PASSPHRASE } else { NO_PASSPHRASE };
+            (dir.change_passphrase(new, now)?, Some(done))
+        }
         CaVerb::Export { format, output, password } => {
             let password = password.as_deref().unwrap_or(JAVA_PASSWORD);
             return export(dir, *format, output.as_deref(), password, now, out);
         }
-        CaVerb::Log { count } => return log(dir, *count, command.json, out),
+        CaVerb::Log(args) => return log::run(dir, args, command.json, out),
     };
+    tell(&ca, done, command.json, now, out)
+}
+
+const NEW_ROOT: &str =
+    "Made a new root. The old one is kept beside it; give clients the new one before the old ends.";
+const NEW_INTERMEDIATE: &str = "Made a new intermediate. Clients need nothing.";
+const PASSPHRASE: &str =
+    "The keys are under the new passphrase. Copies of this folder are still under the old one.";
+const NO_PASSPHRASE: &str = "The keys are without a passphrase: the files' mode alone guards them.";
+
+fn init(
+    command: &CaCommand,
+    dir: &CaDir,
+    new: &NewCa,
+    ask: bool,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let is_there = dir.exists();
+    // What is there is not made narrower, or moved into a token, by asking for it.
+    if is_there && !(new.permit.is_empty() && new.exclude.is_empty() && new.token.is_none()) {
+        return Err(CaError::Exists { path: dir.path().to_owned() }.into());
+    }
+    let dir = match ask && !is_there {
+        true => {
+            let secrets = Secrets { passphrase: Some(unlock::ask_new()?), ..command.ca.unlock.secrets() };
+            dir.clone().with_secrets(secrets)
+        }
+        false => dir.clone(),
+    };
+    let done = if is_there { "This CA is there already." } else { "Made a new CA." };
+    tell(&dir.init(new, now)?, Some(done), command.json, now, out)
+}
+
+/// What a verb would write.
+fn would(lines: Vec<String>, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&serde_json::json!({ "would": lines }))?)?;
+    } else {
+        for line in lines {
+            writeln!(out, "would {line}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the CA is, after what was done to it.
+fn tell(
+    ca: &Ca,
+    done: Option<&str>,
+    json: bool,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let status = ca.status(now);
-    if command.json {
+    if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
         if let Some(done) = done {
@@ -172,8 +308,10 @@ fn write_status(status: &CaStatus, now: OffsetDateTime, out: &mut dyn Write) -> 
     writeln!(out, "SHA-256     {}", status.sha256)?;
     writeln!(out, "valid       {} to {} ({days} days left)", day(status.not_before), day(status.not_after))?;
     let key = match status.root_key {
-        crate::ca::RootKey::Present => "in the folder",
-        crate::ca::RootKey::Absent => "not in the folder",
+        RootKey::Present => "in the folder",
+        RootKey::Absent => "not in the folder",
+        RootKey::Token => "in a token",
+        RootKey::TokenAway => "in a token that does not answer",
     };
     writeln!(out, "CA key      {key}")?;
     match status.rotates_at {
@@ -185,6 +323,9 @@ fn write_status(status: &CaStatus, now: OffsetDateTime, out: &mut dyn Write) -> 
             minute(status.issuer_not_after)
         )?,
         None => writeln!(out, "signs with  the CA itself: it may have no intermediate")?,
+    }
+    if !status.constraints.is_empty() {
+        writeln!(out, "issues      {}", status.constraints.join(", "))?;
     }
     for previous in &status.previous {
         writeln!(out, "earlier CA  {previous}")?;
@@ -226,29 +367,6 @@ fn export(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn log(dir: &CaDir, count: usize, json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let (records, broken) = MintLog::tail(dir.path(), count)
-        .map_err(|e| anyhow::anyhow!("cannot read the mint log in {}: {e}", dir.path().display()))?;
-    for record in &records {
-        if json {
-            writeln!(out, "{}", serde_json::to_string(record)?)?;
-            continue;
-        }
-        // A file is not trusted to hold no control characters for the terminal.
-        let names: String =
-            record.names.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        let serial: String = record.serial.chars().filter(char::is_ascii_hexdigit).collect();
-        writeln!(out, "{}  until {}  {serial}  {names}", minute(record.time), minute(record.not_after))?;
-    }
-    if records.is_empty() && !json {
-        eprintln!("portward: no certificate was issued yet, by the log in {}", dir.path().display());
-    }
-    if broken > 0 {
-        eprintln!("portward: {broken} lines of the mint log are not records (torn by a crash?)");
-    }
-    Ok(ExitCode::from(u8::from(broken > 0)))
 }
 
 fn day(at: OffsetDateTime) -> String {
