@@ -104,7 +104,7 @@ async fn sslscan(tunnel: bool) -> String {
     let suites = attributes(&xml, "cipher", "cipher");
     ask("suites of both versions", suites.len() >= 6);
     let aead = |suite: &&str| suite.contains("GCM") || suite.contains("POLY1305");
-    ask("AEAD alone", suites.iter().all(|suite| aead(suite)));
+    ask("AEAD alone", suites.iter().all(aead));
     ask(
         "ephemeral keys alone",
         suites.iter().all(|suite| suite.starts_with("TLS_") || suite.starts_with("ECDHE-")),
