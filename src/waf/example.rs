@@ -73,7 +73,7 @@ fn spelt(text: &str) -> Vec<u8> {
         let digits = &rest[at + MARK.len()..];
         let found = digits.find(">>").and_then(|end| Some((hex::decode(&digits[..end]).ok()?, end + 2)));
         let (bytes, after) = found.unwrap_or((MARK.as_bytes().to_vec(), 0));
-        out.extend_from_slice(rest[..at].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         out.extend(bytes);
         rest = &digits[after..];
     }
