@@ -430,7 +430,8 @@ mod tests {
         let ec12 = Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
         let rsa12 = Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;
         let legacy = Suite::TLS_RSA_WITH_AES_128_CBC_SHA;
-        let cases: &[(&[SignatureScheme], &[Suite], Option<&[Group]>, KeyType)] = &[
+        type Case<'a> = (&'a [SignatureScheme], &'a [Suite], Option<&'a [Group]>, KeyType);
+        let cases: &[Case<'_>] = &[
             (&[ecdsa, pss], &[tls13], None, KeyType::Ecdsa),
             (&[pss, ecdsa], &[tls13, rsa12], None, KeyType::Ecdsa),
             (&[pss], &[tls13], None, KeyType::Rsa),

@@ -30,7 +30,7 @@ const STATUS_REQUEST: u32 = 5;
 /// Reads one certificate, whole: what stands behind its end was not signed by anyone.
 pub(super) fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Fault> {
     match X509Certificate::from_der(der) {
-        Ok((rest, cert)) if rest.is_empty() => Ok(cert),
+        Ok(([], cert)) => Ok(cert),
         Ok(_) => fault("bad_certificate", "has bytes behind its end"),
         Err(_) => fault("bad_certificate", "cannot be read"),
     }

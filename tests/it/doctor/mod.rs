@@ -166,6 +166,9 @@ impl Report {
     }
 }
 
+/// The names of a leaf, its flaw, what is told of it, the code of the refusal, and a word of the advice.
+type Flaw<'a> = (Vec<&'a str>, Leaf, &'a [&'a str], &'a str, &'a str);
+
 fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -230,8 +233,7 @@ async fn what_a_server_speaks_is_told_in_every_version_and_protocol() {
 async fn every_flaw_of_a_certificate_has_its_own_words_and_no_request_follows() {
     let desk = Desk::new().await;
     let good = || vec!["origin.test"];
-    // The names, the flaw, what is told of it, the code of the refusal, and a word of the advice.
-    let cases: [(Vec<&str>, Leaf, &[&str], &str, &str); 10] = [
+    let cases: [Flaw; 10] = [
         (good(), Leaf::Expired, &["cert_expired"], "cert_expired", "renew"),
         (good(), Leaf::NotYetValid, &["cert_not_yet_valid"], "cert_not_yet_valid", "clock"),
         (good(), Leaf::OtherName, &["name_mismatch"], "name_mismatch", "name"),

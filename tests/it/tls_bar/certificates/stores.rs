@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use nix::sys::signal::Signal;
 use rcgen::{Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -197,6 +198,8 @@ async fn emptied(trusted: bool) -> String {
     let proxy = setup.start().await;
     std::fs::remove_file(&file).unwrap();
     symlink("/dev/null", &file).unwrap();
+    // The files may not be watched yet.
+    proxy.signal(Signal::SIGHUP);
     until("the reload to be refused", || {
         proxy.stderr.all().iter().any(|line| line.contains("not reloaded")).then_some(())
     })

@@ -613,7 +613,7 @@ def a_record_longer_than_any_ciphertext(version):
 
 
 # rustls takes plain records up to the bound of encrypted ones, 2 KB more than section 5.1 has; none that is longer.
-@conversation("record-layer-limits", ("record_overflow", "decode_error", "illegal_parameter", "1.3"))
+@conversation("record-layer-limits", ("record_overflow", "decode_error", "illegal_parameter", "closed", "1.3"))
 def a_hello_in_a_record_that_is_too_long():
     body = hello(more=extensions() + [(21, bytes(17000))])
     return exchange(record(22, message(1, body)))
