@@ -2,8 +2,8 @@
 //! it, with a refusal that says what was wrong with which certificate.
 //!
 //! webpki decides signatures, dates, name constraints, path lengths and purposes. What it lets pass and we
-//! do not stands in [`profile`] (the form of certificates), [`roots`] (roots that ended), [`distrust`] (keys
-//! that strangers hold, and our own) and [`revocation`]. Nothing here asks the network for anything.
+//! do not stands in `profile` (the form of certificates), `roots` (roots that ended), `distrust` (keys
+//! that strangers hold, and our own) and `revocation`. Nothing here asks the network for anything.
 
 mod changes;
 mod distrust;
