@@ -35,6 +35,8 @@
 //! |---|---|
 //! | the order of things | `proxy/mod.rs` |
 //! | why a host was not decrypted | `policy/bypass.rs`, then the audit record's reason |
+//! | what is looked at in a tunnel that is not decrypted | `policy/unread.rs`, `proxy/watch.rs` |
+//! | why a client refuses our CA, and what to do | `policy/distrust.rs`, `portward doctor --client` |
 //! | a 4xx or 5xx that we send | `message/reply.rs` (text), `message/reason.rs` (words), `proxy/respond.rs` (when) |
 //! | a transformation or operator | its name, under `waf/` |
 //! | how rules are loaded and compiled | `waf/lang/`, `waf/compile.rs` |

@@ -101,7 +101,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     }
     let gateway = Arc::new(Gateway {
         live: ArcSwap::from_pointee(snapshot),
-        dialer: dialer(&config, &limits, Some(&ca), key_log.as_ref())?,
+        dialer: logging_dialer(&config, &limits, Some(&ca), key_log.clone())?,
         pool: Pool::new(&limits),
         leaves,
         clients: clients.clone(),
@@ -165,17 +165,21 @@ fn own_ca(ca: Option<&Arc<Ca>>) -> OwnCa {
 }
 
 /// What reaches and verifies origins; nothing that our own CA issued is one.
-pub fn dialer(
+pub fn dialer(config: &Config, limits: &Limits, ca: Option<&Arc<Ca>>) -> Result<Dialer, StartError> {
+    logging_dialer(config, limits, ca, None)
+}
+
+fn logging_dialer(
     config: &Config,
     limits: &Limits,
     ca: Option<&Arc<Ca>>,
-    key_log: Option<&Arc<KeyLog>>,
+    key_log: Option<Arc<KeyLog>>,
 ) -> Result<Dialer, StartError> {
     let resolver = Resolver::new(config.origin.resolve.clone(), limits.resolve_time);
-    let mut tls = OriginTls::new(&config.origin.verify, own_ca(ca))?
-        .with_client_certificates(ClientCertificates::load(&config.origin.client_certificates)?);
+    let certificates = ClientCertificates::load(&config.origin.client_certificates)?;
+    let mut tls = OriginTls::new(&config.origin.verify, own_ca(ca))?.with_client_certificates(certificates);
     if let Some(log) = key_log {
-        tls = tls.with_key_log(log.clone());
+        tls = tls.with_key_log(log);
     }
     Ok(Dialer {
         resolver: resolver.map_err(StartError::Resolver)?,

@@ -2,11 +2,11 @@
 //! that it signs, and one leaf per host with a key of its own. No key of the CA is ever the key
 //! of a leaf, none leaves this module, and none is read from a file that others could touch.
 //!
-//! The folder: `root.pem` (the CA certificate; for a sub-CA the chain above it follows),
-//! `root.key`, `intermediate.pem`, `intermediate.key`, `mints.jsonl`, `cross.pem` and
-//! `root-DATE.pem` of a rotation, and the files that clients are pointed at (`bundle.pem` and
-//! others). `root.key` may be taken away between rotations: everything works from a valid
-//! intermediate, and says until when.
+//! The folder: `root.pem` (the CA certificate; for a sub-CA the chain above it follows), `root.key`
+//! (the key, in plain text or under a passphrase, or where in a token it is), `intermediate.pem`,
+//! `intermediate.key`, `mints.jsonl`, `cross.pem` and `root-DATE.pem` of a rotation, and the files
+//! that clients are pointed at (`bundle.pem` and others). `root.key` may be taken away between
+//! rotations: everything works from a valid intermediate, and says until when.
 //!
 //! Time is an argument (`now`) wherever something is decided by it.
 

@@ -215,9 +215,7 @@ fn client_certificates(file: &FileConfig, base: &Path) -> Vec<ClientCertificateF
             hosts: plain(&written.hosts),
             clients: plain(&written.clients),
             identities: written.identities.iter().map(|name| name.as_str().into()).collect(),
-            categories: Vec::new(),
-            note: None,
-            expires: None,
+            ..Rule::default()
         },
         certificate: base.join(&written.certificate),
         key: base.join(&written.key),
@@ -415,7 +413,9 @@ impl Problems<'_> {
                         Problem::new(what).help("audit records name rules: keep names apart"),
                     );
                 }
-                self.categories(key, rule, &policy.categories);
+                for problem in category::unknown(key, rule, &policy.categories) {
+                    self.add(&["policy", key], problem);
+                }
                 let anywhere = rule.hosts.is_empty() && rule.categories.is_empty();
                 if anywhere && rule.clients.is_empty() && rule.identities.is_empty() {
                     let what = format!("rule `{}` of [[policy.{key}]] would hold for everything", rule.name);
@@ -424,7 +424,10 @@ impl Problems<'_> {
                 }
             }
         }
-        self.expiries();
+        let written: &Written = self.written;
+        for (key, problem) in category::expiries(&written.file.policy) {
+            self.add(&["policy", key], problem);
+        }
         for rule in &policy.fronting_allow {
             if rule.targets.is_empty() || rule.hosts.is_empty() {
                 let what = "a rule of [[policy.fronting_allow]] has no `targets` or no `hosts`";
@@ -439,43 +442,6 @@ impl Problems<'_> {
             let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
                         which public CAs are bound to as well";
             self.add(&["ca", "leaf_lifetime"], Problem::new(what));
-        }
-    }
-
-    fn categories(&mut self, key: &str, rule: &Rule, known: &[policy::Category]) {
-        for name in &rule.categories {
-            if known.iter().any(|category| category.name == *name) {
-                continue;
-            }
-            let what = format!(
-                "rule `{}` of [[policy.{key}]] names the category `{name}`, which is not there",
-                rule.name
-            );
-            let names: Vec<&str> = known.iter().map(|category| &*category.name).collect();
-            let help = match names[..] {
-                [] => "give it with [[policy.category]], a name and files".to_owned(),
-                _ => format!("the categories are: {}", names.join(", ")),
-            };
-            self.add(&["policy", key], Problem::new(what).help(help));
-        }
-    }
-
-    /// A denial that ends unnoticed would open something; only a bypass may end.
-    fn expiries(&mut self) {
-        let written: &Written = self.written;
-        let FilePolicy { deny, allow, bypass, .. } = &written.file.policy;
-        for (key, rules) in [("deny", deny), ("allow", allow), ("bypass", bypass)] {
-            for (rule, expires) in rules.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?))) {
-                if key != "bypass" {
-                    let what = format!("rule `{}` of [[policy.{key}]] has `expires`", rule.name);
-                    self.add(
-                        &["policy", key],
-                        Problem::new(what).help("only [[policy.bypass]] rules end at a date"),
-                    );
-                } else if let Err(problem) = category::expiry(expires) {
-                    self.add(&["policy", key], problem);
-                }
-            }
         }
     }
 

@@ -9,8 +9,8 @@ use time::format_description::well_known::Rfc3339;
 use toml::value::Datetime;
 
 use super::Problem;
-use super::file::FileCategory;
-use crate::policy::{Category, Expiry, HostList};
+use super::file::{FileCategory, FilePolicy};
+use crate::policy::{Category, Expiry, HostList, Rule};
 
 /// Bytes in one list: several times the longest public one.
 const LONGEST: u64 = 256 << 20;
@@ -63,6 +63,42 @@ fn read(path: &Path, hosts: &mut HostList) -> Result<(), String> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
     hosts.add(&text).map_err(|error| error.to_string())
+}
+
+/// What is wrong with the categories that a rule of `[[policy.KEY]]` names.
+pub(super) fn unknown(key: &str, rule: &Rule, known: &[Category]) -> Vec<Problem> {
+    let names: Vec<&str> = known.iter().map(|category| &*category.name).collect();
+    let missing = rule.categories.iter().filter(|name| !names.contains(&&***name));
+    let problem = |name: &Arc<str>| {
+        let what = format!(
+            "rule `{}` of [[policy.{key}]] names the category `{name}`, which is not there",
+            rule.name
+        );
+        let help = match names[..] {
+            [] => "give it with [[policy.category]], a name and files".to_owned(),
+            _ => format!("the categories are: {}", names.join(", ")),
+        };
+        Problem::new(what).help(help)
+    };
+    missing.map(problem).collect()
+}
+
+/// What is wrong with the dates of rules, each with the list it is in. A denial that ends unnoticed would open
+/// something; only a bypass may end.
+pub(super) fn expiries(policy: &FilePolicy) -> Vec<(&'static str, Problem)> {
+    let FilePolicy { deny, allow, bypass, .. } = policy;
+    let mut problems = Vec::new();
+    for (key, rules) in [("deny", deny), ("allow", allow), ("bypass", bypass)] {
+        for (rule, expires) in rules.iter().filter_map(|rule| Some((rule, rule.expires.as_ref()?))) {
+            if key != "bypass" {
+                let what = format!("rule `{}` of [[policy.{key}]] has `expires`", rule.name);
+                problems.push((key, Problem::new(what).help("only [[policy.bypass]] rules end at a date")));
+            } else if let Err(problem) = expiry(expires) {
+                problems.push((key, problem));
+            }
+        }
+    }
+    problems
 }
 
 /// The moment at which a rule ends: the end of a day in UTC, or a moment with its offset.

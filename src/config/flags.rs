@@ -62,8 +62,8 @@ pub struct Flags {
     #[arg(long, value_name = "PATH", env = "PORTWARD_CRL", value_delimiter = ',')]
     pub crl: Vec<PathBuf>,
 
-    /// What becomes of an origin's certificate of which nobody says whether it was revoked
-    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION")]
+    /// What becomes of an origin's certificate of which nobody says whether it was revoked: off, soft, hard
+    #[arg(long, value_name = "MODE", env = "PORTWARD_REVOCATION", value_parser = value::parse::<RevocationMode>)]
     pub revocation: Option<RevocationMode>,
 
     /// Address of a host, instead of asking DNS: HOST:ADDR or HOST:PORT:ADDR

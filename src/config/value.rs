@@ -14,7 +14,7 @@ use crate::net::Port;
 use crate::net::authority::unmap;
 pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
-use crate::tls::verify::KeyDigest;
+use crate::tls::verify::{KeyDigest, RevocationMode};
 use crate::waf::lang::ast::SetupMode;
 
 /// A value with a text form.
@@ -106,6 +106,28 @@ impl FromText for Duration {
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(pub u64);
+
+impl FromText for RevocationMode {
+    const WHAT: &'static str = "off, soft or hard";
+
+    fn from_text(text: &str) -> Result<RevocationMode, String> {
+        match text {
+            "off" => Ok(RevocationMode::Off),
+            "soft" => Ok(RevocationMode::Soft),
+            "hard" => Ok(RevocationMode::Hard),
+            _ => Err(refuse::<RevocationMode>(text, "")),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            RevocationMode::Off => "off",
+            RevocationMode::Soft => "soft",
+            RevocationMode::Hard => "hard",
+        }
+        .to_owned()
+    }
+}
 
 impl FromText for KeyDigest {
     const WHAT: &'static str = "the SHA-256 of a public key (SubjectPublicKeyInfo), 64 hexadecimal digits";

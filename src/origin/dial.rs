@@ -145,7 +145,7 @@ impl Dialer {
         let (stream, addr) = self.connect(permit).await?;
         let origin = || Authority::new(permit.server_name().clone(), permit.dial().port);
         let limit = self.limits.origin_handshake_time;
-        let connected = timeout(limit, self.tls.connect_for(stream, permit, offer))
+        let connected = timeout(limit, self.tls.connect(stream, permit, offer))
             .await
             .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
             .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
@@ -155,8 +155,8 @@ impl Dialer {
         });
         let marks = judged.as_ref().map(|judged| self.marks(&origin(), &judged.marks)).unwrap_or_default();
         let certificate = judged.map(|judged| judged.certificate);
-        let facts = OriginFacts { addr, tls: Some(negotiated), certificate, shown, marks, client_auth };
-        Ok(Secured { stream, facts })
+        let tls = Some(negotiated);
+        Ok(Secured { stream, facts: OriginFacts { addr, tls, certificate, shown, marks, client_auth } })
     }
 
     /// What is remarkable of an origin's certificate, as audit records have it.

@@ -167,7 +167,7 @@ impl Matcher {
         }
     }
 
-    /// Whether a rule that has no end holds for this host and this client.
+    /// Whether the rule, which has no end, holds for this host and this client.
     pub fn holds(&self, host: &Host, client: IpAddr, identity: Option<&str>) -> bool {
         self.matches(host, Who { ip: client, identity, now: SystemTime::UNIX_EPOCH })
     }

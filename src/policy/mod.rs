@@ -14,6 +14,7 @@ mod matching;
 mod permit;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -168,8 +169,6 @@ pub enum Opaque {
     NotHttp,
     /// There were none in time.
     Silent,
-    /// TLS whose origin asked for a client certificate a short while ago.
-    ClientCertificate,
 }
 
 /// An immutable snapshot of all decisions.
@@ -339,69 +338,6 @@ impl Policy {
         }
     }
 
-    /// Whether it matters for the bypass list where this name leads.
-    pub fn asks_where(&self, permit: &Permit) -> bool {
-        self.bypass.has_addresses && permit.dial.host.ip().is_none()
-    }
-
-    /// The name of a connection that is to be inspected leads to these addresses. When each of them is on the
-    /// bypass list, one of them is what is dialled: the name could lead elsewhere the next time it is asked.
-    pub fn leads_to(&self, permit: &Permit, addresses: &[IpAddr]) -> Option<(Permit, Reason)> {
-        let who = permit.subject.who();
-        let listed = |ip: &IpAddr| self.bypass.find(&Host::from(*ip), who);
-        let reason = listed(addresses.first()?)?;
-        if !addresses.iter().all(|ip| listed(ip).is_some()) {
-            return None;
-        }
-        let dial = Authority::new(Host::from(*addresses.first()?), permit.dial.port);
-        Some((Permit { dial, passage: Passage::Tunnel, ..permit.clone() }, reason))
-    }
-
-    /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
-    /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
-    /// where that is allowed, stays unread only when each of them is on the bypass list.
-    pub fn tunnelled(&self, permit: &Permit, reason: &Reason, hello: &Hello) -> Answer {
-        let mut permit = permit.clone();
-        let tunnel = |permit| Answer::Tunnel(permit, reason.clone());
-        let sni = match &hello.sni {
-            Sni::Absent => return tunnel(permit),
-            Sni::Name(host) if *host == permit.target.host => return tunnel(permit),
-            Sni::Name(Host::Ip(_)) | Sni::Invalid => return Answer::Deny(Denial::SniInvalid),
-            Sni::Name(host) => host,
-        };
-        let subject = Arc::clone(&permit.subject);
-        let who = subject.who();
-        if let Err(denial) = self.guard.denied(sni, who).and_then(|()| self.allowed(sni, who)) {
-            return Answer::Deny(denial);
-        }
-        // An address has no name of its own: it was let through as an address, and goes by this name.
-        if permit.target.host.ip().is_some() {
-            permit.server_name = sni.clone();
-            return tunnel(permit);
-        }
-        if !self.fronting_allowed(&permit.target.host, sni) {
-            return Answer::Deny(Denial::SniMismatch { sni: sni.clone(), target: permit.target });
-        }
-        if matches!(reason, Reason::Bypass { .. }) && self.bypass.find(sni, who).is_none() {
-            permit.channel = Channel::Tls;
-            permit.passage = Passage::Inspect;
-            return if hello.is_http() {
-                Answer::Inspect(permit)
-            } else {
-                self.not_http(permit, Reason::Alpn, Denial::AlpnNotHttp)
-            };
-        }
-        tunnel(permit)
-    }
-
-    /// A tunnel's origin showed a certificate that is not for `name`.
-    pub fn tunnel_name_mismatch(&self, name: &Host) -> Result<(), Denial> {
-        match self.tunnel_name_mismatch {
-            NameMismatch::Record => Ok(()),
-            NameMismatch::Close => Err(Denial::TunnelName { name: name.clone() }),
-        }
-    }
-
     /// What came in a tunnel can be neither decrypted nor read.
     pub fn opaque(&self, permit: Permit, what: Opaque) -> Answer {
         match what {
@@ -410,10 +346,14 @@ impl Policy {
                 SilentTunnel::Close => Answer::Deny(Denial::Silent),
                 SilentTunnel::Tunnel => self.tunnel(permit, Reason::Silent),
             },
-            Opaque::ClientCertificate => match self.fail.client_certificate {
-                ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
-                ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
-            },
+        }
+    }
+
+    /// TLS whose origin asked for a client certificate a short while ago.
+    pub fn asks_for_certificate(&self, permit: Permit) -> Answer {
+        match self.fail.client_certificate {
+            ClientCertificate::Tunnel => self.tunnel(permit, Reason::ClientCertificate),
+            ClientCertificate::Empty | ClientCertificate::Block => Answer::Inspect(permit),
         }
     }
 

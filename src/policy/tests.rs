@@ -502,3 +502,23 @@ fn a_name_that_leads_to_bypassed_addresses_alone_is_bypassed_there() {
     let names = Policy::new(&Config { bypass: vec![rule("bank", &["bank.test"])], ..Config::default() });
     assert!(!names.asks_where(&permit(&names, "plc.test:443")), "nothing to ask a resolver for");
 }
+
+#[test]
+fn a_host_outside_the_cas_constraints_is_denied_or_relayed_as_policy_says() {
+    let config = |outside_ca_constraints| Config {
+        fail: FailModes { outside_ca_constraints, ..FailModes::default() },
+        ..Config::default()
+    };
+    let target = authority("away.test:443");
+    let answer = |outside| {
+        let policy = Policy::new(&config(outside));
+        let Answer::Inspect(permit) = policy.connect(&client("192.0.2.1"), &target) else { panic!() };
+        policy.outside_ca(permit, &target.host, "its certificate permits only corp.test".into())
+    };
+    let Answer::Deny(denial) = answer(OutsideCa::Deny) else { panic!("the default") };
+    assert_eq!(denial.code(), "ca_constraints");
+    assert!(denial.to_string().contains("away.test") && denial.help().is_some());
+    let Answer::Tunnel(permit, reason) = answer(OutsideCa::Tunnel) else { panic!() };
+    assert_eq!((reason.code(), permit.dial()), ("ca_constraints", &target));
+    assert_eq!(Config::default().fail.outside_ca_constraints, OutsideCa::Deny);
+}

@@ -25,16 +25,17 @@ use crate::policy::distrust::Ending as Farewell;
 use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
 use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
-use crate::tls::grade::{Grade, Revocation, Strength};
+use crate::tls::grade::{Grade, Strength};
 use crate::tls::sniff::Sniff;
-use crate::tls::verify::CertificateInfo;
+use crate::tls::verify::{CertificateInfo, Revocation};
 use crate::tls::{BoxIo, Greeting, Negotiated, Rewind};
 
 /// Why a tunnel to a named host need not be opened at all: there would be no leaf for it. Port 80 is
 /// for tunnels in plain text, which need none.
 pub fn unmintable(gateway: &Gateway, permit: &Permit) -> Option<Problem> {
     let target = permit.target();
-    if target.port == crate::net::Port::HTTP {
+    // Where a name leads may put it on the bypass list, and that is asked with the ClientHello.
+    if target.port == crate::net::Port::HTTP || gateway.live.load().policy.asks_where(permit) {
         return None;
     }
     if let Some(problem) = gateway.leaves.ended() {
@@ -83,7 +84,7 @@ async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewin
             let judged = match what {
                 Opaque::NotHttp => Judged::NoTls,
                 // It may still begin a handshake, when it begins.
-                Opaque::Silent | Opaque::ClientCertificate => Judged::Not(permit.clone(), reason.clone()),
+                Opaque::Silent => Judged::Not(permit.clone(), reason.clone()),
             };
             relay_untouched(gateway, client, permit, &reason, io, judged).await;
         }
@@ -144,7 +145,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let judged = by_address(&gateway, &snapshot, snapshot.policy.hello(permit.clone(), &hello)).await;
     let answer = match judged {
         Answer::Inspect(permit) if gateway.asked.lately(&permit) => {
-            snapshot.policy.opaque(permit, Opaque::ClientCertificate)
+            snapshot.policy.asks_for_certificate(permit)
         }
         Answer::Inspect(permit) => {
             outside(&gateway, &permit, sni.as_ref()).unwrap_or(Answer::Inspect(permit))
@@ -283,7 +284,11 @@ async fn verify(
 pub fn protection(client: &TlsFacts, origin: &OriginFacts) -> Option<Protection> {
     let client = Strength::named(&client.version, &client.suite, &client.group);
     let verified = origin.certificate.is_some();
-    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, Revocation::Unknown);
+    let revocation = [Revocation::Good, Revocation::NotChecked]
+        .into_iter()
+        .find(|known| origin.marks.revocation == known.code())
+        .unwrap_or(Revocation::Unknown);
+    let grade = Grade::new(client, Strength::of(origin.tls.as_ref()?), verified, revocation);
     Some(Protection {
         grade: grade.letter().into(),
         client_leg: grade.compared().as_str().into(),

@@ -124,6 +124,11 @@ impl Leaves {
         })
     }
 
+    /// Leaves made from now on write their sessions' secrets down.
+    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
+        self.configs.log_keys(log);
+    }
+
     pub fn own_host(&self) -> Host {
         self.own_host.clone()
     }
@@ -186,11 +191,6 @@ impl Leaves {
 
     pub(super) fn remember(&self, key: Verified, info: Arc<CertificateInfo>) {
         self.verified.insert(key, info);
-    }
-
-    /// Leaves made from now on write their sessions' secrets down.
-    pub fn log_keys(&mut self, log: Arc<crate::tls::KeyLog>) {
-        self.configs.log_keys(log);
     }
 
     /// Origins are judged by other rules from now on.

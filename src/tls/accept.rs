@@ -223,7 +223,7 @@ pub enum GreetingError {
 }
 
 impl Greeting {
-    /// Reads one ClientHello. The caller bounds the time; [`hear`] and rustls bound the bytes. A server name
+    /// Reads one ClientHello. The caller bounds the time; `hear` and rustls bound the bytes. A server name
     /// that is none is answered with an alert here, so that nothing is minted for it.
     pub async fn read(mut io: Rewind<BoxIo>) -> Result<Greeting, GreetingError> {
         let failed = |error: io::Error| {

@@ -127,7 +127,7 @@ fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientCertificateError> {
 }
 
 /// Answers one handshake, and remembers that it was asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asked {
     certified: Option<Arc<CertifiedKey>>,
     asked: AtomicBool,

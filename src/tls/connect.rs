@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 pub use tokio_rustls::client::TlsStream as OriginStream;
 
-use crate::net::{Alpn, Host};
+use crate::net::Alpn;
 use crate::policy::Permit;
 
-use super::client_certificate::{Asked, ClientAuth, ClientCertificates};
+use super::client_certificate::{ClientAuth, ClientCertificates};
 use super::verify::{
     Changes, Judged, Marks, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, describe,
     server_name,
@@ -147,34 +147,15 @@ impl OriginTls {
     }
 
     /// Handshakes over a connected stream with the origin of this permit. The caller bounds the time.
-    pub async fn connect_for<T: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         io: T,
         permit: &Permit,
         offer: Offer,
     ) -> Result<Connected<T>, Refusal> {
-        self.handshake(io, permit.server_name(), offer, self.client_certificates.answer(permit)).await
-    }
-
-    /// The same for a person who looks at `host`: an origin that asks for a client certificate gets none.
-    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        io: T,
-        host: &Host,
-        offer: Offer,
-    ) -> Result<Connected<T>, Refusal> {
-        self.handshake(io, host, offer, Arc::default()).await
-    }
-
-    async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        io: T,
-        host: &Host,
-        offer: Offer,
-        asked: Arc<Asked>,
-    ) -> Result<Connected<T>, Refusal> {
-        let name = server_name(host)?;
+        let name = server_name(permit.server_name())?;
         let watch = Arc::new(Watch::new(self.verifier.load_full()));
+        let asked = self.client_certificates.answer(permit);
         let mut config = self.base.clone();
         config.alpn_protocols = offer.protocols();
         config.dangerous().set_certificate_verifier(watch.clone());

@@ -2,6 +2,7 @@
 //! shows a connection to a person shows this grade, and not that of the leg that looks better.
 
 use super::Negotiated;
+use super::verify::Revocation;
 
 /// What is left to protect when both legs are taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +24,6 @@ pub enum Strength {
     Tls13,
     /// TLS 1.3 with an exchange that a recording does not betray to a later quantum computer.
     PostQuantum,
-}
-
-/// What is known of whether the origin's certificate was withdrawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revocation {
-    /// Somebody with authority said that it was not.
-    Good,
-    Unknown,
 }
 
 /// The client's leg beside the origin's.
@@ -109,7 +102,11 @@ impl Grade {
             leg(self.client, ["client_weak", "client_tls12", "client_not_post_quantum"]),
             leg(self.origin, ["origin_weak", "origin_tls12", "origin_not_post_quantum"]),
             (!self.verified).then_some("origin_not_verified"),
-            (self.revocation == Revocation::Unknown).then_some("revocation_unknown"),
+            match self.revocation {
+                Revocation::Good => None,
+                Revocation::Unknown => Some("revocation_unknown"),
+                Revocation::NotChecked => Some("revocation_not_checked"),
+            },
         ]
         .into_iter()
         .flatten()
@@ -155,7 +152,7 @@ mod tests {
     fn no_leg_claims_more_than_the_weaker_one() {
         for client in ALL {
             for origin in ALL {
-                for revocation in [Revocation::Good, Revocation::Unknown] {
+                for revocation in [Revocation::Good, Revocation::Unknown, Revocation::NotChecked] {
                     let grade = Grade::new(client, origin, true, revocation);
                     let weaker = client.min(origin);
                     assert_eq!(grade.letter(), Grade::new(weaker, weaker, true, revocation).letter());

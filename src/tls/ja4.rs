@@ -1,6 +1,8 @@
 //! JA4: a short text for how a client speaks TLS, the same for every connection of one program and its TLS library.
 //! Made of what the ClientHello offers and not of whom it is for; written after FoxIO's published description of JA4.
 
+use std::fmt::Write;
+
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// What a ClientHello offers, in its order.
@@ -74,7 +76,8 @@ fn listed(values: &[u16]) -> String {
         if !out.is_empty() {
             out.push(',');
         }
-        out.push_str(&format!("{value:04x}"));
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{value:04x}");
     }
     out
 }

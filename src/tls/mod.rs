@@ -11,6 +11,7 @@ pub mod grade;
 pub mod hello;
 mod ja4;
 pub mod key_log;
+pub mod own;
 pub mod probe;
 pub mod rewind;
 pub mod sniff;

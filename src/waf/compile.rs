@@ -18,6 +18,7 @@ use super::pipeline::Pipelines;
 use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Action, Change, Condition, Leaf, Rule, Variable};
+use super::settled::Settled;
 use super::sift::Sifting;
 use super::template::Template;
 use super::tx::Names;
@@ -68,6 +69,7 @@ pub(crate) fn compile<'a>(
         collections().map(|collection| Interest::build(collection, &leaves)).collect();
     let prefilters = prefilters(&leaves, &interests, &pipelines, plain, problems)?;
     let sifting = Sifting::build(&leaves);
+    let settled = if plain { Settled::default() } else { Settled::build(&rules, &leaves) };
     let mut mentioned = [false; Collection::COUNT];
     let in_texts = rules.iter().flat_map(Rule::templates).chain(leaves.iter().flat_map(Leaf::templates));
     let targets = leaves.iter().flat_map(|leaf| &leaf.targets).chain(in_texts.flat_map(Template::targets));
@@ -85,6 +87,7 @@ pub(crate) fn compile<'a>(
         pipelines,
         interests,
         sifting,
+        settled,
         prefilters,
         names,
         unconditional: unconditional.words,

@@ -14,6 +14,7 @@ use super::pipeline::Pipelines;
 use super::prefilter::{Prefilter, Side};
 use super::report::PhaseName;
 use super::rule::{Leaf, Rule};
+use super::settled::Settled;
 use super::sift::Sifting;
 use super::transaction::Transaction;
 use super::tx::Names;
@@ -114,6 +115,8 @@ pub(crate) struct Program {
     pub interests: Vec<Interest>,
     /// Which leaves do without values of some kind, and which want candidates.
     pub sifting: Sifting,
+    /// What is not looked for in a body that is read in some way.
+    pub settled: Settled,
     /// By side, then by node of the transformation tree; nodes that need none have empty ones.
     pub prefilters: [Vec<Prefilter>; Side::COUNT],
     /// Of the variables of `tx`.

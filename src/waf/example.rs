@@ -4,7 +4,7 @@
 //! A request is `METHOD target [HTTP/x.y]`, then `Name: value` lines, an empty line, and the
 //! body as it stands. A response is a status, then the same. `Host: example.test` and
 //! `Content-Length` are added when they are missing. `<<500 x a=1&>>` stands for five hundred times
-//! `a=1&`.
+//! `a=1&`, and in a body `<<hex cafebabe>>` for these four bytes.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +25,7 @@ pub struct Exchange {
     host: String,
     port: u16,
     fields: Vec<(String, String)>,
-    body: String,
+    body: Vec<u8>,
     response: Option<Response>,
 }
 
@@ -33,7 +33,7 @@ pub struct Exchange {
 struct Response {
     status: u16,
     fields: Vec<(String, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 /// The text with what is to be repeated written out; what would be longer than any body stays as it is.
@@ -64,6 +64,23 @@ fn repeated(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The bytes of a body, with those written out that are given in hexadecimal.
+fn spelt(text: &str) -> Vec<u8> {
+    const MARK: &str = "<<hex ";
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let digits = &rest[at + MARK.len()..];
+        let found = digits.find(">>").and_then(|end| Some((hex::decode(&digits[..end]).ok()?, end + 2)));
+        let (bytes, after) = found.unwrap_or((MARK.as_bytes().to_vec(), 0));
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        out.extend(bytes);
+        rest = &digits[after..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
 /// Why a text is not an example.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExampleError {
@@ -89,6 +106,7 @@ impl Exchange {
     pub fn parse(example: &Example) -> Result<Exchange, ExampleError> {
         let request = repeated(example.request.as_deref().unwrap_or("GET /"));
         let (first, mut fields, body) = split(&request)?;
+        let body = spelt(body);
         let refuse = || ExampleError::RequestLine(super::lang::error::shown(first));
         let (method, rest) = first.split_once(' ').ok_or_else(refuse)?;
         let (target, protocol) = match rest.rsplit_once(' ') {
@@ -131,7 +149,7 @@ impl Exchange {
             host,
             port,
             fields,
-            body: body.to_owned(),
+            body,
             response,
         })
     }
@@ -173,7 +191,7 @@ impl Exchange {
             if transaction.response_headers(&head) == Decision::Continue {
                 let wanted =
                     transaction.wants_response_body() || transaction.wants_response_start().is_some();
-                transaction.response_body(&whole(if wanted { &response.body } else { "" }));
+                transaction.response_body(&whole(if wanted { &response.body } else { b"" }));
             }
         }
         transaction
@@ -182,6 +200,7 @@ impl Exchange {
 
 fn response(text: &str) -> Result<Response, ExampleError> {
     let (first, mut fields, body) = split(text)?;
+    let body = spelt(body);
     let status = first.strip_prefix("HTTP/1.1 ").unwrap_or(first).split(' ').next().unwrap_or_default();
     let status = status
         .parse()
@@ -191,7 +210,7 @@ fn response(text: &str) -> Result<Response, ExampleError> {
     if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
         fields.push(("Content-Length".to_owned(), body.len().to_string()));
     }
-    Ok(Response { status, fields, body: body.to_owned() })
+    Ok(Response { status, fields, body })
 }
 
 type Fields = Vec<(String, String)>;
@@ -225,8 +244,8 @@ fn as_fields(fields: &Fields) -> Vec<Field<'_>> {
     fields.iter().map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() }).collect()
 }
 
-fn whole(text: &str) -> Body<'_> {
-    Body { bytes: text.as_bytes(), extent: Extent::Whole, coding_error: None }
+fn whole(bytes: &[u8]) -> Body<'_> {
+    Body { bytes, extent: Extent::Whole, coding_error: None }
 }
 
 #[cfg(test)]
@@ -245,7 +264,7 @@ mod tests {
             (&*exchange.method, &*exchange.target, &*exchange.protocol),
             ("POST", "/a?b=c", "HTTP/1.1")
         );
-        assert_eq!((&*exchange.host, exchange.port, &*exchange.body), ("a.test", 8443, "one\n\ntwo"));
+        assert_eq!((&*exchange.host, exchange.port, &*exchange.body), ("a.test", 8443, &b"one\n\ntwo"[..]));
         assert_eq!(exchange.fields.last(), Some(&("Content-Length".to_owned(), "8".to_owned())));
         let plain = parse("GET /a b HTTP/1.0").expect("valid");
         assert_eq!((&*plain.target, &*plain.protocol, &*plain.host), ("/a b", "HTTP/1.0", "example.test"));
@@ -255,7 +274,9 @@ mod tests {
     fn what_is_to_be_repeated_is_written_out() {
         let exchange = parse("POST /?<<3 x a&>>z\nContent-Type: text/plain\n\n<<2 x b>>c<<d<<99999999 x e>>")
             .expect("valid");
-        assert_eq!((&*exchange.target, &*exchange.body), ("/?a&a&a&z", "bbc<<d<<99999999 x e>>"));
+        assert_eq!((&*exchange.target, &*exchange.body), ("/?a&a&a&z", &b"bbc<<d<<99999999 x e>>"[..]));
+        let exchange = parse("POST /\nContent-Type: image/png\n\na<<hex CAfe00>>b<<hex x>>").expect("valid");
+        assert_eq!(exchange.body, b"a\xca\xfe\0b<<hex x>>");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod report;
 mod rule;
 mod scan;
 mod scratch;
+mod settled;
 mod sift;
 pub mod template;
 #[cfg(test)]

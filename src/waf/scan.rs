@@ -61,6 +61,12 @@ fn family(program: &Program, scratch: &mut Scratch, number: u32, first_leaf: usi
     let interest = &program.interests[value.collection as usize];
     interest.leaves(key, &mut scratch.applicable, &mut scratch.removed);
     drop_below(&mut scratch.applicable, first_leaf);
+    // What is in no body is remembered, whatever the body of its exchange was like.
+    if Side::of(value.collection) == Side::RequestBody {
+        for (word, unwanted) in scratch.applicable.iter_mut().zip(&scratch.unwanted) {
+            *word &= !unwanted;
+        }
+    }
     let decoding = bits::intersects(&scratch.applicable, &program.sifting.decoding.words);
     program.sifting.sift(&scratch.store, &value, &mut scratch.applicable);
     if scratch.applicable.iter().any(|word| *word != 0) {

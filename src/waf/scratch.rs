@@ -33,6 +33,8 @@ pub(crate) struct Scratch {
     pub numbers: Vec<u32>,
     pub applicable: Vec<u64>,
     pub removed: Vec<u64>,
+    /// Leaves that need not be looked for in the body; empty when all are.
+    pub unwanted: Vec<u64>,
     pub temporary: [Vec<u8>; 2],
     /// A text with its macros filled in.
     pub text: Vec<u8>,
@@ -111,6 +113,7 @@ impl Scratch {
         self.candidates.shrink_to(1024);
         self.awake.clear();
         self.off.clear();
+        self.unwanted.clear();
         self.exclusions.clear();
         self.tx.clear();
         self.numbers.clear();

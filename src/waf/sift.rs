@@ -138,9 +138,8 @@ impl Sifting {
         if wanted && !self.skips(leaf, &scratch.store, &value) {
             out.push(number);
         }
-        let depth = value.origin.map_or(0, |origin| origin.depth);
-        // What is as deep as the leaf goes may have a layer below it that does not count.
-        if leaf.decode.depth > 0 && depth <= leaf.decode.depth {
+        // As deep as any leaf goes, so that numbers are given in the same order whoever asks first.
+        if leaf.decode.depth > 0 {
             for child in self.candidates(scratch, number) {
                 self.family(scratch, leaf, child, out);
             }

@@ -15,6 +15,7 @@ mod idioms;
 mod language;
 mod linear;
 mod prefilter;
+mod settled;
 mod trace;
 mod variables;
 

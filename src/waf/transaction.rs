@@ -13,12 +13,12 @@ use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::rule::Action;
-use super::scratch::{self, Candidate, Scratch};
+use super::scratch::{self, ActiveExclusion, Candidate, Scratch};
 use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
 use super::variable::collect::{self, Notes, Reading};
 use super::variable::store::Store;
-use super::{bits, body, scan};
+use super::{bits, body, scan, settled};
 
 /// One exchange. It may wait between phases for as long as the exchange lasts.
 #[derive(Debug)]
@@ -384,6 +384,9 @@ impl Transaction {
         if state.trace.is_some() {
             tell_values(scratch, state, name);
         } else {
+            if name == PhaseName::RequestBody {
+                settle(program, scratch, state);
+            }
             scan::scan(program, scratch, state.scanned, phase.first_leaf);
             scratch.candidates.sort_unstable_by_key(Candidate::order);
         }
@@ -454,6 +457,26 @@ impl Transaction {
             by_score: true,
             reason: format!("{message} (anomaly score {score}, the threshold is {threshold})"),
         });
+    }
+}
+
+/// Notes what need not be looked for in the body, being read as it is.
+fn settle(program: &Program, scratch: &mut Scratch, state: &mut State) {
+    let bodies = [Collection::RequestBody, Collection::FilesTmpContent];
+    let exempt = |it: &ActiveExclusion| it.targets.iter().any(settled::is_processor);
+    if bodies.iter().all(|collection| scratch.store.index[*collection as usize].is_empty())
+        || scratch.exclusions.iter().any(exempt)
+    {
+        return;
+    }
+    for (guard, leaves) in &program.settled.guards {
+        if !(Evaluation { program, scratch: &mut *scratch, state: &mut *state }).condition(guard) {
+            scratch.unwanted.resize(leaves.words.len(), 0);
+            for (word, leaves) in scratch.unwanted.iter_mut().zip(&leaves.words) {
+                *word |= leaves;
+            }
+        }
+        scratch.matched.clear();
     }
 }
 

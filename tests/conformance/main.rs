@@ -7,6 +7,7 @@
 #[path = "../it/support/mod.rs"]
 mod binary;
 mod crs;
+mod data;
 mod engine;
 mod import;
 mod injection;

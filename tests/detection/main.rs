@@ -5,3 +5,5 @@
 mod attack;
 mod bars;
 mod benign;
+#[path = "../conformance/data.rs"]
+mod data;

@@ -500,7 +500,10 @@ async fn every_minted_leaf_is_in_the_log_and_the_log_tells_when_it_was_touched()
             assert_eq!(found["broken"]["line"], line, "{found}");
         }
     }
-    fs::write(&log, good.replace("\"h7.test\"", "\"evil.test\"")).unwrap();
+    let eighth = good.lines().nth(7).unwrap();
+    let other = eighth.replacen("\"names\":[", "\"names\":[\"evil.test\",", 1);
+    assert_ne!(other, eighth);
+    fs::write(&log, good.replace(eighth, &other)).unwrap();
     let found = verify(&[]);
     assert_eq!(found.status.code(), Some(1));
     assert!(said(&found).contains("mints.jsonl:9") && said(&found).contains("altered"), "{}", said(&found));

@@ -11,8 +11,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::support::clients::{Client, Ground, Stores, isolated};
+use crate::support::origin::Spec;
 use crate::support::peer::{Said, run};
-use crate::support::proxy::PORTWARD;
+use crate::support::proxy::{PORTWARD, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn curl_and_wget_work_inside_exec() {
@@ -57,6 +58,27 @@ async fn node_and_npm_work_inside_exec() {
 async fn java_works_inside_exec() {
     let ground = Ground::new().await;
     ground.needs_exec(&ground.java()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_tells_a_stranger_on_the_port_from_the_portward_with_this_ca() {
+    let ground = Ground::new().await;
+    let home = tempfile::tempdir().unwrap();
+    let stranger = Setup::new().start().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let not_tls = Spec::plain().start().await;
+    for (addr, ours) in [
+        (ground.proxy.addr(), true),
+        (stranger.addr(), false),
+        (not_tls.addr, false),
+        (silent.local_addr().unwrap(), false),
+    ] {
+        let (ca, url) = (ground.proxy.ca_dir(), format!("http://{addr}"));
+        let args = ["exec", "--ca", ca.to_str().unwrap(), "--proxy", &url, "--", "echo", "ran"];
+        let said = run(isolated(PORTWARD, home.path(), &args)).await.ok();
+        assert_eq!(said.text(), "ran\n");
+        assert_eq!(!said.stderr.contains("does not prove to be"), ours, "{addr}: {}", said.stderr);
+    }
 }
 
 /// `portward trust VERB` for the ground's CA, behind `words`.

@@ -378,6 +378,7 @@ mod tests {
             client_certificate: own().into(),
             pooled: true,
         };
+        record.policy_rule = Some(text.into());
         let missing = vec![own().into(), own().into()];
         record.protection = Some(Protection { grade: own().into(), client_leg: own().into(), missing });
         record.keys_logged = true;

@@ -246,7 +246,7 @@ fn revocation(leaf: &Certificate, shown: &Shown) -> Finding {
             "The certificate promises an OCSP answer with every handshake (must-staple), and the server sends none.",
         ),
         (true, false) if leaf.crl_urls.is_empty() && leaf.ocsp_urls.is_empty() => {
-            Finding::ok("revocation_unknown", "It names no revocation list and no OCSP server.")
+            Finding::ok("revocation_not_told", "It names no revocation list and no OCSP server.")
         }
         (true, false) if leaf.crl_urls.is_empty() => {
             Finding::ok("revocation_ocsp", "It names an OCSP server; no answer of it is sent along.")

@@ -19,6 +19,9 @@ use crate::net::{Alpn, Port};
 use crate::origin::Secured;
 use crate::policy::Permit;
 
+/// Nobody at a help desk waits longer for an answer to HEAD, which costs a server nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Certificates are judged by the clock: more than this, and good ones seem bad.
 const SKEW: i64 = 300;
 
@@ -29,7 +32,7 @@ pub async fn section(
     secured: Option<Secured>,
 ) -> Section {
     let section = Section::new("http", "HTTP");
-    let limit = at.dialer.limits.first_byte_time;
+    let limit = at.dialer.limits.first_byte_time.min(PATIENCE);
     let started = Instant::now();
     let opened = async {
         match secured {

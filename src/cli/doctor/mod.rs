@@ -1,6 +1,7 @@
 //! `portward doctor`: why something does not work, in words that a person at a help desk can use. Without a
-//! host it looks at this installation. With one it walks the way that a connection would take, by the code that would take it: policy, DNS, TCP,
-//! TLS, the leaf, HTTP. It sends at most one request, and only where the origin proved who it is.
+//! host it looks at this installation. With one it walks the way that a connection would take, by the code
+//! that would take it: policy, DNS, TCP, TLS, the leaf, HTTP. It sends at most one request, and only where
+//! the origin proved who it is.
 //!
 //! Every wait is bounded by the limits of the configuration.
 
@@ -125,7 +126,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
     report.add(policy::section(&judged, target));
     let opened = open_ca(config, now);
     let ca = opened.as_ref().ok().and_then(Option::as_ref);
-    let dialer = match app::dialer(config, &config.limits, ca, None) {
+    let dialer = match app::dialer(config, &config.limits, ca) {
         Ok(dialer) => dialer,
         Err(error) => {
             let text = format!("Origins can be neither found nor verified: {error}.");

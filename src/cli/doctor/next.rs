@@ -160,6 +160,16 @@ fn certificate(finding: &Finding, target: &Target) -> Option<Remedy> {
         "revoked" => {
             say("Do not use this server until its certificate is replaced: its key may be stolen.", &[])
         }
+        "revocation_unknown" | "staple_bad" => say(
+            "The configuration refuses certificates of which nobody says whether they were revoked. Give it the CA's \
+             revocation list, or let them pass with a mark:",
+            &["[origin]".to_owned(), "crls = [\"FILE.crl\"]".to_owned(), "revocation = \"soft\"".to_owned()],
+        ),
+        "distrusted_key" => say(
+            "A stranger has a key in this chain, and can pretend to be any server. Find out which product put its root \
+             there, and remove it.",
+            &[],
+        ),
         "own_ca_loop" => say(
             "Take this proxy out of its own way: the name must lead to the server itself. Look at the address under \
              DNS, and at redirection rules that catch Portward's own traffic.",
@@ -176,9 +186,15 @@ fn certificate(finding: &Finding, target: &Target) -> Option<Remedy> {
              unread; the client then judges it:",
             &bypass(host, "broken certificate"),
         ),
-        "client_certificate" => say(
-            "If clients have certificates for this server, let them talk to it unread:",
-            &bypass(host, "wants client certificates"),
+        "client_certificate" | "client_cert_required" => say(
+            "Give Portward a certificate for this server; or name it under [[policy.bypass]], and clients show it \
+             their own:",
+            &[
+                "[[origin.client_certificates]]".to_owned(),
+                format!("hosts = [\"{host}\"]"),
+                "certificate = \"FILE.pem\"".to_owned(),
+                "key = \"FILE.key\"".to_owned(),
+            ],
         ),
         "mint_not_permitted" => {
             say("Our CA may not speak for this host. Let it pass unread:", &bypass(host, "outside our CA"))

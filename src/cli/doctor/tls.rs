@@ -18,6 +18,7 @@ use super::words::span;
 use crate::net::{Alpn, Host};
 use crate::origin::{OriginError, Secured};
 use crate::policy::Permit;
+use crate::tls::ClientAuth;
 use crate::tls::connect::Offer;
 use crate::tls::probe::{self, Chain, Failure, Shown, legacy};
 
@@ -60,11 +61,7 @@ pub async fn section(at: &Context<'_>, permit: &Permit, addr: SocketAddr) -> (Se
         None => section.add(Finding::fail("bad_certificate", "The server's certificate cannot be read.")),
     }
     if shown.wants_certificate {
-        section.add(Finding::warn(
-            "client_certificate",
-            "The server asks clients for a certificate. Portward has none of yours to show: what it requires \
-             one for will not work through inspection.",
-        ));
+        section.add(client_certificate(&live));
     }
     section.add(verdict(at, &section, &live));
     (section, Seen { chain, secured: live.ok() })
@@ -109,6 +106,20 @@ fn alpn(chosen: Option<&str>, only_http11: Option<&Shown>) -> Finding {
         (None, _) => Finding::ok("alpn_none", "It chooses no protocol (no ALPN), which means HTTP/1.1."),
     };
     finding.data(data)
+}
+
+/// The server asked who is there.
+fn client_certificate(live: &Result<Secured, OriginError>) -> Finding {
+    match live.as_ref().map(|secured| secured.facts.client_auth) {
+        Ok(ClientAuth::Given) => Finding::ok(
+            "client_certificate_shown",
+            "The server asks clients for a certificate, and Portward shows it the one configured for it.",
+        ),
+        _ => Finding::warn(
+            "client_certificate",
+            "The server asks clients for a certificate, and Portward has none for it: what needs one will fail.",
+        ),
+    }
 }
 
 /// What Portward makes of all this.
@@ -163,6 +174,12 @@ async fn no_handshake(shown: &Shown, addr: SocketAddr, host: &Host, limit: Durat
     let failure = shown.failure.clone().unwrap_or(Failure::Closed);
     if let Some(finding) = banner(&shown.first) {
         return finding;
+    }
+    if shown.wants_certificate {
+        return Finding::fail(
+            "client_cert_required",
+            "The server asks for a client certificate and ends the handshake when it gets none.",
+        );
     }
     match &failure {
         Failure::Protocol => {

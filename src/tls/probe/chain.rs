@@ -201,7 +201,10 @@ impl Chain {
         if leaf.self_issued {
             return Fault {
                 code: "self_signed",
-                sentence: format!("{} signed its own certificate, which proves nothing", leaf.subject),
+                sentence: format!(
+                    "the certificate is signed by itself ({}), which proves nothing",
+                    leaf.subject
+                ),
                 missing: None,
                 fetch: Vec::new(),
             };
@@ -228,7 +231,7 @@ impl Chain {
         let known = roots.0.iter().any(|root| subject(&root.der).is_some_and(|name| name == last.issuer));
         if known {
             let sentence = format!(
-                "{} is the name of a trusted root, but that root did not sign this chain",
+                "the chain names the trusted root {} as its issuer, but that root did not sign it",
                 last.issuer
             );
             return Fault { code: "unknown_issuer", sentence, missing: None, fetch: Vec::new() };
@@ -244,7 +247,7 @@ impl Chain {
             (
                 "unknown_issuer",
                 format!(
-                    "{} was issued by {}, which the server does not send and which is no root trusted here",
+                    "the chain stops at {}: its issuer {} is not sent, and is no root that is trusted here",
                     last.subject, last.issuer
                 ),
             )

@@ -2,8 +2,8 @@
 //! it, with a refusal that says what was wrong with which certificate.
 //!
 //! webpki decides signatures, dates, name constraints, path lengths and purposes. What it lets pass and we
-//! do not stands in [`profile`] (the form of certificates), [`roots`] (roots that ended), [`distrust`] (keys
-//! that strangers hold, and our own) and [`revocation`]. Nothing here asks the network for anything.
+//! do not stands in `profile` (the form of certificates), `roots` (roots that ended), `distrust` (keys
+//! that strangers hold, and our own) and `revocation`. Nothing here asks the network for anything.
 
 mod changes;
 mod distrust;
@@ -103,7 +103,7 @@ pub struct Settings {
 }
 
 /// What becomes of a certificate of which nobody said whether it was revoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationMode {
     /// Revocation is not looked at.

@@ -53,7 +53,11 @@ pub(super) fn key_kind(cert: &X509Certificate<'_>) -> KeyKind {
     let spki = cert.public_key();
     match spki.parsed() {
         Ok(PublicKey::RSA(key)) => KeyKind::Rsa(key.key_size()),
-        Ok(PublicKey::EC(point)) => KeyKind::Ec(point.key_size()),
+        Ok(PublicKey::EC(point)) => KeyKind::Ec(match point.key_size() {
+            // P-521 fills 66 octets.
+            528 => 521,
+            size => size,
+        }),
         _ if spki.algorithm.algorithm.to_id_string() == "1.3.101.112" => KeyKind::Ed25519,
         _ => KeyKind::Other,
     }

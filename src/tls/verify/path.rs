@@ -135,6 +135,11 @@ impl Failed {
             Failed::Refused(refused) => return refused,
             Failed::Webpki(error) => error,
         };
+        // A signature with a short key is not looked at, which webpki tells as a wrong one.
+        let short = || above.iter().find_map(|der| profile::key(&profile::read(der).ok()?).err());
+        if let (webpki::Error::InvalidSignatureForPublicKey, Some(fault)) = (&error, short()) {
+            return Refused::new(fault.code, format!("{seen} came with an issuer that {}", fault.what));
+        }
         if !matches!(error, webpki::Error::UnknownIssuer) {
             return Refused::new(words::webpki_code(&error), words::sentence(seen, name, info, &error));
         }

@@ -30,7 +30,7 @@ const STATUS_REQUEST: u32 = 5;
 /// Reads one certificate, whole: what stands behind its end was not signed by anyone.
 pub(super) fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Fault> {
     match X509Certificate::from_der(der) {
-        Ok((rest, cert)) if rest.is_empty() => Ok(cert),
+        Ok(([], cert)) => Ok(cert),
         Ok(_) => fault("bad_certificate", "has bytes behind its end"),
         Err(_) => fault("bad_certificate", "cannot be read"),
     }
@@ -90,6 +90,11 @@ fn form(cert: &X509Certificate<'_>) -> Result<(), Fault> {
     if !cert.extensions().iter().all(|extension| seen.insert(extension.oid.as_bytes())) {
         return fault("bad_certificate", "has an extension twice");
     }
+    key(cert)
+}
+
+/// NIST SP 800-131A, baseline requirements 6.1.5: 112 bits of strength at least, for private authorities too.
+pub(super) fn key(cert: &X509Certificate<'_>) -> Result<(), Fault> {
     match key_kind(cert) {
         KeyKind::Rsa(bits) if bits < 2048 => fault("weak_key", format!("has an RSA key of {bits} bits")),
         KeyKind::Ec(bits) if bits < 256 => fault("weak_key", format!("has an elliptic key of {bits} bits")),

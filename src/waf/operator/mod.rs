@@ -26,6 +26,7 @@ mod detect_sql_escape;
 mod detect_sqli;
 mod detect_xss;
 mod dynamic;
+mod expression;
 mod ip_match;
 mod literals;
 mod markup;

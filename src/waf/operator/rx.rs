@@ -6,25 +6,17 @@
 //! Argument: the expression, or an object with it and what it cannot say itself (see `rx_with`).
 //! Example: `{"rx": "(?i)\\bunion\\s+select\\b"}`.
 
-use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
+use super::expression::Expression;
 use super::{Data, Hit, Need, Operator, OperatorError, OperatorErrorKind, literals, rx_with, text_argument};
-
-/// A compiled expression stays under this, which is ten times what the largest expression in
-/// public rule sets (12 KB of text) needs.
-pub(super) const SIZE_LIMIT: usize = 10 * 1024 * 1024;
-
-/// The lazy automaton of one expression in one thread; some 200 expressions on every thread would
-/// take 2 MiB each otherwise.
-pub(super) const DFA_CACHE: usize = 256 * 1024;
 
 /// Groups kept: `tx.0` is the whole match, `tx.1` to `tx.9` the groups.
 pub(super) const GROUPS: usize = 9;
 
 #[derive(Debug)]
 struct Rx {
-    regex: Regex,
+    regex: Expression,
     need: Need,
 }
 
@@ -36,8 +28,8 @@ pub(super) fn build(name: &str, argument: &Value, _: &Data) -> Result<Box<dyn Op
     Ok(Box::new(Rx { regex: compile(pattern)?, need: literals::need(pattern) }))
 }
 
-/// The expression compiled, or what is wrong with it and what to write instead.
-pub(super) fn compile(pattern: &str) -> Result<Regex, OperatorError> {
+/// The expression, or what is wrong with it and what to write instead.
+pub(super) fn compile(pattern: &str) -> Result<Expression, OperatorError> {
     if let Some(at) = wide_escape(pattern) {
         return Err(OperatorError {
             kind: OperatorErrorKind::Expression,
@@ -45,13 +37,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, OperatorError> {
             help: Some(BYTE_HELP.to_owned()),
         });
     }
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .dot_matches_new_line(true)
-        .size_limit(SIZE_LIMIT)
-        .dfa_size_limit(DFA_CACHE)
-        .build()
-        .map_err(|error| refusal(pattern, &error))
+    Expression::new(pattern)
 }
 
 const BYTE_HELP: &str = "expressions match bytes: write a byte as \\xHH (two digits, no braces)";
@@ -77,7 +63,7 @@ fn wide_escape(pattern: &str) -> Option<usize> {
     None
 }
 
-fn refusal(pattern: &str, error: &regex::Error) -> OperatorError {
+pub(super) fn refusal(pattern: &str, error: &regex::Error) -> OperatorError {
     let text = error.to_string();
     let help = if matches!(error, regex::Error::CompiledTooBig(_)) {
         "the expression is too large when compiled: lower its counted repetitions or split it".to_owned()

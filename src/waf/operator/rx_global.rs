@@ -4,9 +4,9 @@
 //!
 //! Argument: the expression. Example: `{"rx_global": "(?i)(\\w+)=on\\w+"}`.
 
-use regex::bytes::Regex;
 use serde_json::Value;
 
+use super::expression::Expression;
 use super::rx::{GROUPS, compile};
 use super::{Data, Hit, Need, Operator, OperatorError, literals, text_argument};
 
@@ -16,7 +16,7 @@ const MOST_MATCHES: usize = 32;
 
 #[derive(Debug)]
 struct RxGlobal {
-    regex: Regex,
+    regex: Expression,
     need: Need,
 }
 

@@ -8,9 +8,10 @@
 //!
 //! Example: `{"rx": {"pattern": "\\b(\\w+)\\b=\\b(\\w+)\\b", "equal_groups": [[1, 2]]}}`.
 
-use regex::bytes::{Captures, Regex};
+use regex::bytes::Captures;
 use serde_json::{Map, Value};
 
+use super::expression::Expression;
 use super::rx::{GROUPS, compile};
 use super::{Hit, Need, Operator, OperatorError, kind_of, literals};
 
@@ -25,11 +26,11 @@ const KEYS: &[&str] = &["pattern", "equal_groups", "different_groups", "ignore_c
 
 #[derive(Debug)]
 struct RxWith {
-    regex: Regex,
+    regex: Expression,
     pairs: Vec<Pair>,
     ignore_case: bool,
-    also: Vec<Regex>,
-    unless: Vec<Regex>,
+    also: Vec<Expression>,
+    unless: Vec<Expression>,
     /// The groups that are told.
     told: Vec<usize>,
     need: Need,
@@ -69,7 +70,7 @@ pub(super) fn build(fields: &Map<String, Value>) -> Result<Box<dyn Operator>, Op
             pairs.push(Pair { groups, equal });
         }
     }
-    let list = |key: &str| -> Result<Vec<Regex>, OperatorError> {
+    let list = |key: &str| -> Result<Vec<Expression>, OperatorError> {
         let Some(value) = fields.get(key) else { return Ok(Vec::new()) };
         let texts: Option<Vec<&str>> =
             value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());

@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 
 use crate::waf::bytes::ByteSet;
 
-use super::rx::{DFA_CACHE, SIZE_LIMIT, compile};
+use super::expression::{DFA_CACHE, SIZE_LIMIT};
+use super::rx::compile;
 use super::{Hit, Need, Operator, OperatorError, literals, text_argument};
 
 /// The longest number, a card's, has 19 digits; the rest is for what stands between and around.

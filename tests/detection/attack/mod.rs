@@ -16,6 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use crate::data::data;
+
 /// One sample: a value that is put in places, or a request as it goes on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sample {
@@ -74,22 +76,6 @@ fn line(sample: &Sample) -> serde_json::Value {
         },
         Sample::Request { name, bytes } => json!({ "name": name, "request_base64": STANDARD.encode(bytes) }),
     }
-}
-
-/// A file or folder of the public data. Panics with a sentence that says how to get it.
-fn data(path: &str) -> PathBuf {
-    let root = match std::env::var_os("PORTWARD_CONFORMANCE") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/conformance"),
-    };
-    let found = root.join(path);
-    assert!(
-        found.exists(),
-        "there is no {}: run tests/run, which fetches the public test data and says where it is in \
-         PORTWARD_CONFORMANCE",
-        found.display()
-    );
-    found
 }
 
 fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -18,22 +18,13 @@ use serde_json::Value;
 use sha1::{Digest, Sha1};
 
 use crate::attack::Sample;
+use crate::data::data;
 
 const REMAINING: &str = include_str!("../remaining.txt");
 
-/// Where the values and requests are. Panics with a sentence that says how to get them.
+/// Where the values and requests are. The scripts leave a mark when they are done.
 fn folder() -> PathBuf {
-    let root = match std::env::var_os("PORTWARD_CONFORMANCE") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/conformance"),
-    };
-    let found = root.join("detection/benign");
-    assert!(
-        found.join("complete").exists(),
-        "there is no {}: run tests/run, which makes the benign data and says where it is in PORTWARD_CONFORMANCE",
-        found.display()
-    );
-    found
+    data("detection/benign/complete").with_file_name("")
 }
 
 fn engine() -> Arc<Engine> {

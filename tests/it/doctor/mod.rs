@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::dns::{Dns, Reply};
 use crate::support::origin::{Raw, Spec};
 use crate::support::peer;
-use crate::support::pki::{self, Lab, Leaf};
+use crate::support::pki::{self, Chain, Lab, Leaf};
 use crate::support::proxy::{PORTWARD, Setup};
 use crate::support::{Http, Tls};
 
@@ -166,6 +166,9 @@ impl Report {
     }
 }
 
+/// The names of a leaf, its flaw, what is told of it, the code of the refusal, and a word of the advice.
+type Flaw<'a> = (Vec<&'a str>, Leaf, &'a [&'a str], &'a str, &'a str);
+
 fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -230,8 +233,7 @@ async fn what_a_server_speaks_is_told_in_every_version_and_protocol() {
 async fn every_flaw_of_a_certificate_has_its_own_words_and_no_request_follows() {
     let desk = Desk::new().await;
     let good = || vec!["origin.test"];
-    // The names, the flaw, what is told of it, the code of the refusal, and a word of the advice.
-    let cases: [(Vec<&str>, Leaf, &[&str], &str, &str); 10] = [
+    let cases: [Flaw; 10] = [
         (good(), Leaf::Expired, &["cert_expired"], "cert_expired", "renew"),
         (good(), Leaf::NotYetValid, &["cert_not_yet_valid"], "cert_not_yet_valid", "clock"),
         (good(), Leaf::OtherName, &["name_mismatch"], "name_mismatch", "name"),
@@ -266,6 +268,65 @@ async fn every_flaw_of_a_certificate_has_its_own_words_and_no_request_follows() 
         assert!(report.advice(codes[0]).contains(advice), "{case}");
         assert!(!report.codes().contains(&"would_mint"), "{case}");
         assert_eq!(origin.seen().len(), 0, "{case}");
+    }
+}
+
+/// A leaf with this serial number under a root of its own, the root as PEM, and a list that withdraws 66.
+fn withdrawn(serial: u64) -> (Chain, String, String) {
+    use rcgen::{
+        CertificateParams, CertificateRevocationListParams, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    };
+    let now = time::OffsetDateTime::now_utc();
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "A root with a list");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let root = rcgen::CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let mut leaf = CertificateParams::new(["origin.test".to_owned()]).unwrap();
+    leaf.serial_number = Some(serial.into());
+    leaf.not_before = now - time::Duration::days(1);
+    leaf.not_after = now + time::Duration::days(60);
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let cert = leaf.signed_by(&key, &root).unwrap();
+    let list = CertificateRevocationListParams {
+        this_update: now - time::Duration::hours(1),
+        next_update: now + time::Duration::days(1),
+        crl_number: 1u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: 66u64.into(),
+            revocation_time: now - time::Duration::hours(2),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&root).unwrap().pem().unwrap();
+    (Chain::of(&[&cert], &key), root.pem(), list)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_is_told_from_one_that_was_not() {
+    let desk = Desk::new().await.config("[origin]\ncrls = [\"list.crl\"]\nca_file = \"root.pem\"\n");
+    for (serial, code, exit) in [(66, "revoked", 1), (67, "origin_accepted", 0)] {
+        let (chain, root, list) = withdrawn(serial);
+        std::fs::write(desk.path("root.pem"), root).unwrap();
+        std::fs::write(desk.path("list.crl"), list).unwrap();
+        let origin = Spec::chain(chain).start().await;
+        let resolve = format!("origin.test:443:127.0.0.1:{}", origin.addr.port());
+        let flags = ["origin.test", "--config", "portward.toml", "--resolve", &resolve];
+        let report = desk.ask(&[&flags[..], &["--allow-private", "127.0.0.0/8"]].concat()).await;
+        assert_eq!(report.code, Some(exit), "{:#}", report.json);
+        let told = report.finding(code);
+        let says = if serial == 66 { "was revoked" } else { "It was not revoked" };
+        assert!(told["text"].as_str().unwrap().contains(says), "{told:#}");
+        assert_eq!(origin.seen().len(), 1 - exit as usize, "a request goes to the good one alone");
+        if serial == 66 {
+            assert!(report.advice("revoked").contains("Do not use this server"));
+        }
     }
 }
 
@@ -403,6 +464,43 @@ async fn a_real_server_of_tls_1_1_and_one_of_static_rsa_are_legacy() {
         let _ = server.wait();
         assert_eq!(report.marked("fail"), ["legacy_tls"], "{version}: {:#}", report.json);
         assert_eq!(report.finding("legacy_tls")["data"]["versions"][0], version, "{:#}", report.json);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_a_client_certificate_is_told() {
+    // `s_server -www` never answers HEAD.
+    let desk = Desk::new().await.config("[limits]\nfirst_byte_time = \"2s\"\n");
+    let chain = pki::lab().good(&["origin.test"]);
+    std::fs::write(desk.path("chain.pem"), chain.pem()).unwrap();
+    std::fs::write(desk.path("key.pem"), chain.key_pem()).unwrap();
+    for (ask, refused) in [("-verify", None), ("-Verify", Some("client_cert_required"))] {
+        let addr = closed_port();
+        let mut server = peer::command("openssl");
+        server.args(["s_server", "-quiet", "-www", "-tls1_2", "-accept", &addr.to_string(), ask, "1"]);
+        server.arg("-key").arg(desk.path("key.pem")).arg("-cert").arg(desk.path("chain.pem"));
+        server.arg("-cert_chain").arg(desk.path("chain.pem"));
+        let mut server =
+            server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        crate::support::until("the server to listen", || std::net::TcpStream::connect(addr).ok()).await;
+        let report = desk.about(addr, &["--config", "portward.toml"]).await;
+        let _ = server.kill();
+        let _ = server.wait();
+        let case = format!("{ask}: {:#}", report.json);
+        match refused {
+            None => {
+                assert_eq!(report.finding("client_certificate")["mark"], "warn", "{case}");
+                report.finding("origin_accepted");
+                assert!(
+                    report.advice("client_certificate").contains("[[origin.client_certificates]]"),
+                    "{case}"
+                );
+            }
+            Some(code) => {
+                assert_eq!(report.finding(code)["mark"], "fail", "{case}");
+                assert!(report.advice(code).contains("[[origin.client_certificates]]"), "{case}");
+            }
+        }
     }
 }
 

@@ -252,9 +252,13 @@ impl Ground {
         );
         assert!(self.site.saw(client.asks), "{}: the origin saw {:?}", client.name, self.site.seen());
         println!(
-            "{:<16} {:<40} works",
+            "{:<16} {}: works",
             client.name,
-            words.first().map_or("proxy variables alone", |word| *word)
+            if words.first() == Some(&PORTWARD) {
+                "inside portward exec"
+            } else {
+                "after portward trust install"
+            }
         );
     }
 

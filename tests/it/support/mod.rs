@@ -7,6 +7,7 @@ pub mod clients;
 pub mod company;
 pub mod dns;
 pub mod door;
+pub mod forge;
 pub mod hello;
 pub mod kinds;
 pub mod lint;

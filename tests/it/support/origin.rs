@@ -14,6 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -170,10 +171,13 @@ async fn listen(given: Option<std::net::TcpListener>) -> TcpListener {
 
 pub fn server_config(chain: &Chain, http: &[Http], tls: &[Tls]) -> Arc<ServerConfig> {
     let versions: Vec<_> = tls.iter().map(|v| v.version()).collect();
+    // Not `with_single_cert`, which would look at certificates that are bad on purpose.
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&chain.key()).unwrap();
+    let mut certified = CertifiedKey::new(chain.certs.clone(), key);
+    certified.ocsp = (!chain.ocsp.is_empty()).then(|| chain.ocsp.clone());
     let mut config = ServerConfig::builder_with_protocol_versions(&versions)
         .with_no_client_auth()
-        .with_single_cert(chain.certs.clone(), chain.key())
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = http.iter().map(|http| http.alpn().as_bytes().to_vec()).collect();
     Arc::new(config)
 }

@@ -16,9 +16,17 @@ pub struct Chain {
     key: Vec<u8>,
     pem: String,
     key_pem: String,
+    /// The OCSP response that is stapled; empty for none.
+    pub ocsp: Vec<u8>,
 }
 
 impl Chain {
+    /// Any certificates with the key of the first.
+    pub fn from_der(certs: Vec<CertificateDer<'static>>, key: &KeyPair) -> Chain {
+        let pem = certs.iter().map(|der| super::forge::pem("CERTIFICATE", der)).collect();
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
+    }
+
     /// Of certificates made elsewhere, the leaf's first.
     pub fn of(certs: &[&rcgen::Certificate], key: &KeyPair) -> Chain {
         Chain {
@@ -26,6 +34,7 @@ impl Chain {
             pem: certs.iter().map(|cert| cert.pem()).collect(),
             key: key.serialize_der(),
             key_pem: key.serialize_pem(),
+            ocsp: Vec::new(),
         }
     }
 
@@ -140,7 +149,7 @@ impl Lab {
             certs.push(ca.der().clone());
             pem.push_str(&ca.pem());
         }
-        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem() }
+        Chain { certs, key: key.serialize_der(), pem, key_pem: key.serialize_pem(), ocsp: Vec::new() }
     }
 
     /// A good leaf with an RSA key, for peers that know no other.
@@ -164,6 +173,7 @@ impl Lab {
             key: key.serialize_der(),
             pem: cert.pem() + &above.pem(),
             key_pem: key.serialize_pem(),
+            ocsp: Vec::new(),
         }
     }
 

@@ -133,9 +133,9 @@ fn many(total: usize) -> String {
             let mut serial = [0; 16];
             serial[16 - value.len()..].copy_from_slice(value);
             assert_eq!(leaf.serial.to_string(), hex::encode(serial));
-            for at in 0..16 {
-                bits.0[at] |= serial[at];
-                bits.1[at] &= serial[at];
+            for ((ever, always), byte) in bits.0.iter_mut().zip(&mut bits.1).zip(serial) {
+                *ever |= byte;
+                *always &= byte;
             }
             serials.push(serial);
         }

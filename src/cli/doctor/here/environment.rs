@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::doctor::path::without_password;
 use crate::cli::doctor::report::{Finding, Section, printable};
+use crate::cli::doctor::words::some;
 use crate::cli::env::{ADDED, BUNDLE};
 use crate::config::Config;
 use crate::net::{Authority, Port};
@@ -115,19 +116,23 @@ fn problems(vars: &Variables, listen: &[SocketAddr], anchors: &[Vec<u8>]) -> Vec
         add("environment_no_proxy", "no_proxy contains `*`: everything goes around the proxy".to_owned());
     }
     let through_us = https.is_some_and(|url| leads_to(url, listen));
+    // Usually all of them name one file.
+    let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for name in BUNDLE.iter().chain(&ADDED) {
-        let Some(file) = get(name) else { continue };
-        let path = Path::new(file);
+        if let Some(file) = get(name) {
+            files.entry(file).or_default().push((*name).to_owned());
+        }
+    }
+    for (file, names) in files {
+        let (path, named) = (Path::new(file), some(&names, 3));
+        let verb = if names.len() == 1 { "names" } else { "name" };
         if !path.exists() {
-            add(
-                "environment_missing_file",
-                format!("{name} names {file}, which does not exist: its programs trust nobody"),
-            );
+            let text = format!("{named} {verb} {file}, which does not exist: what reads that trusts nobody");
+            add("environment_missing_file", text);
         } else if through_us && !anchors.is_empty() && !holds(path, anchors) {
-            add(
-                "environment_other_ca",
-                format!("the proxy is Portward, but {name} names {file}, which has another CA or none"),
-            );
+            let text =
+                format!("the proxy is Portward, but {named} {verb} {file}, which has another CA or none");
+            add("environment_other_ca", text);
         }
     }
     out

@@ -58,7 +58,7 @@ fn configuration(config: &Config, ca: Option<&Arc<Ca>>) -> Section {
         )
         .remedy("Mend the rules; this says file, line and column:", ["portward rules check".to_owned()]),
     });
-    section.add(match app::dialer(config, &config.limits, ca, None) {
+    section.add(match app::dialer(config, &config.limits, ca) {
         Ok(_) => {
             let (system, given) = Roots::load(config.origin.verify.ca_file.as_deref()).count();
             let given = if given > 0 { format!(" and {given} of --origin-ca") } else { String::new() };

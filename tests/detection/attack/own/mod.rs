@@ -65,7 +65,24 @@ pub fn classes() -> Vec<Class> {
         "own-traversal-grid",
         path::grid().into_iter().map(|text| Sample::Value(text.into_bytes())),
     ));
+    classes.push(Class::new("own-exhausting", exhausting()));
     classes
+}
+
+/// More than is looked at: parameters, encoded values, a value longer than those that are decoded.
+fn exhausting() -> Vec<Sample> {
+    let request = |name: &str, line: &str, kind: &str, body: &str| {
+        let text =
+            format!("{line} HTTP/1.1\nHost: example.test\nAccept: */*\nContent-Type: {kind}\n\n{body}");
+        Sample::Request { name: format!("exhausting-{name}"), bytes: text.into_bytes() }
+    };
+    let json = "application/json";
+    let packed = format!("[{}\"PHNjcmlwdD4=\"]", "\"%41b\",".repeat(4100));
+    vec![
+        request("parameters", &format!("GET /?{}", "a=1&".repeat(501)), json, ""),
+        request("decoding", "POST /api/items", json, &packed),
+        request("length", "POST /api/items", json, &format!("[\"{}\"]", "a ".repeat(40_000))),
+    ]
 }
 
 /// The samples of a seed file: values on lines, or lines as `rules eval` reads them.

@@ -122,6 +122,11 @@ async fn play(mut wire: Wire, parts: Vec<Vec<u8>>) {
 }
 
 async fn start(origin: std::net::SocketAddr) -> Proxy {
+    Setup::new().route("origin.test", 443, origin).start().await
+}
+
+/// One that waits no longer than the limit.
+async fn hurried(origin: std::net::SocketAddr) -> Proxy {
     let limit = LIMIT.as_secs();
     let limit = format!("[limits]\norigin_handshake_time = \"{limit}s\"\nfirst_byte_time = \"{limit}s\"");
     Setup::new().route("origin.test", 443, origin).config(&limit).start().await
@@ -156,7 +161,7 @@ async fn stalls() -> String {
         // TLS 1.2 is done with less: no share of ML-KEM.
         for place in places.into_iter().filter(|place| version == Tls::V13 || *place <= 1200) {
             relay.silent_behind(place);
-            let proxy = start(relay.addr).await;
+            let proxy = hurried(relay.addr).await;
             let asked = Instant::now();
             seen = ask(&proxy).await;
             let took = asked.elapsed();
@@ -184,7 +189,7 @@ async fn drips() -> String {
         }
     })
     .await;
-    let proxy = start(origin.addr).await;
+    let proxy = hurried(origin.addr).await;
     ask(&proxy).await
 }
 

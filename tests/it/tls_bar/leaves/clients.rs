@@ -160,11 +160,9 @@ async fn firefox() -> String {
          user_pref(\"network.proxy.http\", \"{host}\");\nuser_pref(\"network.proxy.http_port\", {port});\n\
          user_pref(\"network.proxy.ssl\", \"{host}\");\nuser_pref(\"network.proxy.ssl_port\", {port});\n\
          user_pref(\"network.proxy.no_proxies_on\", \"\");\nuser_pref(\"network.trr.mode\", 5);\n\
-         user_pref(\"services.settings.server\", \"data:,\");\n"
+         user_pref(\"services.settings.server\", \"data:,\");\n\
+         user_pref(\"network.proxy.allow_hijacking_localhost\", true);\n"
     );
-    for on in ["network.proxy.allow_hijacking_localhost"] {
-        settings.push_str(&format!("user_pref(\"{on}\", true);\n"));
-    }
     // What it would ask the world for by itself.
     for off in [
         "network.captive-portal-service.enabled",
