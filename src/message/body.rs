@@ -38,6 +38,23 @@ pub struct Refusal {
     pub sentence: String,
 }
 
+impl BodyError {
+    /// The peer's framing is wrong, as against a peer that left: hyper says so by the kind of the
+    /// error beneath its own.
+    pub fn is_malformed(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, InvalidInput};
+        let BodyError::Peer(error) = self else { return false };
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                return matches!(io.kind(), InvalidInput | InvalidData);
+            }
+            source = cause.source();
+        }
+        false
+    }
+}
+
 /// The source of what was not held.
 pub trait Source: Body<Data = Bytes, Error = BodyError> + Send + Unpin {}
 impl<T: Body<Data = Bytes, Error = BodyError> + Send + Unpin> Source for T {}

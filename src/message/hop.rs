@@ -1,10 +1,18 @@
 //! What a proxy takes out of a message and puts in: hop-by-hop fields, Via and loops, Alt-Svc
 //! (RFC 9110 section 7.6).
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Version};
 use http_body::Frame;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::reply::Reply;
 
 /// Fields that concern one connection only, whether or not Connection names them.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -66,6 +74,9 @@ pub fn strip_request(method: &Method, version: Version, headers: &mut HeaderMap)
     // Our own server has sent 100 (Continue) by the time the body is inspected.
     headers.remove(header::EXPECT);
     headers.remove(HeaderName::from_static("http2-settings"));
+    if counts_forwards(method) {
+        decrement(headers);
+    }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -76,11 +87,91 @@ pub fn strip_request(method: &Method, version: Version, headers: &mut HeaderMap)
     Asked { websocket }
 }
 
+/// Max-Forwards is for these two methods, and ignored in all others (RFC 9110 section 7.6.2).
+fn counts_forwards(method: &Method) -> bool {
+    method == Method::TRACE || method == Method::OPTIONS
+}
+
+fn decrement(headers: &mut HeaderMap) {
+    let Some(left) = forwards_left(headers) else { return };
+    headers.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+}
+
+/// More than fits is as good as the most that does.
+fn forwards_left(headers: &HeaderMap) -> Option<u32> {
+    let text = headers.get(header::MAX_FORWARDS)?.to_str().ok()?.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+/// A request that may not be forwarded once more: we answer it in the origin's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastHop {
+    Trace,
+    Options,
+}
+
+/// Whether a request ends here (RFC 9110 section 7.6.2).
+pub fn is_last(method: &Method, headers: &HeaderMap) -> Option<LastHop> {
+    if !counts_forwards(method) || forwards_left(headers) != Some(0) {
+        return None;
+    }
+    Some(if method == Method::TRACE { LastHop::Trace } else { LastHop::Options })
+}
+
+/// Fields that TRACE does not show to whoever reads its answer (RFC 9110 section 9.3.8).
+const NOT_TRACED: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+
+impl LastHop {
+    pub fn reply(self, path: &PathAndQuery, headers: &HeaderMap) -> Reply {
+        let length = |body: &[u8]| ("content-length", body.len().to_string());
+        if self == LastHop::Options {
+            return Reply { status: 200, fields: vec![length(b"")], body: Bytes::new() };
+        }
+        let mut body = format!("TRACE {path} HTTP/1.1\r\n").into_bytes();
+        for (name, value) in headers.iter().filter(|(name, _)| !NOT_TRACED.contains(name)) {
+            body.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        body.extend(b"\r\n");
+        let kind = ("content-type", "message/http".to_owned());
+        Reply { status: 200, fields: vec![kind, length(&body)], body: body.into() }
+    }
+}
+
+/// No transfer coding, or `chunked` alone: any other is lost on the way, because we neither undo it
+/// nor say it again (RFC 9112 section 6.1).
+pub fn is_framed_plainly(headers: &HeaderMap) -> bool {
+    let mut codings = headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.next().is_none_or(|first| first.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
+}
+
 /// Prepares a response's fields for the client's leg.
 pub fn strip_response(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // The chunks say where it ends, so the length must not be said again (RFC 9112 section 6.3).
+        headers.remove(header::CONTENT_LENGTH);
+    }
     strip(headers);
     headers.remove(header::PROXY_AUTHENTICATE);
     strip_alt_svc(headers);
+}
+
+/// A response without a date gets that of its arrival (RFC 9110 section 6.6.1).
+pub fn date(headers: &mut HeaderMap, now: SystemTime) {
+    if headers.contains_key(header::DATE) {
+        return;
+    }
+    const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let text = OffsetDateTime::from(now).format(FORMAT).ok();
+    if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(header::DATE, value);
+    }
 }
 
 /// Takes out of a trailer section what may not be there: framing, routing, authentication and
@@ -257,6 +348,66 @@ mod tests {
         strip_response(&mut headers);
         let kept: Vec<_> = headers.get_all("alt-svc").iter().collect();
         assert_eq!(kept, ["h2=\"alt.test:443\""]);
+    }
+
+    #[test]
+    fn a_request_that_may_go_no_further_is_answered_and_others_are_counted_down() {
+        for (method, value, left) in [
+            (Method::OPTIONS, "5", Some("4")),
+            (Method::TRACE, "1", Some("0")),
+            (Method::TRACE, "0", None),
+            (Method::OPTIONS, " 0", None),
+            (Method::OPTIONS, "99999999999", Some("4294967294")),
+            (Method::OPTIONS, "x", Some("x")),
+            (Method::GET, "0", Some("0")),
+        ] {
+            let mut headers = map(&[("max-forwards", value), ("cookie", "secret"), ("a", "b")]);
+            let last = is_last(&method, &headers);
+            assert_eq!(last.is_none(), left.is_some(), "{method} {value}");
+            if let Some(last) = last {
+                let reply = last.reply(&PathAndQuery::from_static("/p"), &headers);
+                assert_eq!(reply.status, 200);
+                let traced = b"TRACE /p HTTP/1.1\r\nmax-forwards: 0\r\na: b\r\n\r\n";
+                assert!(reply.body.is_empty() || reply.body[..] == traced[..], "{:?}", reply.body);
+            } else {
+                strip_request(&method, Version::HTTP_11, &mut headers);
+                assert_eq!(headers["max-forwards"], left.unwrap(), "{method} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_date_is_added_where_there_is_none() {
+        let mut headers = HeaderMap::new();
+        date(&mut headers, SystemTime::UNIX_EPOCH);
+        assert_eq!(headers["date"], "Thu, 01 Jan 1970 00:00:00 GMT");
+        date(&mut headers, SystemTime::now());
+        assert_eq!(headers["date"], "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+
+    #[test]
+    fn chunked_alone_is_the_one_coding() {
+        for (values, plain) in [
+            (&[][..], true),
+            (&["Chunked"], true),
+            (&["gzip, chunked"], false),
+            (&["chunked", "chunked"], false),
+            (&["identity"], false),
+            (&[""], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("transfer-encoding", value.parse().unwrap());
+            }
+            assert_eq!(is_framed_plainly(&headers), plain, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beside_chunks_goes_no_further() {
+        let mut headers = map(&[("content-length", "50"), ("transfer-encoding", "chunked")]);
+        strip_response(&mut headers);
+        assert!(headers.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod body;
 pub mod deadline;
 pub mod decode;
+pub mod follow;
 pub mod hop;
 pub mod raw;
 pub mod reason;

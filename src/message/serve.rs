@@ -5,6 +5,7 @@
 //! wrapper recognises such an answer (nothing of ours lacks Via or Portward-Receipt), puts the
 //! explained page in its place, and tells the observer, so that it is audited like any other.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::Streamed;
+use super::follow::{Fault, Follower, Verdict};
 use super::target_line::TargetLine;
 use crate::net::{Alpn, Limits};
 
@@ -139,12 +141,22 @@ pub struct Pulse {
     open: AtomicU32,
     /// Exchanges ended; a change re-arms the idle timer.
     done: AtomicU64,
-    /// The head that was read last gives two lengths.
-    ambiguous: AtomicBool,
-    /// What follows the `#` of the target of the head that was read last.
-    fragment: Mutex<Option<String>>,
+    heads: Mutex<Heads>,
     /// The connection is no longer HTTP: a tunnel or an upgrade has bounds of its own.
     detached: AtomicBool,
+}
+
+/// The heads of an HTTP/1.1 connection, as their bytes say.
+#[derive(Default)]
+struct Heads {
+    /// False for HTTP/2, whose requests have no raw form.
+    followed: bool,
+    /// Whole, and not yet an exchange: hyper serves them in this order.
+    ready: VecDeque<Verdict>,
+    /// The exchange's that is open.
+    fault: Option<Fault>,
+    fragment: Option<String>,
+    is_bare: bool,
 }
 
 impl Pulse {
@@ -159,17 +171,34 @@ impl Pulse {
         self.detached.store(true, Ordering::Relaxed);
     }
 
-    /// The request being read says both Content-Length and Transfer-Encoding. hyper follows the
-    /// latter, as RFC 9112 section 6.1 allows, and no longer shows the former; but a client that sends
-    /// both is attempting to smuggle, so the flow refuses it.
-    pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous.load(Ordering::Relaxed)
+    /// hyper has read a request: what its bytes said of it holds from now on.
+    pub fn request(&self, method: &Method, uri: &Uri) {
+        let Ok(mut heads) = self.heads.lock() else { return };
+        if !heads.followed {
+            return;
+        }
+        let verdict = heads.ready.pop_front().filter(|verdict| verdict.is_of(method, uri));
+        heads.fault = verdict.as_ref().map_or(Some(Fault::Unforeseen), |verdict| verdict.fault);
+        heads.is_bare = verdict.as_ref().is_some_and(|verdict| verdict.is_bare);
+        heads.fragment = verdict.and_then(|verdict| verdict.fragment);
     }
 
-    /// The fragment of the request being read, with its `#`. A target must not have one (RFC 9112
+    /// Why the open request must not be served, although hyper would. It follows Transfer-Encoding
+    /// where there is a Content-Length too, as RFC 9112 section 6.1 allows, and shows no trace of the
+    /// latter; but a client that sends both is attempting to smuggle.
+    pub fn fault(&self) -> Option<Fault> {
+        self.heads.lock().map_or(Some(Fault::Unforeseen), |heads| heads.fault)
+    }
+
+    /// The fragment of the open request's target, with its `#`. A target must not have one (RFC 9112
     /// section 3.2), and hyper leaves it out of what goes to the origin; rules are shown what came.
     pub fn take_fragment(&self) -> Option<String> {
-        self.fragment.lock().ok()?.take()
+        self.heads.lock().ok()?.fragment.take()
+    }
+
+    /// The open request's target has no path at all.
+    pub fn is_bare(&self) -> bool {
+        self.heads.lock().is_ok_and(|heads| heads.is_bare)
     }
 
     fn is_detached(&self) -> bool {
@@ -216,12 +245,7 @@ pub struct Guarded<T> {
     write_stall: Duration,
     /// First byte of a head that is not yet an exchange.
     head_since: Option<Instant>,
-    /// The head that came last, or is coming.
-    head: Vec<u8>,
-    /// It is whole, and what comes next begins another.
-    head_whole: bool,
-    /// Exchanges that had ended when it came.
-    head_after: u64,
+    follower: Follower,
     target_line: TargetLine,
     /// Mended bytes for which the reader had no room.
     rest: Bytes,
@@ -242,6 +266,9 @@ impl<T> Guarded<T> {
         limits: &Limits,
         on_rejected: OnRejected,
     ) -> Self {
+        if let Ok(mut heads) = pulse.heads.lock() {
+            heads.followed = protocol == Alpn::Http11;
+        }
         Guarded {
             inner,
             pulse,
@@ -250,11 +277,9 @@ impl<T> Guarded<T> {
             keep_alive: limits.keep_alive_idle,
             write_stall: limits.write_stall,
             head_since: None,
-            head: Vec::new(),
+            follower: Follower::default(),
             target_line: TargetLine::default(),
             rest: Bytes::new(),
-            head_whole: false,
-            head_after: 0,
             idle_since: Instant::now(),
             seen_done: 0,
             timer: None,
@@ -278,29 +303,17 @@ impl<T> Guarded<T> {
         true
     }
 
-    /// Looks at bytes of a head as they arrive, for what hyper does not show. A request that was
-    /// pipelined behind another is not seen here; hyper normalises it like any other.
-    fn look(&mut self, fresh: &[u8]) {
-        const END: &[u8] = b"\r\n\r\n";
-        if std::mem::take(&mut self.head_whole) {
-            self.head.clear();
-            self.head.shrink_to(HEAD_KEPT);
+    /// Reads along, for what hyper does not show.
+    fn follow(&mut self, fresh: &mut [u8]) {
+        if let Ok(mut heads) = self.pulse.heads.lock() {
+            self.follower.follow(fresh, &mut heads.ready);
         }
-        self.head_after = self.pulse.done.load(Ordering::Relaxed);
-        // Empty lines before a head belong to no head (RFC 9112 section 2.2).
-        let blank = fresh.iter().take_while(|b| self.head.is_empty() && matches!(b, b'\r' | b'\n')).count();
-        let fresh = &fresh[blank..];
-        // hyper refuses a longer head.
-        let room = HEAD_LOOKED_AT.saturating_sub(self.head.len());
-        let from = self.head.len().saturating_sub(END.len() - 1);
-        self.head.extend_from_slice(&fresh[..fresh.len().min(room)]);
-        let Some(at) = memmem::find(&self.head[from..], END) else { return };
-        self.head.truncate(from + at + END.len());
-        self.head_whole = true;
-        self.pulse.ambiguous.store(names_two_lengths(&self.head), Ordering::Relaxed);
-        if let Ok(mut slot) = self.pulse.fragment.lock() {
-            *slot = fragment(&self.head);
-        }
+    }
+
+    /// The head that hyper refuses, where that is not one of several.
+    fn refused_head(&self) -> &[u8] {
+        let waiting = self.pulse.heads.lock().map_or(0, |heads| heads.ready.len());
+        if waiting == usize::from(self.follower.is_whole()) { self.follower.head() } else { &[] }
     }
 
     /// Polls the timer while nothing arrives; `Some` when a budget ran out.
@@ -327,40 +340,6 @@ impl<T> Guarded<T> {
             timer.as_mut().reset(due);
         }
     }
-}
-
-/// More of a head than this is not kept for a second look.
-const HEAD_LOOKED_AT: usize = 128 * 1024;
-
-/// What a waiting connection holds on to: most heads are shorter.
-const HEAD_KEPT: usize = 4 * 1024;
-
-/// True when the head at the start of `bytes` has both a Content-Length and a Transfer-Encoding.
-fn names_two_lengths(bytes: &[u8]) -> bool {
-    let mut seen = (false, false);
-    let mut from = 0;
-    for at in memchr::memchr_iter(b'\n', bytes) {
-        let line = &bytes[from..at];
-        from = at + 1;
-        if line.is_empty() || line == b"\r" {
-            break;
-        }
-        seen.0 |= starts_with(line, b"content-length");
-        seen.1 |= starts_with(line, b"transfer-encoding");
-    }
-    seen.0 && seen.1
-}
-
-/// The fragment of the target in the first line of `bytes`, with its `#`.
-fn fragment(bytes: &[u8]) -> Option<String> {
-    let line = &bytes[..memchr::memchr(b'\n', bytes)?];
-    let target = &line[..line.iter().rposition(|b| *b == b' ')?];
-    let fragment = &target[memchr::memchr(b'#', target)?..];
-    Some(String::from_utf8_lossy(fragment).into_owned())
-}
-
-fn starts_with(line: &[u8], name: &[u8]) -> bool {
-    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// An answer of hyper's own: a 4xx head that carries none of the fields that every answer of ours
@@ -410,10 +389,7 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
             && !self.pulse.is_detached()
             && self.pulse.open.load(Ordering::Relaxed) == 0;
         if let Some(status) = unexplained.then(|| is_unexplained(first)).flatten() {
-            // Another exchange has ended since when this head was pipelined behind that one's.
-            let is_its_own = self.head_after == self.pulse.done.load(Ordering::Relaxed);
-            let head = if is_its_own { &self.head[..] } else { &[] };
-            self.instead = Some((self.on_rejected)(Rejected::Head(status), head));
+            self.instead = Some((self.on_rejected)(Rejected::Head(status), self.refused_head()));
             return true;
         }
         false
@@ -431,15 +407,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            let fresh = &buf.filled()[before..];
-            if !fresh.is_empty() && this.protocol == Alpn::Http11 && !this.pulse.is_detached() && this.idle()
-            {
+            let http1 = this.protocol == Alpn::Http11 && !this.pulse.is_detached();
+            let fresh = &mut buf.filled_mut()[before..];
+            if !fresh.is_empty() && http1 {
+                this.follow(fresh);
+            }
+            if !fresh.is_empty() && http1 && this.idle() {
                 if this.head_since.is_none() {
                     this.head_since = Some(Instant::now());
                     this.target_line = TargetLine::default();
                 }
                 let mended = this.target_line.mend(fresh);
-                this.look(fresh);
                 if let Some(mended) = mended {
                     buf.set_filled(before);
                     let room = buf.remaining().min(mended.len());
@@ -501,23 +479,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         ready!(this.poll_instead(cx))?;
         let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
         this.bound(cx, outcome)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fragment_of_a_target_is_what_follows_its_first_hash() {
-        for (head, expect) in [
-            ("GET /a?b#c#d HTTP/1.1\r\nA: b#c\r\n\r\n", Some("#c#d")),
-            ("GET /a?b HTTP/1.1\r\nA: b#c\r\n\r\n", None),
-            ("GET /# HTTP/1.1\r\n\r\n", Some("#")),
-            ("GET#a", None),
-            ("", None),
-        ] {
-            assert_eq!(fragment(head.as_bytes()).as_deref(), expect, "{head}");
-        }
     }
 }

@@ -111,6 +111,10 @@ fn read(
             Some(parse(value.to_str().map_err(|_| TargetError::BadHost(AuthorityError::Character))?, scheme)?)
         }
     };
+    // RFC 9112 section 3.2: in absolute-form as well, although nothing is read from it there.
+    if host.is_none() && version == Version::HTTP_11 {
+        return Err(TargetError::NoHost);
+    }
     let authority = match (uri.authority(), host) {
         (Some(authority), host) => {
             let authority = parse(authority.as_str(), scheme)?;
@@ -168,6 +172,7 @@ mod tests {
         assert_eq!(ok("https://y.test/a", &["x.test"]), "y.test:443");
         let err = |uri: &str, hosts: &[&str]| origin(uri, hosts, Version::HTTP_11).unwrap_err();
         assert_eq!(err("/a", &[]), TargetError::NoHost);
+        assert_eq!(err("https://y.test/a", &[]), TargetError::NoHost);
         assert_eq!(err("/a", &["x.test", "x.test"]), TargetError::ManyHosts);
         assert_eq!(err("/a", &["user@x.test"]), TargetError::UserInfo);
         assert_eq!(err("/a", &["x.test:0"]), TargetError::BadHost(AuthorityError::Port));
@@ -187,7 +192,8 @@ mod tests {
     #[test]
     fn a_proxy_takes_absolute_form_only() {
         let read = |method: Method, uri: &str| {
-            proxy_form(&method, &uri.parse().unwrap(), &HeaderMap::new(), Version::HTTP_11)
+            let headers = HeaderMap::from_iter([(HOST, "any.test".parse().unwrap())]);
+            proxy_form(&method, &uri.parse().unwrap(), &headers, Version::HTTP_11)
         };
         assert_eq!(read(Method::GET, "/"), Err(TargetError::ToProxy));
         let target = read(Method::GET, "http://x.test:8080?q=1").unwrap();

@@ -29,6 +29,11 @@ pub async fn serve_http(gateway: &Arc<Gateway>, client: Client, io: BoxIo, proto
 
 /// One request to the proxy itself: CONNECT opens a tunnel, anything else is forwarded.
 pub async fn proxied(way: &Arc<Way>, request: Request<Incoming>) -> Result<Response<Streamed>, Dropped> {
+    if let (&Method::CONNECT, Err(problem)) = (request.method(), exchange::check_framing(way)) {
+        let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Connect);
+        ending.stage(Stage::Connect);
+        return exchange::answer(&problem, &request, ending);
+    }
     let users = way.gateway.live.load().users.clone();
     let identity = match authenticate::http(users.as_ref(), request.headers()).await {
         Ok(identity) => identity,

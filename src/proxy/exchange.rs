@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use http::header::{ACCEPT, CONNECTION, EXPECT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 
@@ -16,10 +17,11 @@ use super::respond::{Explained, Problem};
 use super::witness::Witness;
 use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
-use crate::audit::{Kind, Stage};
+use crate::audit::{Kind, Stage, Verdict};
 use crate::auth::Identity;
 use crate::inspect::{self, Aim, Case, Scanning, Seen};
 use crate::message::body::Streamed;
+use crate::message::follow::Fault;
 use crate::message::hop;
 use crate::message::raw::RawHead;
 use crate::message::reason::Code;
@@ -143,6 +145,7 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
         let way = way.clone();
         async move {
             let beat = way.pulse.begin();
+            way.pulse.request(request.method(), request.uri());
             let response = match way.leg {
                 // On the heap: it is larger than what goes on inside tunnels, and rarer.
                 Leg::Proxy => Box::pin(connect::proxied(&way, request)).await,
@@ -217,6 +220,16 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
     let host = std::sync::OnceLock::new();
     match run(way, &snapshot, request, &mut ending, &host).await {
         Ok(Outcome::Deliver(delivery)) => Ok(delivery.response(ending)),
+        Ok(Outcome::Own(reply)) => {
+            ending.note(|record| {
+                record.status = Some(reply.status);
+                record.bytes_to_client = reply.body.len() as u64;
+            });
+            ending.passed(Verdict::Passed);
+            let mut response = response(reply);
+            way.gateway.via.add(version, response.headers_mut());
+            Ok(response)
+        }
         Ok(Outcome::Upgrade { response, client, origin }) => {
             ending.note(|record| record.status = Some(101));
             way.pulse.detach();
@@ -232,6 +245,8 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
 
 enum Outcome {
     Deliver(Delivery),
+    /// We are whom the request is for.
+    Own(Reply),
     Upgrade {
         response: Response<Streamed>,
         client: hyper::upgrade::OnUpgrade,
@@ -252,8 +267,12 @@ async fn run(
     }
     // Where it goes, and whether it may.
     let admitted = admit(way, snapshot, &request, ending, known_host).inspect_err(|problem| {
-        if let Problem::Target(_) | Problem::Ambiguous | Problem::Expectation(_) | Problem::Denied(_) =
-            problem
+        if let Problem::Target(_)
+        | Problem::Ambiguous
+        | Problem::TransferCoding
+        | Problem::WhiteSpace
+        | Problem::Expectation(_)
+        | Problem::Denied(_) = problem
         {
             ending.note(|record| {
                 if record.url.is_empty() {
@@ -274,6 +293,8 @@ async fn run(
     };
     let client_version = request.version();
     let on_client = hop::asks_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let last_hop = hop::is_last(request.method(), request.headers());
+    let last_hop = last_hop.map(|last| last.reply(&target.path, request.headers()));
     ending.stage(Stage::RequestBody);
     let mut path = Cow::Borrowed(target.path.as_str());
     if let Some(fragment) = way.pulse.take_fragment() {
@@ -284,6 +305,9 @@ async fn run(
     let (cleared, seen) =
         inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
     ending.note(|record| record.request_inspection = Some(inspection(seen)));
+    if let Some(reply) = last_hop {
+        return Ok(Outcome::Own(reply));
+    }
     let cleared = match scanning(gateway, fail, Direction::Upload, ending) {
         Some(scanning) => inspect::scan_request(scanning, cleared).await.map_err(Problem::Request)?,
         None => cleared,
@@ -306,6 +330,9 @@ async fn run(
         let origin = hyper::upgrade::on(&mut response);
         let response = relay::switching(gateway, &response);
         return Ok(Outcome::Upgrade { response, client, origin });
+    }
+    if !hop::is_framed_plainly(response.headers()) {
+        return Err(Problem::OriginCoding);
     }
     let origin_version = response.version();
     let (cleared, seen) =
@@ -344,10 +371,14 @@ fn admit(
 ) -> Result<(Target, Authority, Permit), Problem> {
     let (method, uri, headers, version) =
         (request.method(), request.uri(), request.headers(), request.version());
-    let target = match &way.leg {
+    let mut target = match &way.leg {
         Leg::Proxy => target::proxy_form(method, uri, headers, version)?,
         Leg::Tunnel(inside) => target::origin_form(method, uri, headers, version, inside.scheme)?,
     };
+    if way.pulse.is_bare() && method == Method::OPTIONS {
+        // RFC 9112 section 3.2.4: the server as a whole.
+        target.path = PathAndQuery::from_static("*");
+    }
     let authority = match (&target.authority, &way.leg) {
         (Some(authority), _) => authority.clone(),
         (None, Leg::Tunnel(inside)) => {
@@ -377,6 +408,9 @@ fn admit(
         return Err(Problem::UriTooLong { limit });
     }
     check_head(way, headers)?;
+    if version == Version::HTTP_2 {
+        check_values(headers)?;
+    }
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
             return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
@@ -390,13 +424,20 @@ fn admit(
     }
 }
 
+/// What the bytes of a request say against it, although hyper would serve it.
+pub fn check_framing(way: &Way) -> Result<(), Problem> {
+    match way.pulse.fault() {
+        None => Ok(()),
+        Some(Fault::Coding) => Err(Problem::TransferCoding),
+        Some(Fault::TwoLengths | Fault::Unforeseen) => Err(Problem::Ambiguous),
+    }
+}
+
 /// Bounds that hyper has not for both versions: it counts fields of HTTP/1.1 alone, and bytes
 /// only as its buffer grows.
 fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
     let limits = &way.gateway.limits;
-    if way.pulse.is_ambiguous() {
-        return Err(Problem::Ambiguous);
-    }
+    check_framing(way)?;
     if headers.len() > limits.head_fields {
         return Err(Problem::TooManyFields { limit: limits.head_fields });
     }
@@ -411,6 +452,16 @@ fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
             Err(Problem::Expectation(value.to_str().unwrap_or("not even text").to_owned()))
         }
         _ => Ok(()),
+    }
+}
+
+/// RFC 9113 section 8.2.1: white space around a value is malformed, for readers of HTTP/1.1 take it away.
+fn check_values(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut values = headers.values().map(HeaderValue::as_bytes);
+    match values.any(|value| is_white(value.first()) || is_white(value.last())) {
+        true => Err(Problem::WhiteSpace),
+        false => Ok(()),
     }
 }
 
@@ -495,7 +546,7 @@ fn say(
         record.bytes_to_client = if head_only { 0 } else { reply.body.len() as u64 };
     });
     let mut response = response(reply);
-    if let Problem::Ambiguous | Problem::Target(_) = problem {
+    if let Problem::Ambiguous | Problem::TransferCoding | Problem::Target(_) = problem {
         // Where the next request begins on this connection is anybody's guess.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -351,6 +351,7 @@ pub fn inbound(
 ) -> Delivery {
     let mut response = cleared.into_inner();
     hop::strip_response(response.headers_mut());
+    hop::date(response.headers_mut(), std::time::SystemTime::now());
     gateway.via.add(origin, response.headers_mut());
     *response.version_mut() = client;
     Delivery { response, back }

@@ -33,6 +33,10 @@ pub enum Problem {
     HeadTooLong { limit: usize },
     #[error("the request gives its length in two ways, which readers understand differently")]
     Ambiguous,
+    #[error("the request's body has a transfer coding that is not known here; chunked is")]
+    TransferCoding,
+    #[error("a field's value begins or ends with white space, which HTTP/2 does not allow")]
+    WhiteSpace,
     #[error("the request has more than {limit} header fields")]
     TooManyFields { limit: usize },
     #[error("the audit log cannot take a record now")]
@@ -54,6 +58,8 @@ pub enum Problem {
     Mint { code: &'static str, sentence: String },
     #[error("the origin cannot be asked to change protocols")]
     NoUpgrade,
+    #[error("the origin's answer has a transfer coding that nobody asked for")]
+    OriginCoding,
     #[error("the origin closed a fresh connection before the request was sent")]
     Unsent,
 }
@@ -108,7 +114,9 @@ impl Problem {
             Problem::Loop => (508, Code::Loop),
             Problem::UriTooLong { .. } => (414, Code::UriTooLong),
             Problem::Expectation(_) => (417, Code::UnsupportedExpectation),
-            Problem::Ambiguous => (400, Code::Malformed),
+            Problem::Ambiguous | Problem::WhiteSpace => (400, Code::Malformed),
+            // RFC 9112 section 6.1.
+            Problem::TransferCoding => (501, Code::Malformed),
             Problem::TooManyFields { .. } | Problem::HeadTooLong { .. } => (431, Code::HeadTooLarge),
             Problem::AuditUnavailable => (503, Code::AuditUnavailable),
             Problem::Origin(error) => origin(error),
@@ -122,7 +130,7 @@ impl Problem {
                 "ca_not_permitted" => (403, Code::CaConstraints),
                 _ => (502, Code::Internal),
             },
-            Problem::NoUpgrade => (502, Code::OriginGarbage),
+            Problem::NoUpgrade | Problem::OriginCoding => (502, Code::OriginGarbage),
             Problem::Unsent => (502, Code::OriginClosed),
         }
     }
@@ -180,6 +188,7 @@ fn request(stop: &Stop) -> (u16, Code) {
         Stop::Undecodable(_) => (415, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (408, Code::BodyTimeout),
         Stop::Body(BodyError::Stopped) => (403, Code::Blocked),
+        Stop::Body(error) if error.is_malformed() => (400, Code::Malformed),
         Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 413), refusal.code),
         Stop::Body(_) => (400, Code::ClientGone),
         Stop::Engine => (500, Code::Internal),

@@ -549,7 +549,16 @@ impl Raw {
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        Raw::start(None, script).await
+        Raw::start(None, None, script).await
+    }
+
+    /// Plain TCP on a listener made elsewhere.
+    pub async fn plain_on<F, R>(listener: std::net::TcpListener, script: F) -> Raw
+    where
+        F: Fn(Wire, usize) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Raw::start(Some(listener), None, script).await
     }
 
     /// TLS with a good certificate for `name`, HTTP/1.1 by ALPN.
@@ -559,15 +568,15 @@ impl Raw {
         R: Future<Output = ()> + Send + 'static,
     {
         let config = server_config(&pki::lab().good(&[name]), &[Http::H1], &[Tls::V13, Tls::V12]);
-        Raw::start(Some(config), script).await
+        Raw::start(None, Some(config), script).await
     }
 
-    async fn start<F, R>(tls: Option<Arc<ServerConfig>>, script: F) -> Raw
+    async fn start<F, R>(on: Option<std::net::TcpListener>, tls: Option<Arc<ServerConfig>>, script: F) -> Raw
     where
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let listener = listen(None).await;
+        let listener = listen(on).await;
         let addr = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&received);
