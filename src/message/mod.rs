@@ -5,11 +5,13 @@
 pub mod body;
 pub mod deadline;
 pub mod decode;
+mod flood;
 pub mod hop;
 pub mod raw;
 pub mod reason;
 pub mod reply;
 pub mod send;
 pub mod serve;
+mod stall;
 pub mod target;
 mod target_line;
