@@ -53,8 +53,10 @@ impl FrameBudget {
         frames.read(bytes, |frame| {
             allowed &= match frame.kind {
                 DATA => frame.len > 0 || frame.flags & END_STREAM != 0 || control.take(now),
+                // Fields for a stream that is open already, or none at all.
+                HEADERS if frame.len == 0 || frame.stream <= *last_stream => control.take(now),
                 HEADERS => {
-                    *last_stream = frame.stream.max(*last_stream);
+                    *last_stream = frame.stream;
                     control.left = (control.left + A_REQUEST_EARNS).min(AT_ONCE);
                     true
                 }
@@ -180,10 +182,18 @@ mod tests {
 
     #[test]
     fn requests_earn_control_frames_but_no_resets() {
-        let request = frame(HEADERS, 5, 1, &[0x82]);
-        let reprioritised = [request.clone(), frame(16, 0, 0, &[0; 8])].concat();
-        assert_eq!(passed(&reprioritised, 100), 10_000);
-        assert_eq!(passed(&[request, frame(RST_STREAM, 0, 1, &[0; 4])].concat(), 100), 500);
+        let now = Instant::now();
+        let passed = |behind: &[u8]| {
+            let mut budget = FrameBudget::new(now);
+            assert!(budget.allows(&[0; PREFACE], now));
+            let requests = (0..10_000).map(|n| [&frame(HEADERS, 5, 2 * n + 1, &[0x82]), behind].concat());
+            requests.take_while(|bytes| budget.allows(bytes, now)).count()
+        };
+        assert_eq!(passed(&frame(16, 0, 0, &[0; 8])), 10_000);
+        assert_eq!(passed(&frame(RST_STREAM, 0, 1, &[0; 4])), 500);
+        // Fields without a request of their own earn nothing.
+        assert_eq!(self::passed(&frame(HEADERS, 4, 1, &[]), 9), 500);
+        assert_eq!(self::passed(&frame(HEADERS, 4, 1, &[0x82]), 9), 501);
     }
 
     #[test]

@@ -121,7 +121,7 @@ where
                 .max_local_error_reset_streams(Some(256))
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(limits.write_stall)
-                .serve_connection(TokioIo::new(io), watched(service, limits.write_stall, limits.body_rate))
+                .serve_connection(TokioIo::new(io), watched(service, limits.write_stall))
         ),
     }
 }
@@ -130,7 +130,6 @@ where
 fn watched<S>(
     service: S,
     stall: Duration,
-    rate: u64,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<Sent>,
@@ -144,7 +143,7 @@ where
 {
     service_fn(move |request| {
         let answer = service.call(request);
-        async move { Ok(answer.await?.map(|body| Sent::new(body, stall, rate))) }
+        async move { Ok(answer.await?.map(|body| Sent::new(body, stall))) }
     })
 }
 

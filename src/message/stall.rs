@@ -1,7 +1,7 @@
 //! A bound on a client that takes nothing of an answer over HTTP/2. A window that stays closed is not a write that
-//! stalls: nothing is written, and pings go on. So each stream's task is watched: when the body has given out a chunk
+//! stalls: nothing is written, and pings go on. So each stream's task is watched: when the body has given out a piece
 //! and was not asked for more for too long, the task is dropped, by which its stream is reset and what was buffered
-//! for it is freed.
+//! for it is freed. Pieces are small, so that a client that is merely slow has time for each.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,10 @@ tokio::task_local! {
     static SENDING: Sending;
 }
 
-/// When the chunk under way must have found room; nothing is due while the body itself is waited for.
+/// A frame's usual size (RFC 9113 section 4.2): no client is so slow that this takes it a minute.
+const PIECE: usize = 16 * 1024;
+
+/// When the piece under way must have found room; nothing is due while the body itself is waited for.
 type Sending = Arc<Mutex<Option<Instant>>>;
 
 /// Where the streams of a connection run.
@@ -65,20 +68,34 @@ impl<F: Future<Output = ()>> Future for Bounded<F> {
 /// An answer's body that tells the task it is sent by how that goes.
 pub struct Sent {
     inner: Streamed,
+    /// What is left of a chunk that is given out in pieces.
+    left: Bytes,
     sending: Option<Sending>,
     stall: Duration,
-    /// Bytes a second below which a client is as good as gone.
-    rate: u64,
 }
 
 impl Sent {
-    pub fn new(inner: Streamed, stall: Duration, rate: u64) -> Sent {
-        Sent { inner, sending: SENDING.try_with(Arc::clone).ok(), stall, rate: rate.max(1) }
+    pub fn new(inner: Streamed, stall: Duration) -> Sent {
+        Sent { inner, left: Bytes::new(), sending: SENDING.try_with(Arc::clone).ok(), stall }
     }
 
-    /// A large chunk that trickles is not a closed window.
-    fn due(&self, len: usize) -> Instant {
-        Instant::now() + self.stall.max(Duration::from_secs_f64(len as f64 / self.rate as f64))
+    fn piece(&mut self, mut chunk: Bytes) -> Frame<Bytes> {
+        self.left = chunk.split_off(chunk.len().min(PIECE));
+        Frame::data(chunk)
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.left.is_empty() {
+            let left = std::mem::take(&mut self.left);
+            return Poll::Ready(Some(Ok(self.piece(left))));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            Ok(match frame?.into_data() {
+                Ok(chunk) => self.piece(chunk),
+                Err(other) => other,
+            })
+        }))
     }
 }
 
@@ -91,22 +108,26 @@ impl Body for Sent {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        let polled = this.poll_piece(cx);
         if let Some(sending) = &this.sending {
-            let len = match &polled {
-                Poll::Ready(Some(Ok(frame))) => frame.data_ref().map(Bytes::len),
-                _ => None,
-            };
-            *sending.lock().unwrap_or_else(PoisonError::into_inner) = len.map(|len| this.due(len));
+            let is_data = matches!(&polled, Poll::Ready(Some(Ok(frame))) if frame.is_data());
+            let due = is_data.then(|| Instant::now() + this.stall);
+            *sending.lock().unwrap_or_else(PoisonError::into_inner) = due;
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.left.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (left, rest) = (self.left.len() as u64, self.inner.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(left));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(left));
+        }
+        hint
     }
 }

@@ -52,7 +52,7 @@ impl Case {
     ) -> Case
     where
         F: Future<Output = S> + Send + 'static,
-        S: Into<Seen>,
+        S: Into<Seen> + 'static,
     {
         Case { id, what: what.into(), expected, run: Box::new(move || Box::pin(run().map(Into::into))) }
     }

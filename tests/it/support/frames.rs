@@ -126,9 +126,12 @@ struct Inbox {
     ended: bool,
 }
 
+type Half = WriteHalf<TlsStream<Box<dyn Stream>>>;
+
 /// A client of frames, on a connection to `origin.test` through the proxy.
 pub struct Peer {
-    write: WriteHalf<TlsStream<Box<dyn Stream>>>,
+    /// Never locked: the mutex only lets what came be looked at from any thread.
+    write: Mutex<Half>,
     inbox: Arc<Mutex<Inbox>>,
     reader: JoinHandle<()>,
 }
@@ -146,7 +149,7 @@ impl Peer {
         let (read, write) = tokio::io::split(stream);
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let reader = tokio::spawn(collect(read, Arc::clone(&inbox)));
-        let mut peer = Peer { write, inbox, reader };
+        let mut peer = Peer { write: Mutex::new(write), inbox, reader };
         assert!(peer.send(&preface(settings)).await);
         peer
     }
@@ -156,15 +159,12 @@ impl Peer {
         if self.ended() {
             return false;
         }
+        let write = self.write.get_mut().unwrap();
         let written = async {
-            self.write.write_all(bytes).await?;
-            self.write.flush().await
+            write.write_all(bytes).await?;
+            write.flush().await
         };
         matches!(tokio::time::timeout(super::PATIENCE, written).await, Ok(Ok(())))
-    }
-
-    pub fn came(&self) -> Vec<Came> {
-        self.inbox.lock().unwrap().frames.clone()
     }
 
     fn find<T>(&self, is: impl FnMut(&Came) -> Option<T>) -> Option<T> {
