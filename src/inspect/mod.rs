@@ -8,6 +8,7 @@ mod held;
 mod refused;
 mod request;
 mod response;
+mod scan;
 mod window;
 
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
+pub use scan::{ScanNote, Scanning, scan_request, scan_response};
 
 use crate::message::body::BodyError;
 use crate::waf::input::Field;
