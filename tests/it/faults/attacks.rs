@@ -20,9 +20,12 @@ const CUT_OFF: &str = "cut off, cheap, others served";
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new("F17", "rapid reset: 100,000 HEADERS and RST_STREAM, as fast as they go", CUT_OFF, || async {
-            rapid_reset().await
-        }),
+        Case::new(
+            "F17",
+            "rapid reset: 100,000 HEADERS and RST_STREAM, as fast as they go",
+            CUT_OFF,
+            || async { rapid_reset().await },
+        ),
         Case::new("F17", "rapid reset: each pair waits until the one before was seen", CUT_OFF, || async {
             paced_reset().await
         }),
@@ -54,7 +57,9 @@ pub fn cases() -> Vec<Case> {
         let id = if what.contains("CONTINUATION") { "F19" } else { "F21" };
         cases.push(Case::new(id, format!("a flood of {what}"), CUT_OFF, move || {
             let (first, again) = (first.clone(), again.clone());
-            async move { stage(async |_, peer| flood(peer, first, (0..50_000).map(|_| again.clone())).await).await }
+            async move {
+                stage(async |_, peer| flood(peer, first, (0..50_000).map(|_| again.clone())).await).await
+            }
         }));
     }
     cases
@@ -181,14 +186,18 @@ fn made_you_reset() -> [(&'static str, OnStream, OnStream); 6] {
     [
         ("a WINDOW_UPDATE of 0", |s| post(s, "/held"), |s| window_update(s, 0)),
         ("a WINDOW_UPDATE that overflows", |s| post(s, "/held"), |s| window_update(s, 0x7fff_ffff)),
-        ("HEADERS after END_STREAM", |s| get(s, "/held"), |s| {
-            frame(HEADERS, END_HEADERS | END_STREAM, s, &literal(0, "x-a", "b"))
-        }),
+        (
+            "HEADERS after END_STREAM",
+            |s| get(s, "/held"),
+            |s| frame(HEADERS, END_HEADERS | END_STREAM, s, &literal(0, "x-a", "b")),
+        ),
         ("DATA after END_STREAM", |s| get(s, "/held"), |s| frame(DATA, END_STREAM, s, b"late")),
         ("PRIORITY of a wrong length", |s| post(s, "/held"), |s| frame(PRIORITY, 0, s, &[0; 4])),
-        ("PRIORITY on itself", |s| post(s, "/held"), |s| {
-            frame(PRIORITY, 0, s, &[&s.to_be_bytes()[..], &[16]].concat())
-        }),
+        (
+            "PRIORITY on itself",
+            |s| post(s, "/held"),
+            |s| frame(PRIORITY, 0, s, &[&s.to_be_bytes()[..], &[16]].concat()),
+        ),
     ]
 }
 
@@ -237,7 +246,8 @@ async fn bomb(field: Vec<u8>, times: usize) -> Seen {
     }
     // Streams whose answers wait for a window are given up; their refusals are all that was made of them.
     let over = |stream: u32| peer.reset_code(stream).is_some();
-    until("every stream to be over", || (peer.ended() || (0..100).all(|n| over(2 * n + 1))).then_some(())).await;
+    until("every stream to be over", || (peer.ended() || (0..100).all(|n| over(2 * n + 1))).then_some(()))
+        .await;
     assert_eq!(client.get(Http::H2, "https://origin.test/").await.text(), HELLO);
     let (cpu, memory) = before.spent(&proxy);
     let reached = origin.seen().len() - served - 1;
@@ -262,7 +272,8 @@ async fn closed_window(window: u32) -> Seen {
     let code = until("the stream to be reset", || peer.reset_code(1).or(peer.ended().then_some(99))).await;
     let waited = began.elapsed();
     let kept = peer.round_trip(1).await;
-    let record = proxy.record("the stalled stream", |r| r["url"].as_str().is_some_and(|u| u.contains("bytes"))).await;
+    let record =
+        proxy.record("the stalled stream", |r| r["url"].as_str().is_some_and(|u| u.contains("bytes"))).await;
     let figures = format!("(code {code} after {waited:.1?}, recorded as {})", record["reason"]);
     let good = code == 8 && kept && waited.as_secs_f64() >= 0.9 && waited.as_secs() < 10;
     Seen { told: if good { STALLED.to_owned() } else { figures.clone() }, figures }
@@ -275,12 +286,11 @@ async fn too_many_streams() -> Seen {
     // Our streams are opened before the proxy's settings can have arrived, as RFC 9113 section 3.4 allows.
     let all: Vec<u8> = (0..150).flat_map(|n| get(2 * n + 1, "/held")).collect();
     assert!(peer.send(&all).await);
-    let refused =
-        until("50 refusals", || {
-            let refused = (0..150).filter(|n| peer.reset_code(2 * n + 1) == Some(7)).count();
-            (refused >= 50 || peer.ended()).then_some(refused)
-        })
-        .await;
+    let refused = until("50 refusals", || {
+        let refused = (0..150).filter(|n| peer.reset_code(2 * n + 1) == Some(7)).count();
+        (refused >= 50 || peer.ended()).then_some(refused)
+    })
+    .await;
     until("the others at the origin", || (origin.seen().len() >= 100).then_some(())).await;
     for _ in 0..100 {
         origin.release();

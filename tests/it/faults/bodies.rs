@@ -35,7 +35,9 @@ pub fn cases() -> Vec<Case> {
     add("F25", "a bomb of gzip, 256 MiB", REFUSED, FORM, "gzip", || gzip(&vec![b'a'; 256 << 20]));
     add("F25", "a bomb of deflate, 64 MiB", REFUSED, FORM, "deflate", || deflate(&vec![b'a'; 64 << 20]));
     add("F25", "a bomb of zstd, 256 MiB", REFUSED, FORM, "zstd", || zstd_of(&vec![b'a'; 256 << 20]));
-    add("F25", "a bomb in a bomb, gzip twice", REFUSED, FORM, "gzip, gzip", || gzip(&gzip(&vec![0; 64 << 20])));
+    add("F25", "a bomb in a bomb, gzip twice", REFUSED, FORM, "gzip, gzip", || {
+        gzip(&gzip(&vec![0; 64 << 20]))
+    });
     add("F25", "three codings, one above the other", REFUSED, FORM, "gzip, gzip, gzip", || {
         gzip(&gzip(&gzip(b"a=b")))
     });
@@ -49,9 +51,14 @@ pub fn cases() -> Vec<Case> {
         let head = format!("--b\r\nX-Long: {}\r\n", "a".repeat(1 << 20));
         [head.into_bytes(), part("q", EVIL)[5..].to_vec(), b"--b--\r\n".to_vec()].concat()
     });
-    add("F27", "two boundaries, an attack behind the second", REFUSED, "multipart/form-data; boundary=a; boundary=b", "", || {
-        [part("q", EVIL), b"--b--\r\n".to_vec()].concat()
-    });
+    add(
+        "F27",
+        "two boundaries, an attack behind the second",
+        REFUSED,
+        "multipart/form-data; boundary=a; boundary=b",
+        "",
+        || [part("q", EVIL), b"--b--\r\n".to_vec()].concat(),
+    );
     add("F27", "a boundary in quotes", REFUSED, "multipart/form-data; boundary=\"b\"", "", || {
         [part("q", EVIL), b"--b--\r\n".to_vec()].concat()
     });
@@ -60,7 +67,9 @@ pub fn cases() -> Vec<Case> {
                     +ADw-script+AD4-alert(1)+ADw-/script+AD4-\r\n";
         [odd.to_vec(), part("y", "mild"), b"--b--\r\n".to_vec()].concat()
     });
-    add("F28", "JSON 100,000 deep", REFUSED, JSON, "", || [vec![b'['; 100_000], vec![b']'; 100_000]].concat());
+    add("F28", "JSON 100,000 deep", REFUSED, JSON, "", || {
+        [vec![b'['; 100_000], vec![b']'; 100_000]].concat()
+    });
     add("F28", "JSON with a number of 500,000 digits", PASSED, JSON, "", || {
         format!("{{\"a\": {}}}", "9".repeat(500_000)).into_bytes()
     });
@@ -100,8 +109,12 @@ pub fn cases() -> Vec<Case> {
         text.push_str("q=1+UNION+SELECT+password+FROM+users--");
         text.into_bytes()
     });
-    add("F30", "an attack encoded twice", REFUSED, FORM, "", || b"q=%253Cscript%253Ealert(1)%253C/script%253E".to_vec());
-    add("F30", "an attack in overlong UTF-8", REFUSED, FORM, "", || b"q=..%c0%af..%c0%afetc%c0%afpasswd".to_vec());
+    add("F30", "an attack encoded twice", REFUSED, FORM, "", || {
+        b"q=%253Cscript%253Ealert(1)%253C/script%253E".to_vec()
+    });
+    add("F30", "an attack in overlong UTF-8", REFUSED, FORM, "", || {
+        b"q=..%c0%af..%c0%afetc%c0%afpasswd".to_vec()
+    });
     add("F30", "a NUL in an argument", REFUSED, FORM, "", || b"q=a%00b".to_vec());
     for target in ["//evil.test/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/a;/../../etc/passwd?q=1"] {
         cases.push(Case::new("F30", format!("the path {target}"), REFUSED, move || path(target)));
@@ -143,7 +156,9 @@ async fn upload(kind: &'static str, coding: &'static str, body: Made) -> Seen {
         fields.push(("content-encoding", coding));
     }
     let began = Instant::now();
-    let answer = client.send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &fields, body)).await;
+    let answer = client
+        .send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &fields, body))
+        .await;
     let waited = began.elapsed();
     let grown = proxy.peak_rss().saturating_sub(memory);
     let arrived = origin.seen().iter().filter(|seen| seen.method == "POST").count();
@@ -160,7 +175,8 @@ async fn upload(kind: &'static str, coding: &'static str, body: Made) -> Seen {
 async fn path(target: &'static str) -> Seen {
     let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let ask = format!("GET {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n");
     tokio::io::AsyncWriteExt::write_all(&mut stream, ask.as_bytes()).await.unwrap();
     let answer = String::from_utf8_lossy(&crate::support::client::rest(&mut stream).await).into_owned();

@@ -3,16 +3,20 @@
 use std::time::Instant;
 
 use super::{Case, Seen};
+use crate::support::Http;
 use crate::support::client::{Client, Entry, get, request};
 use crate::support::origin::Raw;
 use crate::support::proxy::Setup;
-use crate::support::Http;
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("F10", "an address that never accepts", "504 in time", || async { black_hole().await }),
-        Case::new("F12", "an origin that stops in mid-body", "never whole", || async { stops_in_a_body().await }),
-        Case::new("F13", "100,000 interim answers", "the answer, memory flat", || async { interim_flood().await }),
+        Case::new("F12", "an origin that stops in mid-body", "never whole", || async {
+            stops_in_a_body().await
+        }),
+        Case::new("F13", "100,000 interim answers", "the answer, memory flat", || async {
+            interim_flood().await
+        }),
     ];
     for (what, method, answer) in [
         ("a body behind HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n"),
@@ -64,7 +68,9 @@ async fn stops_in_a_body() -> Seen {
         let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", http).await.unwrap();
         match connection.try_send(get("https://origin.test/")).await {
             Ok(answer) if answer.status.is_success() => return format!("{http:?}: a whole answer").into(),
-            Ok(answer) => figures.push_str(&format!("({http:?} {} after {:.1?})", answer.status, began.elapsed())),
+            Ok(answer) => {
+                figures.push_str(&format!("({http:?} {} after {:.1?})", answer.status, began.elapsed()))
+            }
             Err(_) => figures.push_str(&format!("({http:?} reset after {:.1?})", began.elapsed())),
         }
         if began.elapsed().as_secs() > 8 {

@@ -14,7 +14,9 @@ use crate::support::{Http, until, within};
 
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("F03", "a client that never reads 1 GB", "closed, all freed", || async { never_read().await }),
+        Case::new("F03", "a client that never reads 1 GB", "closed, all freed", || async {
+            never_read().await
+        }),
         Case::new("F04", "a TLS handshake a byte at a time, to the proxy", "closed, counted", || async {
             trickled_hello(false).await
         }),
@@ -74,12 +76,15 @@ async fn never_read() -> Seen {
     let proxy = Setup::new().config(config).plain(&plain).origin(&origin).start().await;
     let before = at_rest(&proxy, "http://origin.test/").await;
     let memory = proxy.rss();
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     stream.write_all(b"GET /bytes/1000000000 HTTP/1.1\r\nHost: origin.test\r\n\r\n").await.unwrap();
     stream.flush().await.unwrap();
     until("the request at the origin", || (!origin.seen().is_empty()).then_some(())).await;
     let waited = freed(&proxy, before).await;
-    let record = proxy.record("the reader that stalls", |r| r["url"].as_str().is_some_and(|url| url.contains("bytes"))).await;
+    let record = proxy
+        .record("the reader that stalls", |r| r["url"].as_str().is_some_and(|url| url.contains("bytes")))
+        .await;
     let grown = proxy.peak_rss().saturating_sub(memory);
     drop(stream);
     let figures =
@@ -97,7 +102,8 @@ async fn trickled_hello(in_tunnel: bool) -> Seen {
         stream.write_all(b"CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n").await.unwrap();
         crate::support::client::read_head(&mut stream).await.unwrap();
     }
-    let held = [TcpStream::connect(proxy.addr()).await.unwrap(), TcpStream::connect(proxy.addr()).await.unwrap()];
+    let held =
+        [TcpStream::connect(proxy.addr()).await.unwrap(), TcpStream::connect(proxy.addr()).await.unwrap()];
     // Counted per client: the places are taken.
     let mut fourth = TcpStream::connect(proxy.addr()).await.unwrap();
     let refused = rest(&mut fourth).await;
@@ -127,7 +133,8 @@ async fn trickled_hello(in_tunnel: bool) -> Seen {
 
 async fn idle_tunnel() -> Seen {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let config = "[limits]\ntunnel_idle = \"500ms\"\n[[policy.bypass]]\nname = \"lab\"\nhosts = [\"origin.test\"]";
+    let config =
+        "[limits]\ntunnel_idle = \"500ms\"\n[[policy.bypass]]\nname = \"lab\"\nhosts = [\"origin.test\"]";
     let proxy = Setup::new().config(config).origin(&origin).start().await;
     let roots = [crate::support::pki::lab().root_der()];
     let client = Client::new(Entry::HttpProxy, &proxy).trusting(roots);
@@ -152,7 +159,8 @@ async fn half_closed() -> Seen {
     socket.write_all(ask.as_bytes()).await.unwrap();
     socket.shutdown().await.unwrap();
     told.push(rest(&mut socket).await);
-    let mut stream = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let ask = format!("GET /bytes/{LEN} HTTP/1.1\r\nHost: origin.test\r\n\r\n");
     stream.write_all(ask.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -212,7 +220,10 @@ async fn origin_resets() -> Seen {
         let mut head = vec![0; 4096];
         let _ = socket.read(&mut head).await;
         let part = vec![b'a'; 64 * 1024];
-        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9000000\r\n\r\n").await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9000000\r\n\r\n")
+            .await
+            .unwrap();
         for _ in 0..32 {
             socket.write_all(&part).await.unwrap();
         }
@@ -223,7 +234,10 @@ async fn origin_resets() -> Seen {
     let proxy = setup.route("origin.test", 80, addr).route("other.test", 80, other.addr).start().await;
     let before = at_rest(&proxy, "http://other.test/").await;
     let mut socket = TcpStream::connect(proxy.addr()).await.unwrap();
-    socket.write_all(b"GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n").await.unwrap();
+    socket
+        .write_all(b"GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let answer = rest(&mut socket).await;
     drop(socket);
     within("the origin's end", origin).await.unwrap();
@@ -243,7 +257,7 @@ async fn out_of_files() -> Seen {
     for _ in 0..300 {
         held.push(TcpStream::connect(proxy.addr()).await.unwrap());
     }
-    until("the proxy to hold what it can", || (proxy.open_files() > 40).then_some(())).await;
+    until("the proxy to hold what it can", || (proxy.open_files() > 24).then_some(())).await;
     let before = proxy.cpu();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let spent = proxy.cpu() - before;

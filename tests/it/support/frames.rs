@@ -41,8 +41,10 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// The client's preface and its settings.
 pub fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
     let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    let list: Vec<u8> =
-        settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    let list: Vec<u8> = settings
+        .iter()
+        .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect();
     out.extend(frame(SETTINGS, 0, 0, &list));
     out
 }
@@ -203,7 +205,8 @@ impl Peer {
         }
         until("a ping's answer or the end", || {
             let answer = self.find(|came| {
-                (came.kind == PING && came.flags & ACK != 0 && came.payload == number.to_be_bytes()).then_some(())
+                (came.kind == PING && came.flags & ACK != 0 && came.payload == number.to_be_bytes())
+                    .then_some(())
             });
             answer.map(|()| true).or_else(|| self.ended().then_some(false))
         })
