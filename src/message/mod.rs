@@ -5,6 +5,7 @@
 pub mod body;
 pub mod deadline;
 pub mod decode;
+mod flood;
 pub mod follow;
 pub mod hop;
 pub mod raw;
@@ -12,5 +13,6 @@ pub mod reason;
 pub mod reply;
 pub mod send;
 pub mod serve;
+mod stall;
 pub mod target;
 mod target_line;

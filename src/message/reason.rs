@@ -276,6 +276,10 @@ codes! {
         "The request's body came too slowly",
         "The body of the request stopped, or came more slowly than the limit allows.",
         "Try again; if it repeats, the network between the client and the proxy has the trouble.";
+    FrameFlood = "frame_flood", "http_request_error",
+        "A flood of HTTP/2 frames",
+        "The client sent far more HTTP/2 frames that carry nothing (resets, pings, settings, empty data) than any client needs, so its connection was closed.",
+        "The program that sent them has to be repaired, unless this was an attack.";
     Malformed = "malformed", "http_request_error",
         "The request is not valid HTTP",
         "The request breaks the HTTP rules in a way that cannot be passed on safely.",

@@ -17,9 +17,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::Streamed;
+use super::flood::{FrameBudget, Written};
 use super::follow::{Fault, Follower, Verdict};
+use super::stall::{Sent, Streams};
 use super::target_line::TargetLine;
 use crate::net::{Alpn, Limits};
 
@@ -64,15 +65,6 @@ impl Tasks {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl<F> Executor<F> for Tasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, flow: F) {
-        self.spawn(flow);
     }
 }
 
@@ -119,7 +111,7 @@ where
                 .with_upgrades()
         ),
         Alpn::H2 => drive!(
-            http2::Builder::new(tasks.clone())
+            http2::Builder::new(Streams(tasks.clone()))
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .max_concurrent_streams(limits.h2_streams)
@@ -127,11 +119,34 @@ where
                 .initial_stream_window_size(256 * 1024)
                 .initial_connection_window_size(1024 * 1024)
                 .max_send_buf_size(256 * 1024)
+                // Streams that the client makes us reset (CVE-2025-8671).
+                .max_local_error_reset_streams(Some(256))
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(limits.write_stall)
-                .serve_connection(TokioIo::new(io), service)
+                .serve_connection(TokioIo::new(io), watched(service, limits.write_stall))
         ),
     }
+}
+
+/// The same service, whose answers tell how their sending goes.
+fn watched<S>(
+    service: S,
+    stall: Duration,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Sent>,
+    Error = S::Error,
+    Future = impl Future<Output = Result<Response<Sent>, S::Error>> + Send + 'static,
+> + Send
+where
+    S: Service<Request<Incoming>, Response = Response<Streamed>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    service_fn(move |request| {
+        let answer = service.call(request);
+        async move { Ok(answer.await?.map(|body| Sent::new(body, stall))) }
+    })
 }
 
 /// What a connection is doing, told by the flow to the wrapper around its stream.
@@ -223,6 +238,8 @@ pub enum Rejected {
     Head(u16),
     /// The head was not whole in time.
     HeaderTimeout,
+    /// More HTTP/2 frames that carry nothing than any client needs.
+    Flood,
 }
 
 /// Which budget of a waiting connection ran out.
@@ -254,6 +271,9 @@ pub struct Guarded<T> {
     timer: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
     on_rejected: OnRejected,
+    /// What the client may still send of HTTP/2's frames that carry nothing.
+    budget: Option<FrameBudget>,
+    written: Written,
     /// Our own words on their way, in place of what hyper wrote.
     instead: Option<Bytes>,
 }
@@ -285,6 +305,8 @@ impl<T> Guarded<T> {
             timer: None,
             stalled: None,
             on_rejected,
+            budget: (protocol == Alpn::H2).then(|| FrameBudget::new(Instant::now())),
+            written: Written::default(),
             instead: None,
         }
     }
@@ -370,6 +392,19 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Ends a connection whose client has spent its budget, with a word when one fits in.
+    fn flooded(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(budget) = self.budget.take() {
+            // The record is all that is wanted: there is no answer to a flood.
+            (self.on_rejected)(Rejected::Flood, &[]);
+            if self.written.is_between_frames() {
+                let _ = Pin::new(&mut self.inner).poll_write(cx, &budget.goodbye());
+                let _ = Pin::new(&mut self.inner).poll_flush(cx);
+            }
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of HTTP/2 frames")))
+    }
+
     /// A write that makes no progress ends the connection after `write_stall`.
     fn bound<R>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if outcome.is_ready() || self.pulse.is_detached() {
@@ -407,6 +442,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
+            if this
+                .budget
+                .as_mut()
+                .is_some_and(|budget| !budget.allows(&buf.filled()[before..], Instant::now()))
+            {
+                buf.set_filled(before);
+                return this.flooded(cx);
+            }
             let http1 = this.protocol == Alpn::Http11 && !this.pulse.is_detached();
             let fresh = &mut buf.filled_mut()[before..];
             if !fresh.is_empty() && http1 {
@@ -446,6 +489,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(buf.len()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
+        if let (Some(_), Poll::Ready(Ok(n))) = (&this.budget, &outcome) {
+            this.written.wrote(&buf[..*n]);
+        }
         this.bound(cx, outcome)
     }
 
@@ -460,6 +506,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        if let (Some(_), Poll::Ready(Ok(n))) = (&this.budget, &outcome) {
+            let mut left = *n;
+            for buf in bufs {
+                let part = left.min(buf.len());
+                this.written.wrote(&buf[..part]);
+                left -= part;
+            }
+        }
         this.bound(cx, outcome)
     }
 

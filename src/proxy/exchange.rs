@@ -165,6 +165,7 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
 fn reject(way: &Arc<Way>, rejected: Rejected, head: &[u8]) -> bytes::Bytes {
     let (status, code) = match rejected {
         Rejected::HeaderTimeout => (408, Code::HeaderTimeout),
+        Rejected::Flood => (429, Code::FrameFlood),
         Rejected::Head(414) => (414, Code::UriTooLong),
         Rejected::Head(431) => (431, Code::HeadTooLarge),
         Rejected::Head(status) => (status, Code::Malformed),

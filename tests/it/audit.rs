@@ -45,7 +45,7 @@ async fn every_exchange_has_exactly_one_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_stay_out_of_everything_that_is_written() {
+pub async fn secrets_stay_out_of_everything_that_is_written() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let mut proxy = Setup::new().args(["--log", "debug"]).origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy).user("someone", "CANARYproxy");
@@ -114,7 +114,7 @@ async fn records_survive_a_restart_and_are_still_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_a_crash_tore_does_not_spoil_the_next() {
+pub async fn a_line_that_a_crash_tore_does_not_spoil_the_next() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("audit.jsonl");
@@ -133,7 +133,7 @@ async fn a_line_that_a_crash_tore_does_not_spoil_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_stops_no_traffic_and_loses_no_record_that_the_queue_can_hold() {
+pub async fn a_full_disk_stops_no_traffic_and_loses_no_record_that_the_queue_can_hold() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let setup = Setup::new();
     let disk = setup.dir().join("disk");
@@ -210,7 +210,7 @@ async fn the_log_is_rotated_and_only_so_many_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_a_client_sends_breaks_a_line_or_reaches_a_terminal() {
+pub async fn nothing_a_client_sends_breaks_a_line_or_reaches_a_terminal() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let mut proxy = Setup::new().args(["--log", "debug"]).origin(&origin).start().await;
     let mut stream =

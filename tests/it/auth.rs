@@ -125,7 +125,7 @@ async fn an_origins_own_401_is_the_clients_business() {
 }
 
 #[test]
-fn listening_beyond_this_machine_without_knowing_the_clients_is_refused() {
+pub fn listening_beyond_this_machine_without_knowing_the_clients_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0"] {
         let refused = Setup::new().listen(&[listen]).refused();
         assert_eq!(refused.code, Some(2), "{listen}: {}", refused.stderr);

@@ -86,7 +86,7 @@ async fn a_port_in_use_stops_the_start_and_names_who_has_it() {
 }
 
 #[test]
-fn a_ca_that_cannot_be_trusted_stops_the_start_with_the_way_to_mend_it() {
+pub fn a_ca_that_cannot_be_trusted_stops_the_start_with_the_way_to_mend_it() {
     type Spoil = fn(&std::path::Path);
     let cases: &[(&str, Spoil, &str)] = &[
         (
@@ -151,7 +151,7 @@ const BROKEN: &str = "{\n  \"name\": \"own\", \"version\": \"1.0.0\",\n  \"rules
                       \"examples\": { \"match\": [\"GET /?q=x\"], \"no_match\": [\"GET /?q=y\"] }\n  }]\n}\n";
 
 #[test]
-fn a_broken_rule_file_stops_check_and_start_with_file_line_column_and_the_nearest_name() {
+pub fn a_broken_rule_file_stops_check_and_start_with_file_line_column_and_the_nearest_name() {
     let setup = Setup::new().file("broken.json", BROKEN);
     let path = setup.dir().join("broken.json").display().to_string();
     for args in [vec!["check", "--rules", &path], vec!["rules", "check", &path]] {

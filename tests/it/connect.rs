@@ -106,7 +106,7 @@ async fn traffic_redirected_by_tproxy_is_served_without_any_client_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirected_connection_to_the_proxys_own_port_is_not_a_loop() {
+pub async fn a_redirected_connection_to_the_proxys_own_port_is_not_a_loop() {
     let net = Arc::new(NetLab::new(Redirect::Nat, 8443));
     let mut proxy = gateway(&net, Redirect::Nat).await;
     let socket = net.connect("10.200.1.1:8443".parse().unwrap()).unwrap();
@@ -184,7 +184,7 @@ async fn a_socks_greeting_cut_at_any_byte_is_classified_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_policy_does_not_list_is_denied() {
+pub async fn a_port_that_policy_does_not_list_is_denied() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().route("origin.test", 25, origin.addr).origin(&origin).start().await;
     for port in [22, 25, 1, 65535] {
@@ -250,7 +250,7 @@ const PRIVATE: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn private_destinations_are_denied_in_every_spelling() {
+pub async fn private_destinations_are_denied_in_every_spelling() {
     let proxy = Setup::strict().start().await;
     for host in PRIVATE {
         let client = Client::new(Entry::HttpProxy, &proxy);
@@ -273,7 +273,7 @@ async fn private_destinations_are_denied_in_every_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_resolves_to_a_private_address_is_denied_as_the_address_is() {
+pub async fn a_name_that_resolves_to_a_private_address_is_denied_as_the_address_is() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::strict().origin(&origin).start().await;
     // A tunnel to be inspected is accepted before the name is looked up; the request is then refused.
@@ -288,7 +288,7 @@ async fn a_name_that_resolves_to_a_private_address_is_denied_as_the_address_is()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_proxy_does_not_connect_to_itself() {
+pub async fn the_proxy_does_not_connect_to_itself() {
     let proxy = Setup::new().start().await;
     let own = proxy.addr();
     let config = format!("[policy.ports]\n{} = \"inspect\"", own.port());
@@ -305,7 +305,7 @@ async fn the_proxy_does_not_connect_to_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_passed_here_before_is_a_loop() {
+pub async fn a_request_that_passed_here_before_is_a_loop() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);

@@ -12,7 +12,7 @@ use crate::support::proxy::Setup;
 use crate::support::{Http, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exchange_under_way_is_finished_before_the_end() {
+pub async fn an_exchange_under_way_is_finished_before_the_end() {
     for http in Http::BOTH {
         let origin = Spec::tls(&["origin.test"]).start().await;
         let mut proxy = Setup::new().origin(&origin).start().await;
@@ -56,7 +56,7 @@ async fn idle_connections_do_not_hold_up_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_at_once_and_still_writes_the_records() {
+pub async fn a_second_signal_ends_at_once_and_still_writes_the_records() {
     for second in [Signal::SIGTERM, Signal::SIGINT] {
         let origin = Spec::tls(&["origin.test"]).start().await;
         let mut proxy = Setup::new().origin(&origin).start().await;
@@ -77,7 +77,7 @@ async fn a_second_signal_ends_at_once_and_still_writes_the_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_ends_at_its_deadline() {
+pub async fn a_drain_ends_at_its_deadline() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let mut proxy = Setup::new().config("[limits]\ndrain_time = \"500ms\"").origin(&origin).start().await;
     let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_drain_ends_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_takes_over_address_and_ca_at_once() {
+pub async fn a_restart_takes_over_address_and_ca_at_once() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let home = tempfile::tempdir().unwrap();
     let ca = home.path().join("ca");

@@ -68,7 +68,7 @@ const SMUGGLING: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
+pub async fn what_parsers_disagree_about_is_rejected_and_never_forwarded() {
     let (origin, proxy) = pair().await;
     let mut passed = Vec::new();
     let old =
@@ -171,7 +171,7 @@ async fn rules_see_the_head_of_a_request_that_is_refused_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_hidden_in_anothers_body_is_never_a_request() {
+pub async fn a_request_hidden_in_anothers_body_is_never_a_request() {
     let (origin, proxy) = pair().await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: origin.test\r\n\r\n";
     let whole = format!(
@@ -190,7 +190,7 @@ async fn a_request_hidden_in_anothers_body_is_never_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_framing_error_the_connection_is_closed() {
+pub async fn after_a_framing_error_the_connection_is_closed() {
     let (origin, proxy) = pair().await;
     let bytes = "POST /bad HTTP/1.1\r\nHost: origin.test\r\nContent-Length: +1\r\n\r\nx\
                  GET /after HTTP/1.1\r\nHost: origin.test\r\n\r\n";
@@ -245,7 +245,7 @@ async fn what_is_merely_odd_is_written_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_of_one_hop_stay_on_it() {
+pub async fn fields_of_one_hop_stay_on_it() {
     let (origin, proxy) = pair().await;
     let bytes = "GET /hop HTTP/1.1\r\nHost: origin.test\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\
                  Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic c2VjcmV0OmNhbmFyeQ==\r\nTE: trailers\r\n\
@@ -474,7 +474,7 @@ async fn http_1_0_is_served_and_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_connection_upgraded_to_h2c_is_not() {
+pub async fn a_plain_connection_upgraded_to_h2c_is_not() {
     let origin = Spec::plain().start().await;
     let proxy = Setup::new().plain(&origin).start().await;
     let tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 80).await.unwrap();

@@ -70,7 +70,7 @@ async fn a_stream_that_the_client_resets_is_cancelled_at_the_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_that_belong_to_http_1_are_refused_or_left_out() {
+pub async fn fields_that_belong_to_http_1_are_refused_or_left_out() {
     let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     // RFC 9113 section 8.2.2.
@@ -101,7 +101,7 @@ async fn fields_that_belong_to_http_1_are_refused_or_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_not_as_long_as_declared_never_completes_at_the_origin() {
+pub async fn a_body_that_is_not_as_long_as_declared_never_completes_at_the_origin() {
     for origin_http in Http::BOTH {
         let origin = Spec::tls(&["origin.test"]).http(&[origin_http]).start().await;
         let proxy = Setup::new().origin(&origin).start().await;
@@ -124,7 +124,7 @@ async fn a_body_that_is_not_as_long_as_declared_never_completes_at_the_origin() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_and_authority_must_agree() {
+pub async fn host_and_authority_must_agree() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let mut send = h2_client(&proxy).await;

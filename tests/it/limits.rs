@@ -118,7 +118,7 @@ async fn a_body_that_pauses_is_let_go_up_to_the_pause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_do_not_read_cost_their_buffers_and_no_more() {
+pub async fn clients_that_do_not_read_cost_their_buffers_and_no_more() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
@@ -141,7 +141,7 @@ async fn clients_that_do_not_read_cost_their_buffers_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_trickles_is_answered_408_when_its_time_is_up() {
+pub async fn a_head_that_trickles_is_answered_408_when_its_time_is_up() {
     let origin = Spec::plain().start().await;
     let proxy = Setup::new()
         .config("[limits]\nheader_time = \"400ms\"\nclassify_time = \"400ms\"")
@@ -173,7 +173,7 @@ async fn a_head_that_trickles_is_answered_408_when_its_time_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_trickles_is_ended() {
+pub async fn a_body_that_trickles_is_ended() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let config = "[limits]\nbody_grace = \"400ms\"\nbody_rate = \"1KiB\"";
     let proxy = Setup::new().config(config).origin(&origin).start().await;
@@ -190,7 +190,7 @@ async fn a_body_that_trickles_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_at_any_stage_ends_with_its_own_limit() {
+pub async fn silence_at_any_stage_ends_with_its_own_limit() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let config = "[limits]\nclassify_time = \"300ms\"\nhandshake_time = \"300ms\"\nkeep_alive_idle = \"300ms\"\n\
                   tunnel_first_byte = \"300ms\"\nheader_time = \"300ms\"";
@@ -221,7 +221,7 @@ async fn silence_at_any_stage_ends_with_its_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
+pub async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let long_target =
@@ -272,7 +272,7 @@ async fn heads_and_targets_have_a_size_that_is_said_when_exceeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_client_cannot_take_every_connection() {
+pub async fn one_client_cannot_take_every_connection() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().config("[limits]\nper_client = 8").origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);

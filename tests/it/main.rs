@@ -13,6 +13,7 @@ mod distrust;
 mod doctor;
 mod drain;
 mod eval;
+mod faults;
 mod framing;
 mod http1;
 mod http2;

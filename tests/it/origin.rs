@@ -60,7 +60,7 @@ async fn the_labs_authority_is_trusted_only_when_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trusted() {
+pub async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trusted() {
     let far = Spec::tls(&["origin.test"]).start().await;
     let second = Setup::new().origin(&far).start().await;
     let roots = second.ca_pem().display().to_string();
@@ -79,7 +79,7 @@ async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trusted(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_port_is_a_502_at_once() {
+pub async fn a_closed_port_is_a_502_at_once() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = Setup::new().route("origin.test", 443, closed).start().await;
     for http in Http::BOTH {
@@ -92,7 +92,7 @@ async fn a_closed_port_is_a_502_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_was_not_answered() {
+pub async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_was_not_answered() {
     let dns = Dns::start(|name| match name {
         "missing.test" => Reply::NoSuchName,
         "broken.test" => Reply::Failure,
@@ -127,7 +127,7 @@ async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_was_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_that_was_checked_is_the_address_that_is_dialled() {
+pub async fn the_address_that_was_checked_is_the_address_that_is_dialled() {
     // A rebinding name: first a public address, then loopback.
     let origin = Spec::tls(&["rebind.test"]).start().await;
     let config =
@@ -151,7 +151,7 @@ async fn the_address_that_was_checked_is_the_address_that_is_dialled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_http_is_a_502_and_its_connection_is_not_used_again() {
+pub async fn an_answer_that_is_not_http_is_a_502_and_its_connection_is_not_used_again() {
     let long = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "a".repeat(1 << 20));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Many: 1\r\n".repeat(5000));
     let cases: Vec<(&str, String)> = vec![
@@ -195,7 +195,7 @@ async fn an_answer_that_is_not_http_is_a_502_and_its_connection_is_not_used_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_breaks_off_never_looks_complete() {
+pub async fn an_answer_that_breaks_off_never_looks_complete() {
     let cases: [(&str, &str); 2] = [
         (
             "length",
@@ -230,7 +230,7 @@ async fn an_answer_that_breaks_off_never_looks_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_origin_that_does_not_answer_in_time_is_a_504() {
+pub async fn an_origin_that_does_not_answer_in_time_is_a_504() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().config("[limits]\nfirst_byte_time = \"400ms\"").origin(&origin).start().await;
     for http in Http::BOTH {
@@ -241,7 +241,7 @@ async fn an_origin_that_does_not_answer_in_time_is_a_504() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_with_effects_is_sent_once_however_the_origin_fails() {
+pub async fn a_request_with_effects_is_sent_once_however_the_origin_fails() {
     let origin = Raw::tls("origin.test", |mut wire, _| async move {
         wire.head().await;
         wire.shutdown().await;

@@ -74,7 +74,7 @@ async fn a_changed_rule_file_is_in_force_without_being_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_reloads_rules_and_configuration() {
+pub async fn sighup_reloads_rules_and_configuration() {
     let (_origin, proxy) = start().await;
     fs::write(proxy.dir().join("own.json"), rule("beta")).unwrap();
     let deny = "[rules]\ncore = true\n[[policy.deny]]\nname = \"later\"\nhosts = [\"other.test\"]\n";
@@ -87,7 +87,7 @@ async fn sighup_reloads_rules_and_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_rule_file_leaves_the_old_rules_in_force_and_says_where_it_is_broken() {
+pub async fn a_broken_rule_file_leaves_the_old_rules_in_force_and_says_where_it_is_broken() {
     let (_origin, mut proxy) = start().await;
     let unknown = rule("beta").replace("\"contains\"", "\"contians\"");
     let cases = [
@@ -135,7 +135,7 @@ async fn a_broken_configuration_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reloads_under_load_drop_nothing_and_every_request_sees_one_whole_set() {
+pub async fn reloads_under_load_drop_nothing_and_every_request_sees_one_whole_set() {
     let (origin, proxy) = start().await;
     let stop = Arc::new(AtomicBool::new(false));
     let served = Arc::new(AtomicUsize::new(0));

@@ -75,7 +75,7 @@ async fn a_protocol_that_cannot_be_inspected_is_refused_by_default_and_relayed_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_tunnel_is_ended_by_its_own_time_limit() {
+pub async fn a_silent_tunnel_is_ended_by_its_own_time_limit() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().config("[limits]\ntunnel_first_byte = \"300ms\"").origin(&origin).start().await;
     let mut tunnel = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_silent_tunnel_is_ended_by_its_own_time_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tunnels_client_may_close_its_half_and_still_get_everything() {
+pub async fn a_tunnels_client_may_close_its_half_and_still_get_everything() {
     let origin = Raw::plain(|mut wire, _| async move {
         wire.drained().await;
         wire.write(b"all of the answer, after the end of the question").await;

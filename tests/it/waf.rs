@@ -168,7 +168,7 @@ fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_cannot_be_decoded_does_not_pass_unseen() {
+pub async fn a_body_that_cannot_be_decoded_does_not_pass_unseen() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
@@ -265,7 +265,7 @@ async fn the_block_page_speaks_the_clients_format_and_never_shows_the_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_attacker_wrote_is_text_on_the_page() {
+pub async fn what_an_attacker_wrote_is_text_on_the_page() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let url = "https://origin.test/%3Cscript%3Ealert(1)%3C/script%3E?q=%3Cscript%3Ealert(document.cookie)%3C/script%3E";
@@ -426,7 +426,7 @@ async fn answers_pass_byte_for_byte_in_the_coding_they_came_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_longer_than_the_window_is_inspected_in_part_and_says_so_or_is_refused() {
+pub async fn a_body_longer_than_the_window_is_inspected_in_part_and_says_so_or_is_refused() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let fields = [("content-type", "application/x-www-form-urlencoded")];
     let long = |front: &str| {

@@ -83,7 +83,7 @@ async fn an_attack_in_the_opening_request_is_blocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_origin_that_does_not_upgrade_gives_an_ordinary_answer() {
+pub async fn an_origin_that_does_not_upgrade_gives_an_ordinary_answer() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let mut stream =
@@ -102,7 +102,7 @@ async fn an_origin_that_does_not_upgrade_gives_an_ordinary_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_sent_before_the_101_wait_for_it() {
+pub async fn bytes_sent_before_the_101_wait_for_it() {
     let origin = Raw::tls("origin.test", |mut wire, _| async move {
         let Some(head) = wire.head().await else { return };
         // Everything behind the head would have come with it.
@@ -128,7 +128,7 @@ async fn bytes_sent_before_the_101_wait_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_to_anything_else_is_not_passed_on() {
+pub async fn an_upgrade_to_anything_else_is_not_passed_on() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).start().await;
     let mut stream =

@@ -8,6 +8,7 @@ pub mod company;
 pub mod dns;
 pub mod door;
 pub mod forge;
+pub mod frames;
 pub mod hello;
 pub mod kinds;
 pub mod lint;

@@ -352,6 +352,15 @@ impl Proxy {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// Processor time spent so far, in seconds; its grain is a hundredth.
+    pub fn cpu(&self) -> f64 {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name is in parentheses and may hold anything; user and system time are fields 14 and 15.
+        let behind: Vec<&str> = text[text.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks: u64 = behind[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        ticks as f64 / 100.0
+    }
+
     pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }

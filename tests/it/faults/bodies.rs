@@ -1,0 +1,222 @@
+//! Bodies made to exhaust or to deceive whoever reads them (F25, F27 to F30): refused or looked into, in bounded time
+//! and memory. The attack in a body that hides one is the same throughout.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Case, Seen};
+use crate::support::Http;
+use crate::support::client::{Client, Entry, get, request};
+use crate::support::origin::{Raw, Spec, deflate, gzip};
+use crate::support::proxy::Setup;
+
+/// What any of these may add to the memory of the proxy: windows of two sizes, decoded and parsed.
+const MEMORY: u64 = 128 << 20;
+
+/// Seconds that any of these may take; the parsers of a debug build are not optimised.
+const SECONDS: u64 = if cfg!(debug_assertions) { 20 } else { 5 };
+
+const REFUSED: &str = "refused, bounded";
+const PASSED: &str = "arrived, bounded";
+
+const EVIL: &str = "1 UNION SELECT password FROM users--";
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+const XML: &str = "application/xml";
+const PARTS: &str = "multipart/form-data; boundary=b";
+
+type Made = fn() -> Vec<u8>;
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |id, what, expected, kind: &'static str, coding: &'static str, body: Made| {
+        cases.push(Case::new(id, what, expected, move || upload(kind, coding, body)));
+    };
+    add("F25", "a bomb of gzip, 256 MiB", REFUSED, FORM, "gzip", || gzip(&vec![b'a'; 256 << 20]));
+    add("F25", "a bomb of deflate, 64 MiB", REFUSED, FORM, "deflate", || deflate(&vec![b'a'; 64 << 20]));
+    add("F25", "a bomb of zstd, 256 MiB", REFUSED, FORM, "zstd", || zstd_of(&vec![b'a'; 256 << 20]));
+    add("F25", "a bomb in a bomb, gzip twice", REFUSED, FORM, "gzip, gzip", || {
+        gzip(&gzip(&vec![0; 64 << 20]))
+    });
+    add("F25", "three codings, one above the other", REFUSED, FORM, "gzip, gzip, gzip", || {
+        gzip(&gzip(&gzip(b"a=b")))
+    });
+    add("F27", "10,000 parts, an attack in the last", REFUSED, PARTS, "", || {
+        let mut body: Vec<u8> = (0..10_000).flat_map(|n| part(&format!("p{n}"), "mild")).collect();
+        body.extend(part("q", EVIL));
+        [body, b"--b--\r\n".to_vec()].concat()
+    });
+    add("F27", "parts without an end, an attack in one", REFUSED, PARTS, "", || part("q", EVIL));
+    add("F27", "a part whose head has 1 MB", REFUSED, PARTS, "", || {
+        let head = format!("--b\r\nX-Long: {}\r\n", "a".repeat(1 << 20));
+        [head.into_bytes(), part("q", EVIL)[5..].to_vec(), b"--b--\r\n".to_vec()].concat()
+    });
+    add(
+        "F27",
+        "two boundaries, an attack behind the second",
+        REFUSED,
+        "multipart/form-data; boundary=a; boundary=b",
+        "",
+        || [part("q", EVIL), b"--b--\r\n".to_vec()].concat(),
+    );
+    add("F27", "a boundary in quotes", REFUSED, "multipart/form-data; boundary=\"b\"", "", || {
+        [part("q", EVIL), b"--b--\r\n".to_vec()].concat()
+    });
+    add("F27", "a charset of its own in an early part", REFUSED, PARTS, "", || {
+        let odd = b"--b\r\nContent-Disposition: form-data; name=\"x\"\r\nContent-Type: text/plain; charset=utf-7\r\n\r\n\
+                    +ADw-script+AD4-alert(1)+ADw-/script+AD4-\r\n";
+        [odd.to_vec(), part("y", "mild"), b"--b--\r\n".to_vec()].concat()
+    });
+    add("F28", "JSON 100,000 deep", REFUSED, JSON, "", || {
+        [vec![b'['; 100_000], vec![b']'; 100_000]].concat()
+    });
+    add("F28", "JSON with a number of 500,000 digits", PASSED, JSON, "", || {
+        format!("{{\"a\": {}}}", "9".repeat(500_000)).into_bytes()
+    });
+    add("F28", "JSON with a key twice, an attack in the first", REFUSED, JSON, "", || {
+        format!("{{\"q\": \"{EVIL}\", \"q\": \"mild\"}}").into_bytes()
+    });
+    add("F28", "JSON behind a byte order mark, an attack in it", REFUSED, JSON, "", || {
+        format!("\u{feff}{{\"q\": \"{EVIL}\"}}").into_bytes()
+    });
+    add("F28", "JSON in UTF-16, an attack in it", REFUSED, JSON, "", || {
+        format!("{{\"q\": \"{EVIL}\"}}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+    });
+    add("F28", "JSON with NaN", REFUSED, JSON, "", || b"{\"a\": NaN}".to_vec());
+    add("F29", "XML: a billion laughs", REFUSED, XML, "", || {
+        let mut text = "<?xml version=\"1.0\"?><!DOCTYPE l [<!ENTITY l0 \"lol\">".to_owned();
+        for n in 1..10 {
+            text.push_str(&format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10)));
+        }
+        text.push_str("]><l>&l9;</l>");
+        text.into_bytes()
+    });
+    add("F29", "XML: an external entity", REFUSED, XML, "", || {
+        b"<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>".to_vec()
+    });
+    add("F29", "XML 100,000 deep", REFUSED, XML, "", || {
+        ["<a>".repeat(100_000), "</a>".repeat(100_000)].concat().into_bytes()
+    });
+    add("F29", "XML: 50,000 attributes, an attack in the last", REFUSED, XML, "", || {
+        let mut text = "<a".to_owned();
+        for n in 0..50_000 {
+            text.push_str(&format!(" a{n}=\"m\""));
+        }
+        format!("{text} q=\"{EVIL}\"/>").into_bytes()
+    });
+    add("F30", "100,000 arguments, an attack in the last", REFUSED, FORM, "", || {
+        let mut text = "a=b&".repeat(100_000);
+        text.push_str("q=1+UNION+SELECT+password+FROM+users--");
+        text.into_bytes()
+    });
+    add("F30", "an attack encoded twice", REFUSED, FORM, "", || {
+        b"q=%253Cscript%253Ealert(1)%253C/script%253E".to_vec()
+    });
+    add("F30", "an attack in overlong UTF-8", REFUSED, FORM, "", || {
+        b"q=..%c0%af..%c0%afetc%c0%afpasswd".to_vec()
+    });
+    add("F30", "a NUL in an argument", REFUSED, FORM, "", || b"q=a%00b".to_vec());
+    for target in ["//evil.test/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/a;/../../etc/passwd?q=1"] {
+        cases.push(Case::new("F30", format!("the path {target}"), REFUSED, move || path(target)));
+    }
+    for (what, coding, body) in bombs() {
+        cases.push(Case::new("F25", format!("an answer: {what}"), "bounded, others served", move || {
+            download(coding, body)
+        }));
+    }
+    cases
+}
+
+fn part(name: &str, value: &str) -> Vec<u8> {
+    format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes()
+}
+
+fn zstd_of(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).unwrap()
+}
+
+fn bombs() -> [(&'static str, &'static str, Made); 3] {
+    [
+        ("a bomb of gzip, 256 MiB", "gzip", || gzip(&vec![b'a'; 256 << 20])),
+        ("a bomb of zstd, 256 MiB", "zstd", || zstd_of(&vec![b'a'; 256 << 20])),
+        ("a bomb in a bomb, gzip twice", "gzip, gzip", || gzip(&gzip(&vec![0; 64 << 20]))),
+    ]
+}
+
+async fn upload(kind: &'static str, coding: &'static str, body: Made) -> Seen {
+    let body = tokio::task::spawn_blocking(body).await.unwrap();
+    let sent = body.len();
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let mut proxy = Setup::new().origin(&origin).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    client.get(Http::H1, "https://origin.test/").await;
+    let memory = proxy.rss();
+    let mut fields = vec![("content-type", kind)];
+    if !coding.is_empty() {
+        fields.push(("content-encoding", coding));
+    }
+    let began = Instant::now();
+    let answer = client
+        .send(Http::H1, "origin.test", request("POST", "https://origin.test/echo", &fields, body))
+        .await;
+    let waited = began.elapsed();
+    let grown = proxy.peak_rss().saturating_sub(memory);
+    let arrived = origin.seen().iter().filter(|seen| seen.method == "POST").count();
+    let figures = format!("({} bytes, {} after {waited:.1?}, {} KiB)", sent, answer.status, grown >> 10);
+    let bounded = waited.as_secs() < SECONDS && grown < MEMORY && proxy.running();
+    let told = match (answer.status.as_u16(), arrived) {
+        (400 | 403 | 413 | 415, 0) if bounded => REFUSED.to_owned(),
+        (200, 1) if bounded => PASSED.to_owned(),
+        _ => format!("{arrived} arrived {figures}"),
+    };
+    Seen { told, figures }
+}
+
+async fn path(target: &'static str) -> Seen {
+    let origin = Spec::tls(&["origin.test"]).http(&[Http::H1]).start().await;
+    let proxy = Setup::new().origin(&origin).start().await;
+    let mut stream =
+        Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let ask = format!("GET {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, ask.as_bytes()).await.unwrap();
+    let answer = String::from_utf8_lossy(&crate::support::client::rest(&mut stream).await).into_owned();
+    let line = answer.lines().next().unwrap_or_default().to_owned();
+    let refused = line.starts_with("HTTP/1.1 40") && origin.seen().is_empty();
+    Seen { told: if refused { REFUSED.into() } else { line.clone() }, figures: format!("({line})") }
+}
+
+/// A bomb comes down: the default is to inspect what the limits allow and let it go on, in flat memory.
+async fn download(coding: &'static str, body: Made) -> Seen {
+    let body = Arc::new(tokio::task::spawn_blocking(body).await.unwrap());
+    let sent = Arc::clone(&body);
+    let origin = Raw::tls("origin.test", move |mut wire, _| {
+        let sent = Arc::clone(&sent);
+        async move {
+            while wire.head().await.is_some() {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+                    sent.len()
+                );
+                if !wire.write(head).await || !wire.write(&sent[..]).await {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let other = Spec::tls(&["other.test"]).start().await;
+    let proxy = Setup::new().raw(&origin).route("other.test", 443, other.addr).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    client.get(Http::H1, "https://other.test/").await;
+    let memory = proxy.rss();
+    let began = Instant::now();
+    let mut connection = client.https("origin.test", Http::H1).await.unwrap();
+    let bomb = connection.try_send(get("https://origin.test/"));
+    let (bomb, aside) = futures_util::future::join(bomb, client.get(Http::H2, "https://other.test/")).await;
+    let waited = began.elapsed();
+    let grown = proxy.peak_rss().saturating_sub(memory);
+    let status = bomb.map_or("broken off".to_owned(), |answer| answer.status.to_string());
+    let figures = format!("({} bytes, {status} after {waited:.1?}, {} KiB)", body.len(), grown >> 10);
+    let good = aside.status == 200 && waited.as_secs() < SECONDS && grown < MEMORY;
+    Seen { told: if good { "bounded, others served".into() } else { figures.clone() }, figures }
+}
