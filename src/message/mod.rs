@@ -13,3 +13,4 @@ pub mod send;
 pub mod serve;
 pub mod target;
 mod target_line;
+pub mod websocket;
