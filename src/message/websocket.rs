@@ -51,8 +51,15 @@ pub enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// A message, or as much of it as the window holds; then the rest follows as [`Event::Rest`].
-    Message { kind: Kind, payload: BytesMut, whole: bool },
-    Rest { payload: BytesMut, last: bool },
+    Message {
+        kind: Kind,
+        payload: BytesMut,
+        whole: bool,
+    },
+    Rest {
+        payload: BytesMut,
+        last: bool,
+    },
     Ping(Bytes),
     Pong(Bytes),
     /// Code and reason as they came, checked. Nothing follows.

@@ -298,7 +298,7 @@ async fn run(
         let authority = authority.clone();
         let conversation = Conversation { begin, scheme, authority, path, headers };
         let dropped = cleared.without_extensions();
-        Box::new(Talk { conversation, fail: fail.clone(), dropped })
+        Box::new(Talk { conversation, fail: *fail, dropped })
     });
     let sent = relay::send(way, &permit, scheme, client_version, asked, cleared, ending).await?;
     let (mut response, mut back) = (sent.response, sent.back);
@@ -417,7 +417,8 @@ fn open_case(
     server_port: Port,
     ending: &mut Ending,
 ) -> Case {
-    let case = Case::open(begin(way, snapshot, server_ip, server_port, ending.began(), &ending.id().to_string()));
+    let case =
+        Case::open(begin(way, snapshot, server_ip, server_port, ending.began(), &ending.id().to_string()));
     ending.case(case.clone());
     ending.note(|record| record.rules = snapshot.fingerprint.clone());
     case

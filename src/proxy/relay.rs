@@ -48,7 +48,8 @@ impl Outbound {
     pub fn without_extensions(&mut self) -> Option<String> {
         let headers = self.request.headers_mut();
         let offer = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
-        let offer: Vec<_> = offer.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        let offer: Vec<_> =
+            offer.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         (!offer.is_empty()).then(|| offer.join(", "))
     }

@@ -106,6 +106,8 @@ async fn talking(gateway: &Gateway, client: Upgraded, origin: Upgraded, talk: &T
     ];
     let notes = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
     let said = tell(how, &mut ending, notes);
+    // The record does not wait for ends that take their time.
+    drop(ending);
     if let Some([client, origin]) = said {
         let farewell = async {
             tokio::join!(
@@ -173,7 +175,8 @@ fn tell(how: Over, ending: &mut Ending, notes: String) -> Option<[(u16, String);
                 End::Origin => Code::OriginGarbage,
             };
             ending.broke(code, format!("WebSocket, {}: {violation}; {notes}", from.name()));
-            let (broke, other) = ((violation.code, violation.what.to_owned()), gone("the other side broke off"));
+            let (broke, other) =
+                ((violation.code, violation.what.to_owned()), gone("the other side broke off"));
             Some(match from {
                 End::Client => [broke, other],
                 End::Origin => [other, broke],
@@ -195,7 +198,8 @@ fn tell(how: Over, ending: &mut Ending, notes: String) -> Option<[(u16, String);
             });
             ending.note(|record| {
                 let (from, why) = (from.name(), &record.sentence);
-                record.sentence = format!("a message from the {from} was not passed on: {why}; {notes}").into();
+                record.sentence =
+                    format!("a message from the {from} was not passed on: {why}; {notes}").into();
             });
             let reason = format!("Portward did not pass on a message, receipt {}", ending.id());
             Some([(code, reason.clone()), (code, reason)])

@@ -1,13 +1,13 @@
 //! A WebSocket is opened like any request, under the same rules, and then carries its bytes in both directions.
 
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::{Client, Entry, field, read_head, rest};
 use crate::support::origin::{HELLO, Raw, Spec, Stream, Wire};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::websocket::{self as ws, BINARY, CLOSE, Frame, MORE, PING, PONG, TEXT};
-use crate::support::{Http, within};
+use crate::support::{Http, until, within};
 
 /// The opening handshake, with the key of RFC 6455 section 1.3.
 fn handshake(target: &str) -> String {
@@ -40,7 +40,11 @@ async fn messages_pass_both_ways_through_every_entry() {
             let sent = format!("message {turn}");
             stream.write_all(&ws::masked(TEXT, true, sent.as_bytes())).await.unwrap();
             let back = within("the echo", ws::read(&mut stream)).await.unwrap();
-            assert_eq!((back.opcode, back.last, back.masked, back.text()), (TEXT, true, false, sent), "{entry:?}");
+            assert_eq!(
+                (back.opcode, back.last, back.masked, back.text()),
+                (TEXT, true, false, sent),
+                "{entry:?}"
+            );
         }
         stream.shutdown().await.unwrap();
         assert_eq!(rest(&mut stream).await, b"");
@@ -176,11 +180,17 @@ fn setup(origin: &Raw, tls: bool) -> Setup {
 }
 
 /// The frames that a raw origin got behind the one request's head.
-fn got(origin: &Raw) -> Vec<Frame> {
+fn got_so_far(origin: &Raw) -> Vec<Frame> {
     let received = origin.received();
     let all = received.last().expect("a connection");
     let head = all.windows(4).position(|end| end == b"\r\n\r\n").expect("a head");
     ws::frames(&all[head + 4..])
+}
+
+/// The same, when its WebSocket has been closed.
+async fn got(origin: &Raw) -> Vec<Frame> {
+    let closed = |frames: &Vec<Frame>| frames.last().is_some_and(|frame| frame.opcode == CLOSE);
+    until("the origin to be told to close", || Some(got_so_far(origin)).filter(closed)).await
 }
 
 /// What the client still gets: frames until the end of the stream.
@@ -225,7 +235,7 @@ async fn an_attack_in_a_message_closes_both_sides_and_does_not_reach_the_origin(
             assert_eq!(record["verdict"], "blocked", "{case}: {record}");
             assert_eq!(record["reason"], "score", "{case}: {record}");
             assert!(record["waf"]["matches"][0]["rule"].is_u64(), "{case}: {record}");
-            let got = got(&origin);
+            let got = got(&origin).await;
             assert_eq!(got[0].text(), "good morning", "{case}");
             assert_eq!(got[1..].iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)], "{case}: {got:?}");
             assert!(got.iter().all(|frame| frame.masked), "{case}");
@@ -270,7 +280,7 @@ async fn benign_messages_of_every_kind_pass_byte_for_byte() {
         assert_eq!(record["verdict"], "passed", "{record}");
         let counted = "messages passed: 16 from the client, 16 from the origin";
         assert_eq!(record["sentence"], counted, "{record}");
-        assert_eq!(got(&origin).last().unwrap().payload, b"\x0f\xa1done");
+        assert_eq!(got(&origin).await.last().unwrap().payload, b"\x0f\xa1done");
     }
 }
 
@@ -291,7 +301,7 @@ async fn what_an_origin_must_not_say_does_not_reach_the_client() {
     let record = ended(&proxy).await;
     assert_eq!((&record["verdict"], &record["reason"]), (&"blocked".into(), &"score".into()), "{record}");
     assert!(record["sentence"].as_str().unwrap().starts_with("a message from the origin"), "{record}");
-    assert_eq!(got(&origin).iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)]);
+    assert_eq!(got(&origin).await.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,7 +345,8 @@ async fn an_extension_that_nobody_offered_is_not_passed_on() {
 async fn pings_pongs_and_closes_go_to_whom_they_are_meant_for() {
     let origin = origin(true, |mut wire| async move {
         // Right behind the 101, in the same write or not: they are the client's.
-        wire.write([ws::plain(PING, true, b"from the origin"), ws::plain(PONG, true, b"unasked")].concat()).await;
+        wire.write([ws::plain(PING, true, b"from the origin"), ws::plain(PONG, true, b"unasked")].concat())
+            .await;
         ws::echo(&mut wire).await;
     })
     .await;
@@ -355,7 +366,7 @@ async fn pings_pongs_and_closes_go_to_whom_they_are_meant_for() {
     stream.write_all(&ws::masked(CLOSE, true, &[0x03, 0xe9])).await.unwrap();
     let closed = answers(&mut stream).await;
     assert_eq!(closed.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1001)]);
-    let got: Vec<_> = got(&origin).into_iter().map(|frame| (frame.opcode, frame.text())).collect();
+    let got: Vec<_> = got(&origin).await.into_iter().map(|frame| (frame.opcode, frame.text())).collect();
     assert_eq!(got.len(), 3, "{got:?}");
     assert_eq!(got[0], (PING, "still there?".into()));
     assert_eq!(got[1], (TEXT, "one message".into()));
@@ -379,13 +390,17 @@ async fn who_breaks_the_protocol_is_told_how_and_the_other_side_is_let_go() {
         stream.write_all(&wire).await.unwrap();
         let told = answers(&mut stream).await;
         assert_eq!(told.iter().map(Frame::code).collect::<Vec<_>>(), [Some(code)], "{name}");
-        let records = crate::support::until("its record", || {
+        let records = until("its record", || {
             Some(proxy.audit()).filter(|all| all.iter().filter(|r| r["status"] == 101).count() == at + 1)
         })
         .await;
         let record = records.last().unwrap();
-        assert_eq!((&record["verdict"], &record["reason"]), (&"failed".into(), &"malformed".into()), "{name}: {record}");
-        let got = got(&origin);
+        assert_eq!(
+            (&record["verdict"], &record["reason"]),
+            (&"failed".into(), &"malformed".into()),
+            "{name}: {record}"
+        );
+        let got = got(&origin).await;
         assert_eq!(got.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1001)], "{name}: {got:?}");
     }
 }
@@ -401,7 +416,7 @@ async fn a_masked_frame_of_an_origin_is_told_to_the_origin() {
     let mut stream = open(&proxy, true).await;
     let told = answers(&mut stream).await;
     assert_eq!(told.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1001)]);
-    assert_eq!(got(&origin).iter().map(Frame::code).collect::<Vec<_>>(), [Some(1002)]);
+    assert_eq!(got(&origin).await.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1002)]);
     assert_eq!(ended(&proxy).await["reason"], "origin_garbage");
 }
 
@@ -411,11 +426,11 @@ async fn a_message_longer_than_the_window_is_inspected_in_part_or_refused_by_pol
     let hidden = [&b"1' UNION SELECT password FROM users-- "[..], &long].concat();
     for deny in [false, true] {
         let origin = origin(true, echo).await;
-        let mut setup = setup(&origin, true).args(["--limit", "request_window=64KiB"]);
-        if deny {
-            setup = setup.args(["--fail", "oversize_request_body=deny"]);
-        }
-        let proxy = setup.start().await;
+        let policy = if deny { "deny" } else { "partial" };
+        let config = format!(
+            "[limits]\nrequest_window = \"64KiB\"\n[policy.fail]\noversize_request_body = \"{policy}\""
+        );
+        let proxy = setup(&origin, true).config(&config).start().await;
         let mut stream = open(&proxy, true).await;
         let sent = ws::masked(TEXT, true, &long);
         let (mut read, mut write) = tokio::io::split(&mut stream);
@@ -424,10 +439,15 @@ async fn a_message_longer_than_the_window_is_inspected_in_part_or_refused_by_pol
             let _ = write.write_all(&sent).await;
         };
         if deny {
-            let (told, ()) = tokio::join!(rest(&mut read), writing);
+            let telling = async {
+                let mut told = Vec::new();
+                let _ = within("the refusal", read.read_to_end(&mut told)).await;
+                told
+            };
+            let (told, ()) = tokio::join!(telling, writing);
             assert_eq!(ws::frames(&told).iter().map(Frame::code).collect::<Vec<_>>(), [Some(1009)]);
             assert_eq!(ended(&proxy).await["reason"], "body_too_large");
-            assert_eq!(got(&origin).iter().map(Frame::code).collect::<Vec<_>>(), [Some(1009)]);
+            assert_eq!(got(&origin).await.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1009)]);
             continue;
         }
         let reading = async {
@@ -443,11 +463,11 @@ async fn a_message_longer_than_the_window_is_inspected_in_part_or_refused_by_pol
         let (back, ()) = tokio::join!(reading, writing);
         assert!(back == long, "{} bytes of {}", back.len(), long.len());
         // What stands in the window is judged all the same, before anything is let go.
-        let before = got(&origin).len();
+        let before = got_so_far(&origin).len();
         let _ = stream.write_all(&ws::masked(TEXT, true, &hidden)).await;
         let told = answers(&mut stream).await;
         assert_eq!(told.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)]);
-        assert_eq!(got(&origin)[before..].iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)]);
+        assert_eq!(got(&origin).await[before..].iter().map(Frame::code).collect::<Vec<_>>(), [Some(1008)]);
         assert!(ended(&proxy).await["sentence"].as_str().unwrap().contains("inspected in part"));
     }
 }
@@ -462,7 +482,7 @@ async fn in_detection_mode_the_message_passes_and_is_told() {
         assert_eq!(within("the echo", ws::read(&mut stream)).await.unwrap().payload, attack);
     }
     let told = || Some(proxy.audit()).filter(|all| all.len() >= ATTACKS.len());
-    for record in crate::support::until("a record of each", told).await {
+    for record in until("a record of each", told).await {
         assert_eq!(record["verdict"], "would_block", "{record}");
         assert!(record["waf"]["matches"][0]["rule"].is_u64(), "{record}");
     }
@@ -484,7 +504,8 @@ const OWN: &str = r#"{
 async fn rules_of_ones_own_see_message_direction_and_opcode() {
     let origin = origin(true, |mut wire| async move {
         let _ = wire.read().await;
-        wire.write([ws::plain(TEXT, true, b"swordfish"), ws::plain(BINARY, true, b"\0swordfish")].concat()).await;
+        wire.write([ws::plain(TEXT, true, b"swordfish"), ws::plain(BINARY, true, b"\0swordfish")].concat())
+            .await;
         wire.drained().await;
     })
     .await;
@@ -510,5 +531,5 @@ async fn a_miner_is_known_by_what_it_says_to_its_pool() {
     let login = br#"{"id":1,"method":"mining.subscribe","params":["miner/1.0"]}"#;
     stream.write_all(&ws::masked(TEXT, true, login)).await.unwrap();
     assert_eq!(answers(&mut stream).await[0].code(), Some(1008));
-    assert_eq!(got(&origin).len(), 2);
+    assert_eq!(got(&origin).await.len(), 2);
 }
