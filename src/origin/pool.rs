@@ -117,9 +117,11 @@ impl Keep {
         }
     }
 
-    /// The client is gone: what it kept is for its next connection.
+    /// The client is gone: what it kept is for its next connection, if it ever asked for anything. One
+    /// that was opened to verify an origin and then left alone is not worth its memory: a client
+    /// that goes through thousands of names would fill the pool with them.
     pub fn release(&self, pool: &Pool) {
-        if let Some(idle) = self.slot().take() {
+        if let Some(idle) = self.slot().take().filter(|idle| idle.served) {
             pool.put(idle);
         }
     }
