@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | 0 | [`net`], [`metrics`] | I/O |
 //! | 1 | [`waf`], [`policy`] | tokio, hyper, rustls, files, clocks |
-//! | 2 | [`ca`], [`auth`], [`tls`], [`message`], [`audit`] | each other |
+//! | 2 | [`ca`], [`auth`], [`tls`], [`message`], [`audit`], [`scan`] | each other |
 //! | 3 | [`origin`], [`inspect`] | each other |
 //! | 4 | [`proxy`] | decisions |
 //! | 6 | [`config`] | logic |
@@ -47,6 +47,7 @@
 //! | what rules keep between exchanges | `waf/persistent/` |
 //! | a limit or timeout | `net/limits.rs` |
 //! | what happens when something fails | `policy/fail.rs` |
+//! | what is sent to a malware scanner, and when its verdict comes | `scan/`, `inspect/scan.rs` |
 //! | what leaves the process in logs | `audit/record.rs`, `audit/redact.rs` |
 //! | a setting, its default, its text | `config/example.toml`, `config/file.rs` |
 //! | what a reload replaces | `app/snapshot.rs` |
@@ -70,5 +71,6 @@ pub mod net;
 pub mod origin;
 pub mod policy;
 pub mod proxy;
+pub mod scan;
 pub mod tls;
 pub mod waf;

@@ -68,6 +68,12 @@ metrics! {
     would_block,
     /// Connections and exchanges refused by policy or for want of authentication.
     denied,
+    /// Bodies that the malware scanner was to see.
+    scans,
+    /// Bodies in which it found something.
+    scans_found,
+    /// Bodies that it could not be asked about.
+    scans_failed,
     /// Tunnels relayed without being decrypted.
     tunnels,
     /// TLS handshakes with clients that failed.

@@ -20,6 +20,7 @@ const ROWS: &[(&str, u8)] = &[
     ("tls", 2),
     ("message", 2),
     ("audit", 2),
+    ("scan", 2),
     ("origin", 3),
     ("inspect", 3),
     ("proxy", 4),

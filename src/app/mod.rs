@@ -30,6 +30,7 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Asked, Gateway, Leaves};
+use crate::scan::Scanner;
 use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
@@ -109,6 +110,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
+        scanner: Scanner::new(&config.scan).map(Arc::new),
         via: Via::new(random),
         limits: limits.clone(),
         draining: CancellationToken::new(),

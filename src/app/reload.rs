@@ -105,6 +105,7 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
         ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
+        ("scan", old.scan != new.scan),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),
     ];

@@ -88,6 +88,11 @@ pub struct Record {
     pub request_inspection: Option<Inspection>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_inspection: Option<Inspection>,
+    /// What the malware scanner said of the bodies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_scan: Option<Scan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_scan: Option<Scan>,
     /// Fingerprint of the rules that were in force.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub rules: Text,
@@ -133,6 +138,8 @@ impl Record {
             added: None,
             request_inspection: None,
             response_inspection: None,
+            request_scan: None,
+            response_scan: None,
             rules: Text::Borrowed(""),
             waf: None,
         }
@@ -148,6 +155,7 @@ impl Record {
             + self.url.len()
             + self.sentence.len()
             + self.identity.as_ref().map_or(0, String::len)
+            + self.request_scan.iter().chain(&self.response_scan).map(Scan::weight).sum::<usize>()
             + waf
     }
 }
@@ -361,6 +369,28 @@ pub enum InspectionExtent {
     Whole,
     Partial,
     None,
+}
+
+/// A body before the malware scanner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    pub engine: Text,
+    /// "clean", "found", "partial" (clean as far as it was scanned: too long, or asked for by a range), "skipped" (by its type), "too_large", "failed".
+    pub result: Text,
+    /// The name of what was found.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signature: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// Decoded bytes that were given to the scanner.
+    pub bytes: u64,
+}
+
+impl Scan {
+    fn weight(&self) -> usize {
+        self.signature.len() + self.why.len()
+    }
 }
 
 /// Stands in the log for records that were lost.

@@ -16,6 +16,7 @@ use super::value::{FromText, Size, Text};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
+use crate::scan;
 use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 
@@ -109,6 +110,7 @@ impl Written {
             audit: audit(flags, &file.audit, &paths, &state_dir),
             policy: policy::Config { categories: lists, ..policy(flags, file) },
             categories,
+            scan: scan(&file.scan),
             limits: file.limits.over(Limits::default()),
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
@@ -124,6 +126,7 @@ impl Written {
         problems.policy(&config.policy);
         problems.limits(&config.limits);
         problems.leaf_lifetime(config.leaf_lifetime);
+        problems.scan(&config);
         problems.rest(&config);
         if problems.list.is_empty() { Ok(config) } else { Err(ConfigError { problems: problems.list }) }
     }
@@ -181,6 +184,20 @@ fn audit(flags: &Flags, file: &FileAudit, paths: &Paths<'_>, state_dir: &Path) -
         max_bytes: file.max_size.as_ref().map_or(64 << 20, |size| size.0.0),
         keep: file.keep.unwrap_or(8),
         stdout: file.stdout.unwrap_or(false),
+    }
+}
+
+fn scan(file: &FileScan) -> scan::Config {
+    let usual = scan::Config::default();
+    scan::Config {
+        clamd: file.clamd.as_ref().map(|at| at.0.clone()),
+        directions: file.directions.clone().unwrap_or(usual.directions),
+        max_bytes: file.max_bytes.as_ref().map_or(usual.max_bytes, |size| size.0.0),
+        oversize: file.oversize.unwrap_or(usual.oversize),
+        unavailable: file.unavailable.unwrap_or(usual.unavailable),
+        time: file.time.as_ref().map_or(usual.time, |time| time.0),
+        connections: file.connections.map_or(usual.connections, NonZeroUsize::get),
+        skip: file.skip.clone().unwrap_or(usual.skip),
     }
 }
 
@@ -499,6 +516,21 @@ impl Problems<'_> {
         );
     }
 
+    fn scan(&mut self, config: &Config) {
+        let (time, first) = (config.scan.time, config.limits.first_byte_time);
+        if config.scan.clamd.is_some() && time >= first {
+            // The origin waits for the last byte of an upload while the scanner has it.
+            let what =
+                format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
+            self.add(&["scan", "time"], Problem::new(what));
+        }
+        // Each is a file descriptor here and at least one at the scanner.
+        if config.scan.connections > 4096 {
+            let what = format!("{} connections to the scanner are more than 4096", config.scan.connections);
+            self.add(&["scan", "connections"], Problem::new(what));
+        }
+    }
+
     fn rest(&mut self, config: &Config) {
         if let Some(workers) = config.workers.filter(|workers| *workers > MAX_WORKERS) {
             let what = format!("{workers} worker threads are more than {MAX_WORKERS}");
@@ -597,6 +629,16 @@ impl Config {
                 stdout: Some(self.audit.stdout),
             },
             policy: self.written_policy(),
+            scan: FileScan {
+                clamd: self.scan.clamd.clone().map(Text),
+                directions: Some(self.scan.directions.clone()),
+                max_bytes: Some(Text(Size(self.scan.max_bytes))),
+                oversize: Some(self.scan.oversize),
+                unavailable: Some(self.scan.unavailable),
+                time: Some(Text(self.scan.time)),
+                connections: NonZeroUsize::new(self.scan.connections),
+                skip: Some(self.scan.skip.clone()),
+            },
             limits: FileLimits::of(&self.limits),
         })
     }

@@ -14,6 +14,7 @@ use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
 use crate::policy::{FailModes, Fronting, HostPattern, NameMismatch, PortAction};
+use crate::scan::{Direction, Endpoint, Outcome};
 use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
@@ -33,6 +34,7 @@ pub struct FileConfig {
     pub tls: FileTls,
     pub audit: FileAudit,
     pub policy: FilePolicy,
+    pub scan: FileScan,
     pub limits: FileLimits,
 }
 
@@ -111,6 +113,19 @@ pub struct FileAudit {
     pub max_size: Option<Text<Size>>,
     pub keep: Option<usize>,
     pub stdout: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileScan {
+    pub clamd: Option<Text<Endpoint>>,
+    pub directions: Option<Vec<Direction>>,
+    pub max_bytes: Option<Text<Size>>,
+    pub oversize: Option<Outcome>,
+    pub unavailable: Option<Outcome>,
+    pub time: Option<Text<Duration>>,
+    pub connections: Option<NonZeroUsize>,
+    pub skip: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

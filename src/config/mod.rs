@@ -29,6 +29,7 @@ pub use value::Resolve;
 
 use crate::net::Limits;
 use crate::policy;
+use crate::scan;
 use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 use crate::waf::Choice;
@@ -63,6 +64,8 @@ pub struct Config {
     pub policy: policy::Config,
     /// The files that the policy's categories were read from.
     pub categories: Vec<CategoryFiles>,
+    /// The malware scanner.
+    pub scan: scan::Config,
     pub limits: Limits,
     /// A `tracing` filter.
     pub log: String,

@@ -14,6 +14,7 @@ use crate::net::Port;
 use crate::net::authority::unmap;
 pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
+use crate::scan::Endpoint;
 use crate::tls::verify::{KeyDigest, RevocationMode};
 use crate::waf::lang::ast::SetupMode;
 
@@ -220,6 +221,19 @@ impl FromText for IpNet {
             return Err(refuse::<IpNet>(text, "write the IPv4 network inside it"));
         }
         Ok(net.trunc())
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl FromText for Endpoint {
+    const WHAT: &'static str =
+        "the address of a clamd such as \"unix:/run/clamav/clamd.ctl\" or \"tcp:127.0.0.1:3310\"";
+
+    fn from_text(text: &str) -> Result<Endpoint, String> {
+        text.parse().map_err(|why: String| refuse::<Endpoint>(text, &why))
     }
 
     fn to_text(&self) -> String {

@@ -9,6 +9,7 @@ mod held;
 mod refused;
 mod request;
 mod response;
+mod scan;
 mod window;
 
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ pub use frames::{Conversation, Heard};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
+pub use scan::{ScanNote, Scanning, scan_request, scan_response};
 
 use crate::message::body::BodyError;
 use crate::waf::input::Field;

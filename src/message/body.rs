@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::hop;
+use super::reason::Code;
 
 /// Why a body broke off. The peer that was reading it sees a reset, never a complete message
 /// (RFC 9112 section 8).
@@ -25,6 +26,16 @@ pub enum BodyError {
     Stalled(Duration),
     #[error("a rule stopped the rest of the body")]
     Stopped,
+    /// A check that is no rule decided.
+    #[error("{}", .0.sentence)]
+    Refused(Box<Refusal>),
+}
+
+/// The reason of a refusal, and what it says.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: Code,
+    pub sentence: String,
 }
 
 /// The source of what was not held.

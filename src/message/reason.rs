@@ -70,6 +70,20 @@ codes! {
         "The body has a coding that could not be undone, or is larger than what can be inspected, and the policy is not to let it pass unseen.",
         "Send the body uncompressed or in smaller parts, or let the policy pass such bodies for this host.";
 
+    // Malware scanner.
+    Malware = "malware", "http_request_denied",
+        "Malware was found",
+        "The malware scanner of this proxy recognised something in the file that was to be sent or received, and it was stopped.",
+        "Do not try again by another way. If the file is known to be harmless, give the receipt id to whoever runs this proxy: `portward explain` shows the name of the signature, which the scanner can be told to ignore.";
+    ScanUnavailable = "scan_unavailable", "proxy_internal_error",
+        "The file could not be scanned",
+        "Files are scanned for malware here, the scanner did not do it, and the policy is not to let files pass unscanned.",
+        "Try again shortly. Whoever runs this proxy has to look whether the scanner runs; `unavailable = \"pass\"` under [scan] lets files pass meanwhile.";
+    ScanTooLarge = "scan_too_large", "http_request_denied",
+        "The file is too large to be scanned",
+        "Files are scanned for malware here up to a certain length, and the policy is not to let longer ones pass.",
+        "Send or fetch it in smaller parts, or let the policy pass such files: `max_bytes` and `oversize` under [scan].";
+
     // Policy.
     Port = "port", "http_request_denied",
         "Port not allowed",

@@ -19,7 +19,7 @@ use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage};
 use crate::auth::Identity;
-use crate::inspect::{self, Aim, Case, Conversation, Seen};
+use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen};
 use crate::message::body::Streamed;
 use crate::message::hop;
 use crate::message::raw::RawHead;
@@ -30,7 +30,8 @@ use crate::message::serve::{self, Guarded, Pulse, Rejected};
 use crate::message::target::{self, Scheme, Target};
 use crate::net::{Alpn, Authority, Host, Port};
 use crate::origin::{Idle, Keep};
-use crate::policy::{Permit, RequestAnswer};
+use crate::policy::{FailModes, Permit, RequestAnswer};
+use crate::scan::Direction;
 use crate::tls::BoxIo;
 use crate::waf::Transaction;
 use crate::waf::input::ConnectionFacts;
@@ -289,6 +290,10 @@ async fn run(
     let (cleared, seen) =
         inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
     ending.note(|record| record.request_inspection = Some(inspection(seen)));
+    let cleared = match scanning(gateway, fail, Direction::Upload, ending) {
+        Some(scanning) => inspect::scan_request(scanning, cleared).await.map_err(Problem::Request)?,
+        None => cleared,
+    };
 
     // To the origin.
     ending.stage(Stage::Send);
@@ -325,9 +330,25 @@ async fn run(
     ending.note(|record| {
         record.response_inspection = Some(inspection(seen));
         record.origin_leg.protocol = protocol(origin_version).into();
-        record.stage = Stage::Relay;
+        record.stage = Stage::ResponseBody;
     });
+    let cleared = match scanning(gateway, fail, Direction::Download, ending) {
+        Some(scanning) => inspect::scan_response(scanning, cleared).await.map_err(Problem::Response)?,
+        None => cleared,
+    };
+    ending.stage(Stage::Relay);
     Ok(Outcome::Deliver(relay::inbound(gateway, cleared, origin_version, client_version, back)))
+}
+
+/// The malware scanner, where one looks at this direction.
+fn scanning<'a>(
+    gateway: &'a Gateway,
+    fail: &'a FailModes,
+    direction: Direction,
+    ending: &mut Ending,
+) -> Option<Scanning<'a>> {
+    let scanner = gateway.scanner.as_ref().filter(|scanner| scanner.covers(direction))?;
+    Some(Scanning { scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
 }
 
 /// Target, loop, policy and length: everything before the rules.

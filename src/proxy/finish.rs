@@ -10,12 +10,13 @@ use super::respond::{self, Problem};
 use super::{Client, Gateway};
 use crate::audit::record::OriginLeg;
 use crate::audit::{Kind, Record, Stage, Submitted, Verdict};
-use crate::inspect::Case;
-use crate::message::body::BodyError;
+use crate::inspect::{Case, ScanNote};
+use crate::message::body::{BodyError, Refusal};
 use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
+use crate::scan::Direction;
 use crate::tls::ClientAuth;
 use crate::waf::report::Report;
 
@@ -25,6 +26,8 @@ pub struct Ending {
     record: Option<Box<Record>>,
     started: Instant,
     case: Option<Case>,
+    /// Scans of the request's and the response's body.
+    scans: [Option<ScanNote>; 2],
 }
 
 /// An unguessable id, from random bytes that are fetched for many at a time.
@@ -66,6 +69,7 @@ impl Ending {
             record: Some(Box::new(record)),
             started: Instant::now(),
             case: None,
+            scans: [None, None],
         }
     }
 
@@ -75,7 +79,13 @@ impl Ending {
             let (id, time) = (receipt(), SystemTime::now());
             Box::new(Record { id, time, waf: None, ..(**record).clone() })
         });
-        Ending { gateway: self.gateway.clone(), record, started: Instant::now(), case: None }
+        Ending {
+            gateway: self.gateway.clone(),
+            record,
+            started: Instant::now(),
+            case: None,
+            scans: Default::default(),
+        }
     }
 
     /// A message passed only because rules stop nothing in this mode.
@@ -134,6 +144,27 @@ impl Ending {
         });
     }
 
+    /// What a scan finds stands in this record, whenever it does.
+    pub fn scan(&mut self, direction: Direction) -> ScanNote {
+        let note = ScanNote::default();
+        self.scans[usize::from(direction == Direction::Download)] = Some(note.clone());
+        note
+    }
+
+    /// A check that is no rule stopped the rest of the answer.
+    pub fn refused(&mut self, refusal: Refusal) {
+        let verdict = refusal_verdict(refusal.code);
+        match verdict {
+            Verdict::Blocked => self.gateway.metrics.blocked.increment(),
+            _ => self.gateway.metrics.denied.increment(),
+        }
+        self.note(|record| {
+            record.verdict = verdict;
+            record.reason = refusal.code.as_str().into();
+            record.sentence = refusal.sentence.into();
+        });
+    }
+
     /// It went all the way.
     pub fn passed(&mut self, verdict: Verdict) {
         self.note(|record| {
@@ -157,6 +188,7 @@ impl Ending {
         let verdict = match problem {
             Problem::Request(stop) | Problem::Response(stop) => match stop {
                 crate::inspect::Stop::Body(BodyError::Stopped) => Verdict::Blocked,
+                crate::inspect::Stop::Body(BodyError::Refused(refusal)) => refusal_verdict(refusal.code),
                 crate::inspect::Stop::Body(_) | crate::inspect::Stop::Engine => Verdict::Failed,
                 _ => Verdict::Blocked,
             },
@@ -203,6 +235,17 @@ impl Drop for Ending {
                 record.waf = Some(Box::new(report));
             }
         }
+        let [request, response] =
+            std::mem::take(&mut self.scans).map(|note| note.and_then(|note| note.take()));
+        for scan in request.iter().chain(&response) {
+            self.gateway.metrics.scans.increment();
+            match &*scan.result {
+                "found" => self.gateway.metrics.scans_found.increment(),
+                "failed" => self.gateway.metrics.scans_failed.increment(),
+                _ => {}
+            }
+        }
+        (record.request_scan, record.response_scan) = (request, response);
         if record.verdict == Verdict::Failed && record.reason.is_empty() {
             record.reason = Code::ClientGone.as_str().into();
         }
@@ -210,6 +253,13 @@ impl Drop for Ending {
         if self.gateway.audit.submit(record) == Submitted::Dropped {
             tracing::debug!("the audit queue is full; a record was lost and counted");
         }
+    }
+}
+
+fn refusal_verdict(code: Code) -> Verdict {
+    match code {
+        Code::Malware | Code::Uninspectable => Verdict::Blocked,
+        _ => Verdict::Denied,
     }
 }
 

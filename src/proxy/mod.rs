@@ -42,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::net::{Authority, ClientAddr, ConnectionId, Entry, Limits};
 use crate::origin::{Dialer, Pool};
 use crate::policy::{Answer, Policy};
+use crate::scan::Scanner;
 use crate::tls::BoxIo;
 use crate::waf::Engine;
 
@@ -74,6 +75,8 @@ pub struct Gateway {
     pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
+    /// Looks for malware in bodies, where one is configured.
+    pub scanner: Option<Arc<Scanner>>,
     pub via: Via,
     pub limits: Limits,
     /// Cancelled when the process drains: no new exchange is begun.

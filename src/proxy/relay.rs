@@ -405,6 +405,7 @@ impl Delivered {
                 record.reason = Code::Blocked.as_str().into();
                 record.sentence = "a rule stopped the rest of the response".into();
             }),
+            Some(BodyError::Refused(refusal)) => ending.refused(*refusal),
             Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
             None if complete => ending.passed(Verdict::Passed),
             None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),

@@ -180,6 +180,7 @@ fn request(stop: &Stop) -> (u16, Code) {
         Stop::Undecodable(_) => (415, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (408, Code::BodyTimeout),
         Stop::Body(BodyError::Stopped) => (403, Code::Blocked),
+        Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 413), refusal.code),
         Stop::Body(_) => (400, Code::ClientGone),
         Stop::Engine => (500, Code::Internal),
     }
@@ -190,8 +191,18 @@ fn response(stop: &Stop) -> (u16, Code) {
         Stop::Rule(why) => rule(why),
         Stop::Oversize { .. } | Stop::Undecodable(_) => (502, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (504, Code::OriginStalled),
+        Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 502), refusal.code),
         Stop::Body(_) => (502, Code::OriginClosed),
         Stop::Engine => (500, Code::Internal),
+    }
+}
+
+/// A check that is no rule: the malware scanner. `odd` is for a body that cannot be scanned as it is.
+fn refused(code: Code, odd: u16) -> u16 {
+    match code {
+        Code::ScanUnavailable => 503,
+        Code::ScanTooLarge | Code::Uninspectable => odd,
+        _ => 403,
     }
 }
 

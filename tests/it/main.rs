@@ -23,6 +23,7 @@ mod origin;
 mod peers;
 mod policy;
 mod reload;
+mod scan;
 mod sets;
 mod tls_bar;
 mod trust;

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::{CertificateFacts, ClientLeg, Inspection, OriginLeg, OriginMarks, Protection, Record, TlsFacts};
+use super::{
+    CertificateFacts, ClientLeg, Inspection, OriginLeg, OriginMarks, Protection, Record, Scan, TlsFacts,
+};
 use crate::audit::visible::visible;
 use crate::net::{Authority, Host};
 
@@ -84,6 +86,8 @@ impl Lines {
         }
         inspection(out, b",\"request_inspection\":", record.request_inspection.as_ref())?;
         inspection(out, b",\"response_inspection\":", record.response_inspection.as_ref())?;
+        scan(out, b",\"request_scan\":", record.request_scan.as_ref())?;
+        scan(out, b",\"response_scan\":", record.response_scan.as_ref())?;
         some(out, b",\"rules\":", &record.rules)?;
         if !super::nothing_found(&record.waf) {
             out.extend_from_slice(b",\"waf\":");
@@ -197,6 +201,12 @@ fn inspection(out: &mut Vec<u8>, key: &[u8], inspection: Option<&Inspection>) ->
         json(out, extent)?;
         some(out, b",\"why\":", why)
     })
+}
+
+fn scan(out: &mut Vec<u8>, key: &[u8], scan: Option<&Scan>) -> Result {
+    let Some(scan) = scan else { return Ok(()) };
+    out.extend_from_slice(key);
+    shown(out, scan)
 }
 
 /// Every member writes a comma before it; the first one's becomes the opening brace.
@@ -391,6 +401,9 @@ mod tests {
         record.added = Some(Duration::from_micros(7));
         record.request_inspection = Some(Inspection::partial(own()));
         record.response_inspection = Some(Inspection { extent: InspectionExtent::None, why: own().into() });
+        let (engine, result) = (own().into(), own().into());
+        record.request_scan = Some(Scan { engine, result, signature: own(), why: own(), bytes: u64::MAX });
+        record.response_scan = Some(Scan::default());
         record.rules = own().into();
         record
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::exclusion::{self, Side};
 use super::paint::{Colour, head, safe, tail};
 use crate::audit::read::Found;
-use crate::audit::record::{Inspection, InspectionExtent, rfc3339};
+use crate::audit::record::{Inspection, InspectionExtent, Scan, rfc3339};
 use crate::audit::visible::visible;
 use crate::audit::{Kind, Record, Verdict};
 use crate::message::reason::Code;
@@ -122,10 +122,31 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
             _ => {}
         }
     }
+    for (side, scan) in [("request", &record.request_scan), ("response", &record.response_scan)] {
+        if let Some(scan) = scan {
+            writeln!(out, "  {}", scanned(side, scan))?;
+        }
+    }
     let stage = serde_json::to_value(record.stage).ok();
     let stage = stage.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let ms = record.duration.as_micros() as f64 / 1000.0;
     writeln!(out, "  {}", colour.quiet(&format!("Ended at the stage `{stage}` after {ms} ms.")))
+}
+
+fn scanned(side: &str, scan: &Scan) -> String {
+    let (engine, bytes) = (safe(&scan.engine), scan.bytes);
+    match &*scan.result {
+        "clean" => format!("{engine} found nothing in the body of the {side}, {bytes} bytes."),
+        "found" => format!("{engine} found {} in the body of the {side}.", safe(&scan.signature)),
+        "partial" => format!(
+            "{engine} found nothing in {bytes} bytes of the body of the {side}, which are not the whole file."
+        ),
+        "skipped" => {
+            format!("The body of the {side} was not scanned: its type is on the list of those that are not.")
+        }
+        "too_large" => format!("The body of the {side} was not scanned: it is too long."),
+        _ => format!("The body of the {side} was not scanned: {}.", safe(&scan.why)),
+    }
 }
 
 /// Why policy let a connection through unseen. Its codes are names of the same facts that can

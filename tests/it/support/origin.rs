@@ -278,6 +278,7 @@ async fn answer(
         return Ok(response(StatusCode::EXPECTATION_FAILED, "text/plain", "not this body\n"));
     }
     let content_type = request.headers().get(http::header::CONTENT_TYPE).cloned();
+    let coding = request.headers().get("x-answer-coding").cloned();
     read(request.into_body(), number, &record).await?;
     if path == "/held" {
         gate.acquire().await.unwrap().forget();
@@ -289,6 +290,7 @@ async fn answer(
             let body = record.lock().unwrap().requests[number].body.clone();
             let mut out = response(StatusCode::OK, "application/octet-stream", body);
             out.headers_mut().extend(content_type.map(|value| (http::header::CONTENT_TYPE, value)));
+            out.headers_mut().extend(coding.map(|value| (http::header::CONTENT_ENCODING, value)));
             out
         }
         "status" => response(StatusCode::from_bytes(&path.as_bytes()[8..]).unwrap(), "text/plain", ""),

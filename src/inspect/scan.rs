@@ -1,0 +1,432 @@
+//! A body before the malware scanner: what rules cleared is held back once more until the scanner's verdict. A body
+//! that fits its window is held whole, so that a refusal is a page; of a longer one the last window's worth is kept
+//! back, so that an infected file is never complete at the other side. The scanner gets what the receiver will see
+//! after decoding; what travels is what the sender sent.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::held::coding;
+use super::window::Coding;
+use super::{Cleared, Stop};
+use crate::audit::record::Scan as Facts;
+use crate::message::body::{BodyError, Refusal, Streamed};
+use crate::message::decode::DecodeError;
+use crate::message::reason::Code;
+use crate::net::Limits;
+use crate::policy::{FailModes, Undecoded};
+use crate::scan::{Direction, Finding, Outcome, Scan, Scanner, boundary};
+
+/// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
+#[derive(Clone, Debug, Default)]
+pub struct ScanNote(Arc<Mutex<Option<Facts>>>);
+
+impl ScanNote {
+    fn set(&self, facts: Facts) {
+        if let Ok(mut slot) = self.0.lock() {
+            *slot = Some(facts);
+        }
+    }
+
+    pub fn take(&self) -> Option<Facts> {
+        self.0.lock().ok()?.take()
+    }
+}
+
+/// What a scan goes by.
+pub struct Scanning<'a> {
+    pub scanner: &'a Arc<Scanner>,
+    pub limits: &'a Limits,
+    pub fail: &'a FailModes,
+    pub note: ScanNote,
+}
+
+/// An upload.
+pub async fn scan_request(
+    scanning: Scanning<'_>,
+    cleared: Cleared<Request<Streamed>>,
+) -> Result<Cleared<Request<Streamed>>, Stop> {
+    let (parts, body) = cleared.into_inner().into_parts();
+    // On the heap, because it is large and rare.
+    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, body, false)).await?;
+    Ok(Cleared(Request::from_parts(parts, body)))
+}
+
+/// A download.
+pub async fn scan_response(
+    scanning: Scanning<'_>,
+    cleared: Cleared<Response<Streamed>>,
+) -> Result<Cleared<Response<Streamed>>, Stop> {
+    let (parts, body) = cleared.into_inner().into_parts();
+    // What was asked for by its range is scanned for what it is, and is not the file.
+    let piece = parts.status == StatusCode::PARTIAL_CONTENT;
+    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, body, piece)).await?;
+    Ok(Cleared(Response::from_parts(parts, body)))
+}
+
+impl Scanning<'_> {
+    async fn run(
+        self,
+        side: Direction,
+        headers: &HeaderMap,
+        body: Streamed,
+        piece: bool,
+    ) -> Result<Streamed, Stop> {
+        let scanner = self.scanner;
+        if !scanner.covers(side) || body.is_end_stream() {
+            return Ok(body);
+        }
+        // There should be one; where there are more, the receiver takes any of them.
+        let types = || headers.get_all(CONTENT_TYPE).iter().map(|value| value.as_bytes());
+        if types().next().is_some() && types().all(|content_type| scanner.skips(content_type)) {
+            self.note.set(Facts {
+                engine: scanner.engine().into(),
+                result: "skipped".into(),
+                ..Facts::default()
+            });
+            return Ok(body);
+        }
+        let (window, undecodable) = match side {
+            Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
+            Direction::Download => (self.limits.response_window, self.fail.undecodable_response),
+        };
+        let most = usize::try_from(scanner.config.max_bytes).unwrap_or(usize::MAX);
+        // Bounded by its own size, whatever the ratio: what is not decoded here is not scanned.
+        let limits = Limits {
+            decoded_bytes: most.saturating_mul(4),
+            decoded_ratio: usize::MAX,
+            ..self.limits.clone()
+        };
+        let feed = Feed {
+            coding: coding(headers, &limits, most, self.fail)?,
+            boundary: types().find_map(boundary),
+            undecodable,
+            pending: VecDeque::new(),
+            waiting: 0,
+            bytes: 0,
+            room: most,
+            scan: None,
+            whole: false,
+            told: false,
+            over: false,
+            partial: piece,
+        };
+        let mut scanned = Scanned {
+            scanner: scanner.clone(),
+            note: self.note,
+            window,
+            inner: body,
+            feed,
+            held: VecDeque::new(),
+            size: 0,
+            trailers: None,
+            ended: false,
+            clear: false,
+        };
+        let step = std::future::poll_fn(|cx| scanned.poll_step(cx)).await?;
+        Ok(match step {
+            Step::Clear if scanned.ended => Streamed::held(scanned.held, scanned.trailers, None),
+            _ => Streamed::held(VecDeque::new(), None, Some(Box::new(scanned))),
+        })
+    }
+}
+
+fn refused(code: Code, sentence: String) -> BodyError {
+    BodyError::Refused(Box::new(Refusal { code, sentence }))
+}
+
+/// What the scanner is given.
+struct Feed {
+    coding: Coding,
+    boundary: Option<Vec<u8>>,
+    undecodable: Undecoded,
+    /// Decoded bytes that the scanner did not take yet, and how many.
+    pending: VecDeque<Bytes>,
+    waiting: usize,
+    bytes: u64,
+    /// What may still be scanned.
+    room: usize,
+    scan: Option<Scan>,
+    /// The scanner gets no more than it has, and whether it was told.
+    whole: bool,
+    told: bool,
+    /// It does not get everything, because there is too much or for another reason.
+    over: bool,
+    partial: bool,
+}
+
+impl Feed {
+    fn take(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
+        /// Little goes in at once, because much may come out.
+        const PIECE: usize = 4096;
+        let Coding::Decode(decoder) = &mut self.coding else {
+            self.add(chunk.clone());
+            return Ok(());
+        };
+        let mut outcome = Ok(());
+        let mut pieces = Vec::new();
+        for piece in chunk.chunks(PIECE) {
+            let mut text = Vec::new();
+            outcome = decoder.push(piece, &mut text);
+            pieces.push(text);
+            if outcome.is_err() || decoder.is_cut() {
+                break;
+            }
+        }
+        let cut = decoder.is_cut();
+        pieces.into_iter().for_each(|text| self.add(text.into()));
+        if cut {
+            self.cut();
+            self.over = true;
+        }
+        outcome.or_else(|error| self.broken(error))
+    }
+
+    fn finish(&mut self) -> Result<(), BodyError> {
+        self.whole = true;
+        match &mut self.coding {
+            Coding::Decode(decoder) => decoder.finish().or_else(|error| self.broken(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The receiver sees what was decoded, if anything.
+    fn broken(&mut self, error: DecodeError) -> Result<(), BodyError> {
+        if self.undecodable == Undecoded::Deny && !matches!(error, DecodeError::TooLarge(_)) {
+            return Err(refused(
+                Code::Uninspectable,
+                format!("the content coding cannot be undone: {error}"),
+            ));
+        }
+        self.over |= matches!(error, DecodeError::TooLarge(_));
+        self.cut();
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.whole = true;
+        self.partial = true;
+    }
+
+    fn add(&mut self, mut bytes: Bytes) {
+        if bytes.len() > self.room {
+            bytes.truncate(self.room);
+            self.cut();
+            self.over = true;
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        self.room -= bytes.len();
+        self.bytes += bytes.len() as u64;
+        self.waiting += bytes.len();
+        self.pending.push_back(bytes);
+    }
+
+    /// Hands over what waits; true when the scanner wants no more.
+    fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<bool> {
+        let scan = self.scan.get_or_insert_with(|| scanner.open(self.boundary.take()));
+        while !self.pending.is_empty() {
+            if ready!(scan.poll_ready(cx)).is_err() {
+                return Poll::Ready(true);
+            }
+            let Some(bytes) = self.pending.pop_front() else { break };
+            self.waiting -= bytes.len();
+            scan.push(bytes);
+        }
+        Poll::Ready(false)
+    }
+
+    fn poll_finding(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Finding> {
+        let decided = ready!(self.poll_flush(scanner, cx));
+        let Some(scan) = &mut self.scan else {
+            return Poll::Ready(Finding::Failed("the scan was not begun".to_owned()));
+        };
+        if !decided && !self.told && ready!(scan.poll_ready(cx)).is_ok() {
+            scan.end();
+        }
+        self.told = true;
+        scan.poll_finding(cx)
+    }
+}
+
+/// How far a body has come.
+enum Step {
+    /// The verdict is in and everything may go.
+    Clear,
+    /// The first chunk may go: enough is kept back without it.
+    First,
+}
+
+/// A body behind the scanner.
+struct Scanned {
+    scanner: Arc<Scanner>,
+    note: ScanNote,
+    window: usize,
+    inner: Streamed,
+    feed: Feed,
+    held: VecDeque<Bytes>,
+    size: usize,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    clear: bool,
+}
+
+impl Scanned {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, BodyError>> {
+        loop {
+            if self.clear {
+                return Poll::Ready(Ok(Step::Clear));
+            }
+            if self.feed.whole {
+                let finding = ready!(self.feed.poll_finding(&self.scanner, cx));
+                self.settle(finding)?;
+                continue;
+            }
+            // What fits its window goes to the scanner when it is whole: no connection waits for a slow sender.
+            let long = self.size >= self.window || self.feed.waiting >= self.window;
+            if (long || self.feed.scan.is_some()) && ready!(self.feed.poll_flush(&self.scanner, cx)) {
+                self.feed.whole = true;
+                continue;
+            }
+            if let Some(first) = self.held.front()
+                && self.size - first.len() >= self.window
+            {
+                return Poll::Ready(Ok(Step::First));
+            }
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                None => self.end()?,
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                Some(Ok(frame)) => self.take(frame)?,
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), BodyError> {
+        match frame.into_data() {
+            Ok(chunk) if chunk.is_empty() => {}
+            Ok(chunk) => {
+                self.feed.take(&chunk)?;
+                self.size += chunk.len();
+                self.held.push_back(chunk);
+                if self.feed.over && self.scanner.config.oversize == Outcome::Deny {
+                    return Err(self.too_large());
+                }
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+        // A body whose length was said is known to be whole at its last byte.
+        if self.inner.is_end_stream() { self.end() } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<(), BodyError> {
+        self.ended = true;
+        if self.feed.whole { Ok(()) } else { self.feed.finish() }
+    }
+
+    fn too_large(&self) -> BodyError {
+        let limit = self.scanner.config.max_bytes;
+        self.tell("too_large", String::new());
+        refused(Code::ScanTooLarge, format!("the body is longer than the {limit} bytes that are scanned"))
+    }
+
+    fn tell(&self, result: &'static str, why: String) {
+        self.note.set(Facts {
+            engine: self.scanner.engine().into(),
+            result: result.into(),
+            why,
+            bytes: self.feed.bytes,
+            ..Facts::default()
+        });
+    }
+
+    /// What a finding means.
+    fn settle(&mut self, finding: Finding) -> Result<(), BodyError> {
+        let config = &self.scanner.config;
+        match finding {
+            Finding::Clean if self.feed.partial => self.tell("partial", String::new()),
+            Finding::Clean => self.tell("clean", String::new()),
+            Finding::Found(name) => {
+                self.note.set(Facts {
+                    engine: self.scanner.engine().into(),
+                    result: "found".into(),
+                    signature: name.clone(),
+                    bytes: self.feed.bytes,
+                    ..Facts::default()
+                });
+                return Err(refused(Code::Malware, format!("the scanner found {name}")));
+            }
+            Finding::TooLarge if config.oversize == Outcome::Deny => {
+                self.tell("too_large", String::new());
+                let sentence = "the body is longer than the scanner takes (clamd's StreamMaxLength)";
+                return Err(refused(Code::ScanTooLarge, sentence.to_owned()));
+            }
+            Finding::TooLarge => self.tell("too_large", String::new()),
+            Finding::Failed(why) => {
+                tracing::warn!("a body was not scanned: {why}");
+                self.tell("failed", why.clone());
+                if config.unavailable == Outcome::Deny {
+                    return Err(refused(
+                        Code::ScanUnavailable,
+                        format!("the body could not be scanned: {why}"),
+                    ));
+                }
+            }
+        }
+        self.clear = true;
+        self.feed.pending.clear();
+        self.feed.scan = None;
+        Ok(())
+    }
+}
+
+impl http_body::Body for Scanned {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match ready!(this.poll_step(cx)) {
+            Ok(_) => {}
+            Err(error) => {
+                this.held.clear();
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        if let Some(chunk) = this.held.pop_front() {
+            this.size -= chunk.len();
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if !this.ended {
+            return Pin::new(&mut this.inner).poll_frame(cx);
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.clear
+            && self.held.is_empty()
+            && self.trailers.is_none()
+            && (self.ended || self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(self.size as u64));
+        if let Some(upper) = inner.upper().filter(|_| self.trailers.is_none()) {
+            hint.set_upper(upper.saturating_add(self.size as u64));
+        }
+        hint
+    }
+}

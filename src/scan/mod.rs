@@ -1,0 +1,216 @@
+//! Malware scanners beside the proxy: a body's decoded bytes go to one as they arrive, and its finding comes back.
+//! Connections, waits and bytes are bounded here. What a finding means for an exchange is not decided here.
+
+mod clamd;
+mod parts;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::PollSender;
+
+pub use clamd::Endpoint;
+pub use parts::boundary;
+
+/// Pieces that wait for the scanner; the peer waits when there are more.
+const QUEUE: usize = 4;
+
+/// How bodies are scanned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where clamd listens; `None` scans nothing.
+    pub clamd: Option<Endpoint>,
+    pub directions: Vec<Direction>,
+    /// Decoded bytes of a body that are scanned, and what becomes of a longer one.
+    pub max_bytes: u64,
+    pub oversize: Outcome,
+    /// What happens when the scanner cannot be asked.
+    pub unavailable: Outcome,
+    /// How long one body may wait for the scanner, all waits together.
+    pub time: Duration,
+    /// Bodies that are with the scanner at the same time.
+    pub connections: usize,
+    /// Content types that are not scanned.
+    pub skip: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            clamd: None,
+            directions: vec![Direction::Download, Direction::Upload],
+            // The least that clamd's own StreamMaxLength has been by default.
+            max_bytes: 25 << 20,
+            oversize: Outcome::Pass,
+            unavailable: Outcome::Deny,
+            time: Duration::from_secs(30),
+            connections: 32,
+            // They have no end to wait for, so that holding their last bytes would break them.
+            skip: ["text/event-stream", "multipart/x-mixed-replace", "application/grpc*"]
+                .map(String::from)
+                .to_vec(),
+        }
+    }
+}
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the origin to the client.
+    Download,
+    Upload,
+}
+
+/// What becomes of a body that could not be scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Pass,
+    Deny,
+}
+
+/// What a scanner says of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    Clean,
+    /// The name of what was found.
+    Found(String),
+    /// The scanner's own limit is lower than ours.
+    TooLarge,
+    Failed(String),
+}
+
+/// The way to the scanner, for all exchanges.
+#[derive(Debug)]
+pub struct Scanner {
+    pub config: Config,
+    endpoint: Endpoint,
+    slots: Arc<Semaphore>,
+}
+
+impl Scanner {
+    /// `None` when no scanner is configured.
+    pub fn new(config: &Config) -> Option<Scanner> {
+        let endpoint = config.clamd.clone()?;
+        let slots = Arc::new(Semaphore::new(config.connections));
+        Some(Scanner { config: config.clone(), endpoint, slots })
+    }
+
+    /// For the audit record.
+    pub fn engine(&self) -> &'static str {
+        "clamd"
+    }
+
+    pub fn covers(&self, direction: Direction) -> bool {
+        self.config.directions.contains(&direction)
+    }
+
+    /// Whether the type is on the list of those that are not scanned; a `*` at the end stands for any rest.
+    pub fn skips(&self, content_type: &[u8]) -> bool {
+        let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        self.config.skip.iter().any(|skipped| match skipped.strip_suffix('*') {
+            Some(start) => {
+                essence.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
+            }
+            None => essence.eq_ignore_ascii_case(skipped.as_bytes()),
+        })
+    }
+
+    /// Opens the scan of one body. The parts of a multipart body are scanned one by one besides the whole, because
+    /// a scanner does not look for files in it.
+    pub fn open(&self, boundary: Option<Vec<u8>>) -> Scan {
+        let (sender, pieces) = mpsc::channel(QUEUE);
+        let mut budget = clamd::Budget::new(self.config.time);
+        let (endpoint, slots, most) = (self.endpoint.clone(), self.slots.clone(), self.config.connections);
+        let task = tokio::spawn(async move {
+            let _slot = match budget.spend(slots.acquire()).await {
+                Some(Ok(slot)) => slot,
+                _ => return Finding::Failed(format!("all {most} connections to the scanner are busy")),
+            };
+            match clamd::scan(&endpoint, budget, boundary.as_deref(), pieces).await {
+                Ok(finding) => finding,
+                Err(error) => Finding::Failed(format!("clamd at {endpoint}: {error}")),
+            }
+        });
+        Scan { pieces: PollSender::new(sender), task }
+    }
+}
+
+/// Bytes on their way to the scanner.
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    /// The body is whole. A queue that closes without it was given up.
+    End,
+}
+
+/// The scan of one body; dropping it gives it up.
+#[derive(Debug)]
+pub struct Scan {
+    pieces: PollSender<Piece>,
+    task: JoinHandle<Finding>,
+}
+
+/// The scanner takes no more: what it found stands already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided;
+
+impl Scan {
+    /// Waits for room.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Decided>> {
+        self.pieces.poll_reserve(cx).map_err(|_| Decided)
+    }
+
+    /// Takes a piece, after `poll_ready`.
+    pub fn push(&mut self, bytes: Bytes) {
+        // Where the scanner is gone, its finding says why.
+        let _ = self.pieces.send_item(Piece::Data(bytes));
+    }
+
+    /// The body is whole; after `poll_ready`.
+    pub fn end(&mut self) {
+        let _ = self.pieces.send_item(Piece::End);
+    }
+
+    pub fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<Finding> {
+        use std::future::Future;
+        std::pin::Pin::new(&mut self.task).poll(cx).map(|finding| {
+            finding.unwrap_or_else(|error| Finding::Failed(format!("the scan ended: {error}")))
+        })
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_skipped_by_name_or_by_their_beginning() {
+        let clamd = "tcp:127.0.0.1:3310".parse().ok();
+        let scanner = Scanner::new(&Config { clamd, ..Config::default() }).unwrap();
+        for (content_type, skips) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("application/grpc", true),
+            ("application/grpc-web+proto", true),
+            ("application/gr", false),
+            ("text/html", false),
+            ("", false),
+        ] {
+            assert_eq!(scanner.skips(content_type.as_bytes()), skips, "{content_type}");
+        }
+        assert!(Scanner::new(&Config::default()).is_none());
+    }
+}
