@@ -4,6 +4,7 @@
 //!
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
+mod frames;
 mod held;
 mod refused;
 mod request;
@@ -14,6 +15,7 @@ mod window;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use frames::{Conversation, Heard};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;

@@ -88,7 +88,13 @@ fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {
     case.decide(|tx| tx.request_body(body))
 }
 
-fn head(case: &Case, aim: Aim<'_>, method: &str, version: Version, headers: &HeaderMap) -> Result<(), Stop> {
+pub(super) fn head(
+    case: &Case,
+    aim: Aim<'_>,
+    method: &str,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<(), Stop> {
     let host = match aim.authority.host.name() {
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(aim.authority.host.to_string()),

@@ -16,3 +16,4 @@ pub mod serve;
 mod stall;
 pub mod target;
 mod target_line;
+pub mod websocket;

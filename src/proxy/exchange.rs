@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, CONNECTION, EXPECT};
+use http::header::{ACCEPT, CONNECTION, EXPECT, SEC_WEBSOCKET_EXTENSIONS};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use super::finish::Ending;
 use super::relay::{self, Delivery};
 use super::respond::{Explained, Problem};
+use super::upgrade::Talk;
 use super::witness::Witness;
 use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage, Verdict};
 use crate::auth::Identity;
-use crate::inspect::{self, Aim, Case, Scanning, Seen};
+use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen};
 use crate::message::body::Streamed;
 use crate::message::follow::Fault;
 use crate::message::hop;
@@ -34,6 +35,7 @@ use crate::origin::{Idle, Keep};
 use crate::policy::{FailModes, Permit, RequestAnswer};
 use crate::scan::Direction;
 use crate::tls::BoxIo;
+use crate::waf::Transaction;
 use crate::waf::input::ConnectionFacts;
 use crate::waf::report::Disruption;
 
@@ -231,10 +233,10 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
             way.gateway.via.add(version, response.headers_mut());
             Ok(response)
         }
-        Ok(Outcome::Upgrade { response, client, origin }) => {
+        Ok(Outcome::Upgrade { response, client, origin, talk }) => {
             ending.note(|record| record.status = Some(101));
             way.pulse.detach();
-            upgrade::join(&way.gateway, client, origin, ending);
+            upgrade::join(&way.gateway, client, origin, talk.map(|talk| *talk), ending);
             Ok(response)
         }
         Err(problem) => {
@@ -252,12 +254,14 @@ enum Outcome {
         response: Response<Streamed>,
         client: hyper::upgrade::OnUpgrade,
         origin: hyper::upgrade::OnUpgrade,
+        /// Its messages go through the rules, if there are any.
+        talk: Option<Box<Talk>>,
     },
 }
 
 async fn run(
     way: &Arc<Way>,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     mut request: Request<Incoming>,
     ending: &mut Ending,
     known_host: &std::sync::OnceLock<Host>,
@@ -301,6 +305,8 @@ async fn run(
     if let Some(fragment) = way.pulse.take_fragment() {
         path.to_mut().push_str(&fragment);
     }
+    let inspects = on_client.is_some() && !snapshot.engine.is_empty();
+    let opening = inspects.then(|| (request.headers().clone(), path.clone().into_owned()));
     let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
     let (cleared, seen) =
@@ -316,7 +322,14 @@ async fn run(
 
     // To the origin.
     ending.stage(Stage::Send);
-    let (cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
+    let (mut cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
+    let talk = opening.filter(|_| asked.websocket).map(|(headers, path)| {
+        let begin = beginning(way, snapshot, permit.dial().host.ip(), authority.port, ending);
+        let authority = authority.clone();
+        let conversation = Conversation { begin, scheme, authority, path, headers };
+        let dropped = cleared.without_extensions();
+        Box::new(Talk { conversation, fail: *fail, dropped })
+    });
     let sent = relay::send(way, &permit, scheme, client_version, asked, cleared, ending).await?;
     let (mut response, mut back) = (sent.response, sent.back);
     if asked.websocket {
@@ -328,9 +341,13 @@ async fn run(
     ending.stage(Stage::Response);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(client) = on_client.filter(|_| asked.websocket) else { return Err(Problem::NoUpgrade) };
+        if talk.is_some() && response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+            // RFC 6455 section 4.1: an extension that was not offered; its frames cannot be read.
+            return Err(Problem::NoUpgrade);
+        }
         let origin = hyper::upgrade::on(&mut response);
         let response = relay::switching(gateway, &response);
-        return Ok(Outcome::Upgrade { response, client, origin });
+        return Ok(Outcome::Upgrade { response, client, origin, talk });
     }
     if !hop::is_framed_plainly(response.headers()) {
         return Err(Problem::OriginCoding);
@@ -473,12 +490,27 @@ fn open_case(
     server_port: Port,
     ending: &mut Ending,
 ) -> Case {
-    let now = ending.began().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let case =
+        Case::open(begin(way, snapshot, server_ip, server_port, ending.began(), &ending.id().to_string()));
+    ending.case(case.clone());
+    ending.note(|record| record.rules = snapshot.fingerprint.clone());
+    case
+}
+
+fn begin(
+    way: &Way,
+    snapshot: &Snapshot,
+    server_ip: Option<std::net::IpAddr>,
+    server_port: Port,
+    began: SystemTime,
+    unique_id: &str,
+) -> Transaction {
+    let now = began.duration_since(UNIX_EPOCH).unwrap_or_default();
     let sni = match &way.leg {
         Leg::Tunnel(inside) => inside.sni.as_ref().and_then(Host::name),
         Leg::Proxy => None,
     };
-    let case = Case::open(snapshot.engine.begin(&ConnectionFacts {
+    snapshot.engine.begin(&ConnectionFacts {
         client_ip: way.client.addr.ip(),
         client_port: way.client.addr.port(),
         server_ip,
@@ -486,11 +518,20 @@ fn open_case(
         sni,
         identity: way.client.identity.as_ref().map(Identity::name),
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-        unique_id: &ending.id().to_string(),
-    }));
-    ending.case(case.clone());
-    ending.note(|record| record.rules = snapshot.fingerprint.clone());
-    case
+        unique_id,
+    })
+}
+
+/// Begins the transactions of a WebSocket's messages, for as long as it lasts.
+fn beginning(
+    way: &Arc<Way>,
+    snapshot: &Arc<Snapshot>,
+    server_ip: Option<std::net::IpAddr>,
+    server_port: Port,
+    ending: &Ending,
+) -> Box<dyn Fn() -> Transaction + Send + Sync> {
+    let (way, snapshot, id) = (way.clone(), snapshot.clone(), ending.id().to_string());
+    Box::new(move || begin(&way, &snapshot, server_ip, server_port, SystemTime::now(), &id))
 }
 
 /// Answers a problem for a request whose exchange was not begun.

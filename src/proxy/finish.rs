@@ -18,6 +18,7 @@ use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
 use crate::scan::Direction;
 use crate::tls::ClientAuth;
+use crate::waf::report::Report;
 
 /// The open end of an exchange, a tunnel or a connection.
 pub struct Ending {
@@ -70,6 +71,31 @@ impl Ending {
             case: None,
             scans: [None, None],
         }
+    }
+
+    /// A record of its own about a part of this one's exchange, which goes on.
+    pub fn part(&self) -> Ending {
+        let record = self.record.as_ref().map(|record| {
+            let (id, time) = (receipt(), SystemTime::now());
+            Box::new(Record { id, time, waf: None, ..(**record).clone() })
+        });
+        Ending {
+            gateway: self.gateway.clone(),
+            record,
+            started: Instant::now(),
+            case: None,
+            scans: Default::default(),
+        }
+    }
+
+    /// A message passed only because rules stop nothing in this mode.
+    pub fn would_block(mut self, sentence: String, report: Box<Report>) {
+        self.gateway.metrics.would_block.increment();
+        self.note(|record| {
+            record.verdict = Verdict::WouldBlock;
+            record.sentence = sentence.into();
+            record.waf = Some(report);
+        });
     }
 
     pub fn id(&self) -> ReceiptId {

@@ -43,6 +43,18 @@ pub struct Outbound {
     authority: Uri,
 }
 
+impl Outbound {
+    /// Takes out the offer of WebSocket extensions, and tells what it was.
+    pub fn without_extensions(&mut self) -> Option<String> {
+        let headers = self.request.headers_mut();
+        let offer = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+        let offer: Vec<_> =
+            offer.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        (!offer.is_empty()).then(|| offer.join(", "))
+    }
+}
+
 /// Makes a cleared request fit the origin's leg: hop-by-hop fields out, Via in, Host and target in
 /// agreement.
 pub fn outbound(

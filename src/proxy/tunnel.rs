@@ -174,7 +174,7 @@ where
 }
 
 /// Resolves when nothing moved for `idle`, at most twice that after the last byte.
-async fn silence(moved: &Moved, idle: Duration) {
+pub(super) async fn silence(moved: &Moved, idle: Duration) {
     let total = || moved.from_client.load(Ordering::Relaxed) + moved.to_client.load(Ordering::Relaxed);
     let mut before = total();
     loop {
@@ -188,9 +188,9 @@ async fn silence(moved: &Moved, idle: Duration) {
 }
 
 #[derive(Default)]
-struct Moved {
-    from_client: AtomicU64,
-    to_client: AtomicU64,
+pub(super) struct Moved {
+    pub from_client: AtomicU64,
+    pub to_client: AtomicU64,
 }
 
 /// Counts what the client sends and gets.

@@ -6,6 +6,7 @@ use super::engine::{Mode, Program};
 use super::exclusion;
 use super::expand;
 use super::explain;
+use super::input::End;
 use super::lang::ast::{AllowScope, EngineMode, Persistent};
 use super::operator;
 use super::report::{Disruption, Interruption, PhaseName};
@@ -47,7 +48,10 @@ pub(super) fn act(program: &Program, index: usize, scratch: &mut Scratch, state:
     if rule.log {
         report(program, rule, points, scratch, state);
     }
-    let side = usize::from(rule.phase >= PhaseName::ResponseHeaders);
+    let side = match rule.phase {
+        PhaseName::WebsocketMessage => usize::from(state.message_from == Some(End::Origin)),
+        phase => usize::from(phase >= PhaseName::ResponseHeaders),
+    };
     if points > 0 {
         let sum = if side == 0 { &mut state.inbound } else { &mut state.outbound };
         *sum = sum.saturating_add(points);

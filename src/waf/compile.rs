@@ -26,11 +26,12 @@ use super::variable::kind::Kinds;
 use super::variable::target::{Role, Target};
 use super::variable::{Collection, Origin};
 
-const PHASES: [PhaseName; 5] = [
+const PHASES: [PhaseName; 6] = [
     PhaseName::RequestHeaders,
     PhaseName::RequestBody,
     PhaseName::ResponseHeaders,
     PhaseName::ResponseBody,
+    PhaseName::WebsocketMessage,
     PhaseName::Logging,
 ];
 const PARANOIA_LEVEL: u8 = 1;
@@ -315,8 +316,8 @@ struct Places<'t> {
 
 impl Builder<'_> {
     /// Builds all rules phase by phase.
-    fn phases(&mut self, tree: &ast::Program, chosen: &Chosen, problems: &mut Problems) -> [Phase; 5] {
-        let mut phases: [Phase; 5] = Default::default();
+    fn phases(&mut self, tree: &ast::Program, chosen: &Chosen, problems: &mut Problems) -> [Phase; 6] {
+        let mut phases: [Phase; 6] = Default::default();
         for (phase, name) in phases.iter_mut().zip(PHASES) {
             let (first, first_leaf) = (self.rules.len(), self.leaves.len());
             let mut places = Places::default();

@@ -5,13 +5,16 @@
 //! body as it stands. A response is a status, then the same. `Host: example.test` and
 //! `Content-Length` are added when they are missing. `<<500 x a=1&>>` stands for five hundred times
 //! `a=1&`, and in a body `<<hex cafebabe>>` for these four bytes.
+//!
+//! Behind a request with `Upgrade: websocket` the body is a client's message on the WebSocket; with a
+//! response, whose status is then 101, the response's body is an origin's message.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::engine::Engine;
-use super::input::{Body, ConnectionFacts, Extent, Field, RequestHead, ResponseHead};
+use super::input::{Body, ConnectionFacts, End, Extent, Field, Message, Opcode, RequestHead, ResponseHead};
 use super::lang::ast::Example;
 use super::report::{Decision, Report};
 use super::transaction::Transaction;
@@ -119,14 +122,15 @@ impl Exchange {
         let has = |fields: &[(String, String)], name: &str| {
             fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
-        if !body.is_empty() && !has(&fields, "content-type") {
+        let upgrade = is_upgrade(&fields);
+        if !body.is_empty() && !upgrade && !has(&fields, "content-type") {
             return Err(ExampleError::ContentType);
         }
         if !has(&fields, "host") {
             fields.insert(0, ("Host".to_owned(), "example.test".to_owned()));
         }
         let framed = has(&fields, "content-length") || has(&fields, "transfer-encoding");
-        if !framed && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
+        if !framed && !upgrade && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
             fields.push(("Content-Length".to_owned(), body.len().to_string()));
         }
         let host =
@@ -184,6 +188,12 @@ impl Exchange {
             fields: &fields,
         };
         let mut go_on = transaction.request_headers(&head) == Decision::Continue;
+        if is_upgrade(&self.fields) && (!self.body.is_empty() || self.response.is_some()) {
+            if go_on {
+                self.talk(&mut transaction);
+            }
+            return transaction;
+        }
         go_on = go_on && transaction.request_body(&whole(&self.body)) == Decision::Continue;
         if let Some(response) = self.response.as_ref().filter(|_| go_on) {
             let fields = as_fields(&response.fields);
@@ -196,6 +206,30 @@ impl Exchange {
         }
         transaction
     }
+
+    /// One message on the WebSocket that the request opens.
+    fn talk(&self, transaction: &mut Transaction) {
+        let (from, bytes) = match &self.response {
+            None => (End::Client, &self.body),
+            Some(response) => (End::Origin, &response.body),
+        };
+        let is_text = std::str::from_utf8(bytes).is_ok();
+        let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
+        if from == End::Origin {
+            let head = ResponseHead { status: 101, protocol: "HTTP/1.1", fields: &[] };
+            if transaction.response_headers(&head) != Decision::Continue {
+                return;
+            }
+        }
+        transaction.websocket_message(&Message { from, opcode, bytes, extent: Extent::Whole });
+    }
+}
+
+/// True for a request that opens a WebSocket.
+fn is_upgrade(fields: &[(String, String)]) -> bool {
+    fields.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("upgrade") && value.trim().eq_ignore_ascii_case("websocket")
+    })
 }
 
 fn response(text: &str) -> Result<Response, ExampleError> {

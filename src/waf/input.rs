@@ -59,6 +59,47 @@ pub enum Extent {
     Partial,
 }
 
+/// One of the two ends of a connection that was upgraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Client,
+    Origin,
+}
+
+impl End {
+    pub fn name(self) -> &'static str {
+        match self {
+            End::Client => "client",
+            End::Origin => "origin",
+        }
+    }
+}
+
+/// What a WebSocket's message says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    Text,
+    Binary,
+}
+
+impl Opcode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Opcode::Text => "text",
+            Opcode::Binary => "binary",
+        }
+    }
+}
+
+/// A message of a WebSocket, put together from its frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub from: End,
+    pub opcode: Opcode,
+    pub bytes: &'a [u8],
+    pub extent: Extent,
+}
+
 /// A body after content decoding.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {

@@ -44,6 +44,8 @@ pub enum PhaseName {
     RequestBody,
     ResponseHeaders,
     ResponseBody,
+    /// A whole message of a WebSocket, from either end.
+    WebsocketMessage,
     Logging,
 }
 

@@ -9,7 +9,7 @@ use super::engine::{Engine, Mode, Program};
 use super::evaluate::Evaluation;
 use super::example::Outcome;
 use super::exclusion;
-use super::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
+use super::input::{Body, ConnectionFacts, End, Extent, Message, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::rule::Action;
@@ -59,6 +59,8 @@ pub(super) struct State {
     scanned: usize,
     pub inbound: i64,
     pub outbound: i64,
+    /// Who sent the message that is looked at.
+    pub message_from: Option<End>,
     /// Points and index of the highest scoring rule, inbound and outbound.
     pub highest: [Option<(i64, usize)>; 2],
     pub interruption: Option<Interruption>,
@@ -99,6 +101,7 @@ impl State {
             scanned: 0,
             inbound: 0,
             outbound: 0,
+            message_from: None,
             highest: [None; 2],
             interruption: None,
             allowed: Allowed::Nothing,
@@ -263,6 +266,46 @@ impl Transaction {
         }
         self.mark(PhaseName::ResponseBody, body.extent);
         self.run(PhaseName::ResponseBody)
+    }
+
+    /// A message of a WebSocket whose opening request was shown by `request_headers`. A client's is
+    /// looked at as that request's body first, an origin's as a response's body, so that rules on
+    /// bodies see it; then the rules on messages have their turn. One transaction takes one message.
+    pub fn websocket_message(&mut self, message: &Message) -> Decision {
+        if !self.is_watching() {
+            return self.decision();
+        }
+        let decision = match message.from {
+            End::Client => self.client_message(message),
+            End::Origin => {
+                let none = Body { bytes: b"", extent: Extent::Whole, coding_error: None };
+                let whole = Body { bytes: message.bytes, extent: message.extent, coding_error: None };
+                self.response_body(if self.state.response_body_access { &whole } else { &none })
+            }
+        };
+        if decision != Decision::Continue {
+            return decision;
+        }
+        let Some(scratch) = &mut self.scratch else { return Decision::Continue };
+        self.state.message_from = Some(message.from);
+        scratch.store.add_bytes(Collection::WebsocketDirection, message.from.name().as_bytes());
+        scratch.store.add_bytes(Collection::WebsocketOpcode, message.opcode.name().as_bytes());
+        if self.engine.program.mentions(Collection::WebsocketMessage) {
+            scratch.store.add_bytes(Collection::WebsocketMessage, message.bytes);
+        }
+        self.run(PhaseName::WebsocketMessage)
+    }
+
+    fn client_message(&mut self, message: &Message) -> Decision {
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        if state.request_body_access {
+            let reading = state.reading();
+            collect::client_message(&mut scratch.store, message, &engine.program, reading, &mut state.notes);
+        }
+        if state.trace.is_some() {
+            tell_body(scratch, state);
+        }
+        self.run(PhaseName::RequestBody)
     }
 
     /// Goes back to where a body's phase began, or writes down where it begins.
@@ -441,6 +484,12 @@ impl Transaction {
                 (self.state.inbound, program.inbound_threshold, self.state.highest[0])
             }
             PhaseName::ResponseHeaders | PhaseName::ResponseBody => {
+                (self.state.outbound, program.outbound_threshold, self.state.highest[1])
+            }
+            PhaseName::WebsocketMessage if self.state.message_from == Some(End::Client) => {
+                (self.state.inbound, program.inbound_threshold, self.state.highest[0])
+            }
+            PhaseName::WebsocketMessage => {
                 (self.state.outbound, program.outbound_threshold, self.state.highest[1])
             }
             PhaseName::Logging => return,

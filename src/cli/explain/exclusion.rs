@@ -62,6 +62,8 @@ impl Side {
     pub(super) fn of(phase: PhaseName) -> Side {
         match phase {
             PhaseName::RequestHeaders | PhaseName::RequestBody => Side::Inbound,
+            // Either, and nearly always what a client sent.
+            PhaseName::WebsocketMessage => Side::Inbound,
             PhaseName::ResponseHeaders | PhaseName::ResponseBody | PhaseName::Logging => Side::Outbound,
         }
     }

@@ -5,7 +5,7 @@ use super::Collection as C;
 use super::store::{Span, Store};
 use crate::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
 use crate::waf::engine::Program;
-use crate::waf::input::{Body, ConnectionFacts, Extent, RequestHead, ResponseHead};
+use crate::waf::input::{Body, ConnectionFacts, Extent, Message, Opcode, RequestHead, ResponseHead};
 use crate::waf::lang::ast::RequestBodies;
 
 /// What later phases need to know of what was collected.
@@ -215,6 +215,58 @@ pub(crate) fn request_body(
     store.add_number(C::MultipartStrictError, u64::from(flaw));
     store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
     store.add_number(C::FilesCombinedSize, files as u64);
+}
+
+/// The name under which a message that is not JSON stands among the arguments.
+const MESSAGE: &[u8] = b"websocket_message";
+
+/// A client's message on a WebSocket, read as the opening request's body. JSON is taken apart, also
+/// behind the number that engine.io and socket.io put before it; other text is one argument, and of
+/// bytes that are no text, each piece that is.
+pub(crate) fn client_message(
+    store: &mut Store,
+    message: &Message,
+    program: &Program,
+    reading: Reading,
+    notes: &mut Notes,
+) {
+    let digits = message.bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = &message.bytes[digits..];
+    if message.extent == Extent::Whole && is_json(behind) {
+        let body = Body { bytes: behind, extent: Extent::Whole, coding_error: None };
+        let reading = Reading { processor: Some(Processor::Json), ..reading };
+        return request_body(store, &body, program, reading, notes);
+    }
+    let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
+    let is_text = message.opcode == Opcode::Text || std::str::from_utf8(message.bytes).is_ok_and(is_plain);
+    if is_text {
+        sink.arg(MESSAGE, message.bytes);
+    } else {
+        pieces(message.bytes).for_each(|piece| sink.arg(MESSAGE, piece));
+    }
+    let body = Body { bytes: message.bytes, extent: message.extent, coding_error: None };
+    request_body(store, &body, program, Reading { forced: is_text, ..reading }, notes);
+}
+
+/// True for an object or a list that a strict reader takes.
+fn is_json(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+}
+
+/// Runs of printable ASCII in bytes that are no text, as strings stand in protobuf or MessagePack.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    /// Shorter runs come up by chance, and no attack is as short.
+    const SHORTEST: usize = 5;
+    const MOST: usize = 1000;
+    bytes
+        .split(|byte| !matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
+        .filter(|piece| piece.len() >= SHORTEST)
+        .take(MOST)
 }
 
 /// Header lines as received, two line ends, and the body: what ModSecurity's versions build. Only

@@ -59,6 +59,9 @@ pub enum Collection {
     ServerAddr,
     Sni,
     UniqueId,
+    WebsocketMessage,
+    WebsocketDirection,
+    WebsocketOpcode,
     ResponseStatus,
     ResponseProtocol,
     ResponseHeaders,
@@ -189,7 +192,7 @@ const fn fact(name: &'static str, fact: Fact, since: PhaseName) -> Variable {
 }
 
 use Collection as C;
-use PhaseName::{RequestBody, RequestHeaders, ResponseBody, ResponseHeaders};
+use PhaseName::{RequestBody, RequestHeaders, ResponseBody, ResponseHeaders, WebsocketMessage};
 
 static TABLE: &[Variable] = &[
     of("args", &[C::ArgsGet, C::ArgsPost], Keys::Any, RequestHeaders),
@@ -242,6 +245,9 @@ static TABLE: &[Variable] = &[
     of("response_content_length", &[C::ResponseContentLength], Keys::None, ResponseHeaders),
     of("response_body", &[C::ResponseBody], Keys::None, ResponseBody),
     of("response_body_start", &[C::ResponseBodyStart], Keys::None, ResponseBody),
+    of("websocket_message", &[C::WebsocketMessage], Keys::None, WebsocketMessage),
+    of("websocket_direction", &[C::WebsocketDirection], Keys::None, WebsocketMessage),
+    of("websocket_opcode", &[C::WebsocketOpcode], Keys::None, WebsocketMessage),
     live("tx", Live::Tx, Keys::Any),
     live("matched_var", Live::MatchedVar, Keys::None),
     live("matched_var_name", Live::MatchedVarName, Keys::None),

@@ -137,6 +137,8 @@ impl Log<'_> {
             PhaseName::RequestBody => ("REQUEST_BODY", 2),
             PhaseName::ResponseHeaders => ("RESPONSE_HEADERS", 3),
             PhaseName::ResponseBody => ("RESPONSE_BODY", 4),
+            // ModSecurity has no such phase.
+            PhaseName::WebsocketMessage => return,
             PhaseName::Logging => ("LOGGING", 5),
         };
         self.line(4, format!("Starting phase {name}. (SecRules {number})"));

@@ -22,6 +22,7 @@ pub mod python;
 pub mod relay;
 pub mod site;
 pub mod split;
+pub mod websocket;
 pub mod wire;
 
 use std::future::Future;

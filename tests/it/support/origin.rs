@@ -368,7 +368,12 @@ fn websocket(request: &mut Request<Incoming>) -> Response<Body> {
     tokio::spawn(async move {
         let Ok(stream) = upgrade.await else { return };
         let (mut read, mut write) = tokio::io::split(TokioIo::new(stream));
-        let _ = tokio::io::copy(&mut read, &mut write).await;
+        let (mut echo, mut part) = (super::websocket::Echo::default(), vec![0; 16 * 1024]);
+        while let Ok(n @ 1..) = read.read(&mut part).await {
+            if write.write_all(&echo.push(&part[..n])).await.is_err() {
+                return;
+            }
+        }
         let _ = write.shutdown().await;
     });
     let mut out = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());

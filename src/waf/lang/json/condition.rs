@@ -248,6 +248,7 @@ fn phase_name(phase: PhaseName) -> &'static str {
         PhaseName::RequestBody => "request_body",
         PhaseName::ResponseHeaders => "response_headers",
         PhaseName::ResponseBody => "response_body",
+        PhaseName::WebsocketMessage => "websocket_message",
         PhaseName::Logging => "logging",
     }
 }
