@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -13,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
@@ -285,10 +286,19 @@ const DECODE_ERROR: u8 = 50;
 
 /// Ends a handshake that was not answered yet with a fatal alert. The client is told if it still listens; there
 /// is nothing else to do when it does not.
-pub async fn alert<T: AsyncWrite + Unpin>(io: &mut T, description: u8) {
+///
+/// What it has still on the way is read and dropped for a moment: to close a socket with unread bytes resets the
+/// connection, and a reset overtakes the alert (as HTTP's lingering close, RFC 9112 section 9.6).
+pub async fn alert<T: AsyncRead + AsyncWrite + Unpin>(io: &mut T, description: u8) {
     let _ = io.write_all(&[21, 3, 3, 0, 2, 2, description]).await;
     let _ = io.shutdown().await;
+    let (mut rest, mut nowhere) = (io.take(LINGER_BYTES), tokio::io::sink());
+    let _ = tokio::time::timeout(LINGER_TIME, tokio::io::copy(&mut rest, &mut nowhere)).await;
 }
+
+/// A client that has read an alert closes; one that does not is not waited for.
+const LINGER_TIME: Duration = Duration::from_millis(250);
+const LINGER_BYTES: u64 = 64 * 1024;
 
 /// How a client ended a handshake that we had answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
