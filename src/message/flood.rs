@@ -69,6 +69,12 @@ impl FrameBudget {
         allowed
     }
 
+    /// Pieces of answers went out, and each earns a control frame: clients that measure the way (gRPC's BDP
+    /// estimate) ping once a round trip for as long as data comes, thousands of times a second nearby.
+    pub fn answered(&mut self, pieces: u32) {
+        self.control.left = (self.control.left + f64::from(pieces)).min(AT_ONCE);
+    }
+
     /// The frame that says why the connection ends (RFC 9113 sections 6.8 and 10.5).
     pub fn goodbye(&self) -> Vec<u8> {
         const WHY: &[u8] = b"too many frames that carry nothing";
@@ -85,8 +91,11 @@ impl FrameBudget {
 pub struct Written(Frames);
 
 impl Written {
-    pub fn wrote(&mut self, bytes: &[u8]) {
-        self.0.read(bytes, |_| {});
+    /// Returns how many frames with data began in these bytes.
+    pub fn wrote(&mut self, bytes: &[u8]) -> u32 {
+        let mut pieces = 0;
+        self.0.read(bytes, |frame| pieces += u32::from(frame.kind == DATA && frame.len > 0));
+        pieces
     }
 
     pub fn is_between_frames(&self) -> bool {
@@ -206,6 +215,21 @@ mod tests {
             let now = now + Duration::from_secs(second);
             assert!((0..20).all(|_| budget.allows(&ping, now)), "second {second}");
         }
+    }
+
+    #[test]
+    fn a_client_that_pings_once_for_each_piece_it_gets_goes_on() {
+        let now = Instant::now();
+        let (ping, piece) = (frame(6, 0, 0, &[0; 8]), frame(DATA, 0, 1, b"a piece"));
+        let (mut budget, mut written) = (FrameBudget::new(now), Written::default());
+        assert!(budget.allows(&[0; PREFACE], now));
+        for _ in 0..10_000 {
+            budget.answered(written.wrote(&piece[..4]) + written.wrote(&piece[4..]));
+            assert!(budget.allows(&ping, now));
+        }
+        // What carries nothing earns nothing: neither does an answer to a ping, nor an empty end.
+        let silence = [frame(6, 1, 0, &[0; 8]), frame(DATA, END_STREAM, 1, &[])].concat();
+        assert_eq!(written.wrote(&silence), 0);
     }
 
     #[test]

@@ -489,8 +489,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(buf.len()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
-        if let (Some(_), Poll::Ready(Ok(n))) = (&this.budget, &outcome) {
-            this.written.wrote(&buf[..*n]);
+        if let (Some(budget), Poll::Ready(Ok(n))) = (&mut this.budget, &outcome) {
+            budget.answered(this.written.wrote(&buf[..*n]));
         }
         this.bound(cx, outcome)
     }
@@ -506,11 +506,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
-        if let (Some(_), Poll::Ready(Ok(n))) = (&this.budget, &outcome) {
+        if let (Some(budget), Poll::Ready(Ok(n))) = (&mut this.budget, &outcome) {
             let mut left = *n;
             for buf in bufs {
                 let part = left.min(buf.len());
-                this.written.wrote(&buf[..part]);
+                budget.answered(this.written.wrote(&buf[..part]));
                 left -= part;
             }
         }
