@@ -216,9 +216,8 @@ impl Feed {
 
     /// The body has ended and everything was decoded.
     fn finish(&mut self, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
-        match &mut self.coding {
-            Coding::Decode(decoder) => decoder.finish().or_else(|error| self.broken(error, held))?,
-            _ => {}
+        if let Coding::Decode(decoder) = &mut self.coding {
+            decoder.finish().or_else(|error| self.broken(error, held))?;
         }
         self.whole |= !self.is_behind();
         Ok(())
