@@ -26,6 +26,9 @@ pub struct CaArgs {
     /// The CA folder [default: ca/ in a checkout, else the platform's state directory]
     #[arg(id = "ca", long = "ca", value_name = "DIR", env = "PORTWARD_CA", global = true)]
     pub dir: Option<PathBuf>,
+    /// Configuration file with the CA's folder and secrets, where no flag gives them [default: as `run` finds it]
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub unlock: UnlockArgs,
 }

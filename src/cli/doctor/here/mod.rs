@@ -16,6 +16,7 @@ use super::words::{date, distance};
 use super::{next, open_ca};
 use crate::app;
 use crate::ca::{Ca, CaError};
+use crate::cli::env::sh;
 use crate::config::Config;
 use crate::tls::probe::{Roots, TrustedBy};
 
@@ -65,10 +66,7 @@ fn configuration(config: &Config, ca: Option<&Arc<Ca>>) -> Section {
             let system = roots.count(TrustedBy::System);
             Finding::ok("roots_ok", text).data(json!({ "system": system }))
         }
-        Err(error) => Finding::fail(
-            "no_roots",
-            format!("Servers cannot be verified, and `run` would not start: {error}."),
-        ),
+        Err(error) => super::no_dialer(&error),
     });
     section
 }
@@ -82,7 +80,7 @@ fn authority(config: &Config, opened: &Result<Option<Arc<Ca>>, CaError>, now: Of
             let finding = Finding::warn("no_ca", text);
             return section.with(finding.remedy(
                 "Make the CA now, or let the first start do it:",
-                [format!("portward ca init --ca {}", quoted(&config.ca_dir.display().to_string()))],
+                [format!("portward ca init --ca {}", sh(&config.ca_dir.display().to_string()))],
             ));
         }
         Err(error) => {
@@ -114,10 +112,4 @@ fn authority(config: &Config, opened: &Result<Option<Arc<Ca>>, CaError>, now: Of
         section.add(finding.remedy("Keep the CA going:", [warning.fix]));
     }
     section
-}
-
-/// A word of a shell line.
-fn quoted(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
-    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
