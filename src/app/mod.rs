@@ -141,7 +141,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         tracing::warn!("the mint log is not complete");
     }
     let flushed = tokio::task::spawn_blocking(move || {
-        clients.save(true);
+        clients.save_last();
         audit.flush(Instant::now() + Duration::from_secs(5))
     });
     if let Ok(Err(error)) = flushed.await {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::resolve::{ResolveError, Resolver};
+use super::resolve::{self, ResolveError, Resolver};
 use crate::audit::record::{CertificateFacts, OriginMarks};
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
@@ -101,7 +101,12 @@ impl Dialer {
     /// Connects to the permit's origin, trying its addresses as RFC 8305 has it.
     pub async fn connect(&self, permit: &Permit) -> Result<(TcpStream, OriginAddr), OriginError> {
         let origin = permit.dial();
-        let answer = self.resolver.resolve(origin).await?;
+        let answer = match permit.leads() {
+            Some(leads) => {
+                resolve::Answer { addrs: leads.addresses.iter().copied().collect(), dial_port: leads.port }
+            }
+            None => self.resolver.resolve(origin).await?,
+        };
         let mut allowed: Vec<DialPermit> = Vec::with_capacity(answer.addrs.len());
         let mut denied = None;
         for ip in answer.addrs {

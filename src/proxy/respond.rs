@@ -160,7 +160,7 @@ pub fn denial(denial: &Denial) -> (u16, Code) {
         Denial::OutsideCa { .. } => (403, Code::CaConstraints),
         Denial::SniInvalid => (400, Code::ClientTls),
         Denial::TunnelName { .. } => (502, Code::NameMismatch),
-        Denial::AlpnNotHttp | Denial::NotHttp => (403, Code::NotHttp),
+        Denial::AlpnNotHttp | Denial::NotHttp | Denial::SpokeFirst => (403, Code::NotHttp),
         Denial::Silent => (408, Code::Silent),
     }
 }

@@ -9,6 +9,8 @@ use rcgen::{ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose, SerialNumber};
 use rustls::pki_types::UnixTime;
 
 use super::{Case, Setup, Show, Spec, ask, trusting};
+use crate::support::Http;
+use crate::support::client::{Client, Entry, get};
 use crate::support::forge::{Ca, Made, OpenSsl, authority, must_staple, pem, server};
 use crate::support::until;
 
@@ -53,6 +55,10 @@ pub fn cases() -> Vec<Case> {
             listed(|ca| ca.crl(&[SERIAL], -1, 7), "--revocation=off")
         }),
         Case::new("T29", "revoked while the proxy runs", "200, then 502 revoked", reloaded),
+        Case::new("T29", "revoked while a connection is open", "200, then 502 revoked", || kept(Http::H1)),
+        Case::new("T29", "revoked while a connection is open, HTTP/2", "200, then 502 revoked", || {
+            kept(Http::H2)
+        }),
         Case::new("T29", "a malformed list", "refused to start", malformed),
         Case::new("T29", "staple says good", "200 revocation=good", || stapled("V", "ca", "", false)),
         Case::new("T29", "staple says good, by a delegate", "200 revocation=good", || {
@@ -141,6 +147,29 @@ async fn reloaded() -> String {
     let second = ask(&proxy, None, "origin.test").await.0;
     assert_eq!(origin.seen().len(), 1, "the second request did not leave");
     format!("{first}, then {second}")
+}
+
+/// The client goes on in its own connection, behind which the origin's is kept open as well.
+async fn kept(http: Http) -> String {
+    let ca = Ca::root(authority("Lab"));
+    let origin = Spec::chain(leaf(&ca, false).chain(&[])).start().await;
+    let setup = trusting(Setup::new().public_roots(), &ca.pem(), false).file("a.crl", ca.crl(&[1], -1, 7));
+    let proxy = setup.args(["--crl", "{dir}/a.crl"]).route("origin.test", 443, origin.addr).start().await;
+    let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", http).await.unwrap();
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        before.push(connection.send(get("https://origin.test/")).await.status.as_u16());
+    }
+    assert_eq!((before, origin.connections()), (vec![200, 200], 1), "it is kept");
+    std::fs::write(proxy.dir().join("a.crl"), ca.crl(&[SERIAL], -1, 7)).unwrap();
+    until("the list to be read again", || {
+        proxy.stderr.all().iter().any(|line| line.ends_with("reloaded")).then_some(())
+    })
+    .await;
+    let status = connection.send(get("https://origin.test/")).await.status.as_u16();
+    assert_eq!(origin.seen().len(), 2, "the third request did not leave");
+    let record = proxy.record("the refusal", |r| r["status"] == status).await;
+    format!("200, then {status} {}", record["reason"].as_str().unwrap())
 }
 
 async fn malformed() -> String {
