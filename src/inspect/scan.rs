@@ -1,7 +1,7 @@
 //! A body before the malware scanner: what rules cleared is held back once more until the scanner's verdict. A body
 //! that fits its window is held whole, so that a refusal is a page; of a longer one the last window's worth is kept
 //! back, so that an infected file is never complete at the other side. The scanner gets what the receiver will see
-//! after decoding; what travels is what the sender sent.
+//! after decoding, decoded no faster than it takes it; what travels is what the sender sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::held::coding;
@@ -22,7 +22,7 @@ use crate::message::decode::DecodeError;
 use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
-use crate::scan::{Direction, Finding, Outcome, Scan, Scanner, boundary};
+use crate::scan::{About, Direction, Finding, Outcome, Ranges, Scan, Scanner, boundary};
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,16 @@ impl ScanNote {
     }
 }
 
+/// What is asked for, as far as a scanner is told.
+pub struct Asked {
+    pub method: Method,
+    /// Without its query.
+    pub url: String,
+}
+
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
     pub fail: &'a FailModes,
@@ -55,7 +63,7 @@ pub async fn scan_request(
 ) -> Result<Cleared<Request<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
     // On the heap, because it is large and rare.
-    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, body, false)).await?;
+    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, None, body)).await?;
     Ok(Cleared(Request::from_parts(parts, body)))
 }
 
@@ -65,9 +73,7 @@ pub async fn scan_response(
     cleared: Cleared<Response<Streamed>>,
 ) -> Result<Cleared<Response<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
-    // What was asked for by its range is scanned for what it is, and is not the file.
-    let piece = parts.status == StatusCode::PARTIAL_CONTENT;
-    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, body, piece)).await?;
+    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, Some(parts.status), body)).await?;
     Ok(Cleared(Response::from_parts(parts, body)))
 }
 
@@ -76,8 +82,8 @@ impl Scanning<'_> {
         self,
         side: Direction,
         headers: &HeaderMap,
+        status: Option<StatusCode>,
         body: Streamed,
-        piece: bool,
     ) -> Result<Streamed, Stop> {
         let scanner = self.scanner;
         if !scanner.covers(side) || body.is_end_stream() {
@@ -93,6 +99,15 @@ impl Scanning<'_> {
             });
             return Ok(body);
         }
+        // A piece of a file is scanned for what it is, and is not the file.
+        let partial = match status {
+            Some(status) => status == StatusCode::PARTIAL_CONTENT,
+            None => headers.contains_key(CONTENT_RANGE),
+        };
+        if partial && status.is_some() && scanner.config.ranges == Ranges::Whole {
+            let sentence = "the origin answered with a piece of the file, which was not asked for";
+            return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
+        }
         let (window, undecodable) = match side {
             Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
             Direction::Download => (self.limits.response_window, self.fail.undecodable_response),
@@ -104,19 +119,29 @@ impl Scanning<'_> {
             decoded_ratio: usize::MAX,
             ..self.limits.clone()
         };
+        let about = About {
+            direction: side,
+            method: self.asked.method.to_string(),
+            url: self.asked.url.clone(),
+            status: status.map_or(0, |status| status.as_u16()),
+            content_type: types().next().unwrap_or_default().to_vec(),
+            boundary: types().find_map(boundary),
+        };
         let feed = Feed {
             coding: coding(headers, &limits, most, self.fail)?,
-            boundary: types().find_map(boundary),
+            about: Some(about),
             undecodable,
-            pending: VecDeque::new(),
-            waiting: 0,
+            encoded: VecDeque::new(),
+            step: LEAST,
+            pending: Bytes::new(),
             bytes: 0,
             room: most,
             scan: None,
+            came: false,
             whole: false,
             told: false,
             over: false,
-            partial: piece,
+            partial,
         };
         let mut scanned = Scanned {
             scanner: scanner.clone(),
@@ -142,18 +167,30 @@ fn refused(code: Code, sentence: String) -> BodyError {
     BodyError::Refused(Box::new(Refusal { code, sentence }))
 }
 
+/// So little of an encoded body is decoded at once where much comes out of it, and so much where little does.
+const LEAST: usize = 64;
+const MOST: usize = 16 * 1024;
+
+/// The scanner is handed no more at once, so that what waits for it is bounded.
+const PIECE: usize = 64 * 1024;
+
 /// What the scanner is given.
 struct Feed {
     coding: Coding,
-    boundary: Option<Vec<u8>>,
+    about: Option<About>,
     undecodable: Undecoded,
-    /// Decoded bytes that the scanner did not take yet, and how many.
-    pending: VecDeque<Bytes>,
-    waiting: usize,
+    /// What came and is not decoded yet.
+    encoded: VecDeque<Bytes>,
+    /// How much of it is decoded at once.
+    step: usize,
+    /// What is decoded and was not taken yet.
+    pending: Bytes,
     bytes: u64,
     /// What may still be scanned.
     room: usize,
     scan: Option<Scan>,
+    /// Everything came.
+    came: bool,
     /// The scanner gets no more than it has, and whether it was told.
     whole: bool,
     told: bool,
@@ -163,25 +200,27 @@ struct Feed {
 }
 
 impl Feed {
-    fn take(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
-        /// Little goes in at once, because much may come out.
-        const PIECE: usize = 4096;
+    fn take(&mut self, chunk: &Bytes) {
+        if !self.whole {
+            self.encoded.push_back(chunk.clone());
+        }
+    }
+
+    /// The next piece as the receiver will see it.
+    fn decode(&mut self, mut chunk: Bytes) -> Result<(), BodyError> {
         let Coding::Decode(decoder) = &mut self.coding else {
-            self.add(chunk.clone());
+            self.add(chunk);
             return Ok(());
         };
-        let mut outcome = Ok(());
-        let mut pieces = Vec::new();
-        for piece in chunk.chunks(PIECE) {
-            let mut text = Vec::new();
-            outcome = decoder.push(piece, &mut text);
-            pieces.push(text);
-            if outcome.is_err() || decoder.is_cut() {
-                break;
-            }
-        }
+        let piece = chunk.split_to(self.step.min(chunk.len()));
+        let mut text = Vec::new();
+        let outcome = decoder.push(&piece, &mut text);
         let cut = decoder.is_cut();
-        pieces.into_iter().for_each(|text| self.add(text.into()));
+        self.step = if text.len() > 8 * piece.len() { self.step / 2 } else { self.step * 2 }.clamp(LEAST, MOST);
+        if !chunk.is_empty() {
+            self.encoded.push_front(chunk);
+        }
+        self.add(text.into());
         if cut {
             self.cut();
             self.over = true;
@@ -213,6 +252,7 @@ impl Feed {
     fn cut(&mut self) {
         self.whole = true;
         self.partial = true;
+        self.encoded.clear();
     }
 
     fn add(&mut self, mut bytes: Bytes) {
@@ -221,35 +261,56 @@ impl Feed {
             self.cut();
             self.over = true;
         }
-        if bytes.is_empty() {
-            return;
-        }
         self.room -= bytes.len();
         self.bytes += bytes.len() as u64;
-        self.waiting += bytes.len();
-        self.pending.push_back(bytes);
+        self.pending = bytes;
     }
 
-    /// Hands over what waits; true when the scanner wants no more.
-    fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<bool> {
-        let scan = self.scan.get_or_insert_with(|| scanner.open(self.boundary.take()));
-        while !self.pending.is_empty() {
-            if ready!(scan.poll_ready(cx)).is_err() {
-                return Poll::Ready(true);
-            }
-            let Some(bytes) = self.pending.pop_front() else { break };
-            self.waiting -= bytes.len();
-            scan.push(bytes);
+    /// Decodes and hands over what came; true when the scanner wants no more.
+    fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        if let (None, Some(about)) = (&self.scan, self.about.take()) {
+            self.scan = Some(scanner.open(about));
         }
-        Poll::Ready(false)
+        let Some(mut scan) = self.scan.take() else { return Poll::Ready(Ok(false)) };
+        let flushed = self.poll_into(&mut scan, scanner, cx);
+        self.scan = Some(scan);
+        flushed
     }
 
-    fn poll_finding(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Finding> {
-        let decided = ready!(self.poll_flush(scanner, cx));
+    fn poll_into(
+        &mut self,
+        scan: &mut Scan,
+        scanner: &Scanner,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, BodyError>> {
+        loop {
+            while !self.pending.is_empty() {
+                if ready!(scan.poll_ready(cx)).is_err() {
+                    return Poll::Ready(Ok(true));
+                }
+                scan.push(self.pending.split_to(PIECE.min(self.pending.len())));
+            }
+            if self.whole {
+                return Poll::Ready(Ok(false));
+            }
+            match self.encoded.pop_front() {
+                Some(chunk) => self.decode(chunk)?,
+                None if self.came => self.finish()?,
+                None => return Poll::Ready(Ok(false)),
+            }
+            if self.over && scanner.config.oversize == Outcome::Deny {
+                let limit = scanner.config.max_bytes;
+                let sentence = format!("the body is longer than the {limit} bytes that are scanned");
+                return Poll::Ready(Err(refused(Code::ScanTooLarge, sentence)));
+            }
+        }
+    }
+
+    fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<Finding> {
         let Some(scan) = &mut self.scan else {
             return Poll::Ready(Finding::Failed("the scan was not begun".to_owned()));
         };
-        if !decided && !self.told && ready!(scan.poll_ready(cx)).is_ok() {
+        if !self.told && ready!(scan.poll_ready(cx)).is_ok() {
             scan.end();
         }
         self.told = true;
@@ -285,15 +346,18 @@ impl Scanned {
             if self.clear {
                 return Poll::Ready(Ok(Step::Clear));
             }
-            if self.feed.whole {
-                let finding = ready!(self.feed.poll_finding(&self.scanner, cx));
-                self.settle(finding)?;
-                continue;
-            }
             // What fits its window goes to the scanner when it is whole: no connection waits for a slow sender.
-            let long = self.size >= self.window || self.feed.waiting >= self.window;
-            if (long || self.feed.scan.is_some()) && ready!(self.feed.poll_flush(&self.scanner, cx)) {
-                self.feed.whole = true;
+            let due = self.feed.came || self.size >= self.window || self.feed.scan.is_some();
+            if due {
+                let flushed = ready!(self.feed.poll_flush(&self.scanner, cx));
+                if flushed.inspect_err(|error| self.tell_refusal(error))? {
+                    self.feed.whole = true;
+                    self.feed.told = true;
+                }
+            }
+            if self.feed.whole {
+                let finding = ready!(self.feed.poll_finding(cx));
+                self.settle(finding)?;
                 continue;
             }
             if let Some(first) = self.held.front()
@@ -302,39 +366,51 @@ impl Scanned {
                 return Poll::Ready(Ok(Step::First));
             }
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                None => self.end()?,
+                None => self.end(),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
-                Some(Ok(frame)) => self.take(frame)?,
+                Some(Ok(frame)) => self.take(frame),
             }
         }
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), BodyError> {
+    fn take(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
-                self.feed.take(&chunk)?;
+                self.feed.take(&chunk);
                 self.size += chunk.len();
                 self.held.push_back(chunk);
-                if self.feed.over && self.scanner.config.oversize == Outcome::Deny {
-                    return Err(self.too_large());
-                }
             }
             Err(frame) => self.trailers = frame.into_trailers().ok(),
         }
         // A body whose length was said is known to be whole at its last byte.
-        if self.inner.is_end_stream() { self.end() } else { Ok(()) }
+        if self.inner.is_end_stream() {
+            self.end();
+        }
     }
 
-    fn end(&mut self) -> Result<(), BodyError> {
+    fn end(&mut self) {
         self.ended = true;
-        if self.feed.whole { Ok(()) } else { self.feed.finish() }
+        self.feed.came = true;
     }
 
-    fn too_large(&self) -> BodyError {
-        let limit = self.scanner.config.max_bytes;
-        self.tell("too_large", String::new());
-        refused(Code::ScanTooLarge, format!("the body is longer than the {limit} bytes that are scanned"))
+    fn tell_refusal(&self, error: &BodyError) {
+        if let BodyError::Refused(refusal) = error
+            && refusal.code == Code::ScanTooLarge
+        {
+            self.tell("too_large", String::new());
+        }
+    }
+
+    /// What the scanner has a name for.
+    fn name(&self, result: &'static str, signature: String) {
+        self.note.set(Facts {
+            engine: self.scanner.engine().into(),
+            result: result.into(),
+            signature,
+            bytes: self.feed.bytes,
+            ..Facts::default()
+        });
     }
 
     fn tell(&self, result: &'static str, why: String) {
@@ -349,41 +425,48 @@ impl Scanned {
 
     /// What a finding means.
     fn settle(&mut self, finding: Finding) -> Result<(), BodyError> {
-        let config = &self.scanner.config;
-        match finding {
-            Finding::Clean if self.feed.partial => self.tell("partial", String::new()),
-            Finding::Clean => self.tell("clean", String::new()),
-            Finding::Found(name) => {
-                self.note.set(Facts {
-                    engine: self.scanner.engine().into(),
-                    result: "found".into(),
-                    signature: name.clone(),
-                    bytes: self.feed.bytes,
-                    ..Facts::default()
-                });
-                return Err(refused(Code::Malware, format!("the scanner found {name}")));
+        let denied = self.scanner.config.outcome(&finding) == Outcome::Deny;
+        let (code, sentence) = match finding {
+            Finding::Clean => {
+                self.tell(if self.feed.partial { "partial" } else { "clean" }, String::new());
+                self.pass();
+                return Ok(());
             }
-            Finding::TooLarge if config.oversize == Outcome::Deny => {
+            Finding::Found(name) => {
+                self.name("found", name.clone());
+                (Code::Malware, format!("the scanner found {name}"))
+            }
+            Finding::Changed => {
+                self.tell("changed", String::new());
+                (Code::ScanChanged, "the scanner answered with another message than it was given".to_owned())
+            }
+            Finding::Unscannable(name) => {
+                self.name("unscannable", name.clone());
+                (Code::ScanUnscannable, format!("the scanner could not look into all of it: {name}"))
+            }
+            Finding::TooLarge => {
                 self.tell("too_large", String::new());
                 let sentence = "the body is longer than the scanner takes (clamd's StreamMaxLength)";
-                return Err(refused(Code::ScanTooLarge, sentence.to_owned()));
+                (Code::ScanTooLarge, sentence.to_owned())
             }
-            Finding::TooLarge => self.tell("too_large", String::new()),
             Finding::Failed(why) => {
                 tracing::warn!("a body was not scanned: {why}");
                 self.tell("failed", why.clone());
-                if config.unavailable == Outcome::Deny {
-                    return Err(refused(
-                        Code::ScanUnavailable,
-                        format!("the body could not be scanned: {why}"),
-                    ));
-                }
+                (Code::ScanUnavailable, format!("the body could not be scanned: {why}"))
             }
+        };
+        if denied {
+            return Err(refused(code, sentence));
         }
-        self.clear = true;
-        self.feed.pending.clear();
-        self.feed.scan = None;
+        self.pass();
         Ok(())
+    }
+
+    fn pass(&mut self) {
+        self.clear = true;
+        self.feed.encoded.clear();
+        self.feed.pending = Bytes::new();
+        self.feed.scan = None;
     }
 }
 
