@@ -1,7 +1,7 @@
 //! A body before the malware scanner: what rules cleared is held back once more until the scanner's verdict. A body
 //! that fits its window is held whole, so that a refusal is a page; of a longer one the last window's worth is kept
 //! back, so that an infected file is never complete at the other side. The scanner gets what the receiver will see
-//! after decoding, decoded no faster than it takes it; what travels is what the sender sent.
+//! after decoding; what travels is what the sender sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE};
+use http::header::{CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
@@ -22,7 +22,7 @@ use crate::message::decode::DecodeError;
 use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
-use crate::scan::{About, Direction, Finding, Outcome, Ranges, Scan, Scanner, boundary};
+use crate::scan::{About, Direction, Finding, OddBoundary, Outcome, Ranges, Scan, Scanner, boundary};
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,9 @@ impl Scanning<'_> {
         }
         // There should be one; where there are more, the receiver takes any of them.
         let types = || headers.get_all(CONTENT_TYPE).iter().map(|value| value.as_bytes());
-        if types().next().is_some() && types().all(|content_type| scanner.skips(content_type)) {
+        // A stream is not a file to be kept: what says that it is one is scanned whatever else it says.
+        let streams = types().next().is_some() && !headers.contains_key(CONTENT_DISPOSITION);
+        if streams && types().all(|content_type| scanner.skips(content_type)) {
             self.note.set(Facts {
                 engine: scanner.engine().into(),
                 result: "skipped".into(),
@@ -100,11 +102,11 @@ impl Scanning<'_> {
             return Ok(body);
         }
         // A piece of a file is scanned for what it is, and is not the file.
-        let partial = match status {
+        let piece = match status {
             Some(status) => status == StatusCode::PARTIAL_CONTENT,
             None => headers.contains_key(CONTENT_RANGE),
         };
-        if partial && status.is_some() && scanner.config.ranges == Ranges::Whole {
+        if piece && status.is_some() && scanner.config.ranges == Ranges::Whole {
             let sentence = "the origin answered with a piece of the file, which was not asked for";
             return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
         }
@@ -119,29 +121,38 @@ impl Scanning<'_> {
             decoded_ratio: usize::MAX,
             ..self.limits.clone()
         };
+        let coding = coding(headers, &limits, most, self.fail)?;
+        let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
+        let (boundary, odd) = match boundaries {
+            Ok(found) => (found.into_iter().flatten().next(), None),
+            Err(OddBoundary) => {
+                (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
+            }
+        };
         let about = About {
             direction: side,
             method: self.asked.method.to_string(),
             url: self.asked.url.clone(),
             status: status.map_or(0, |status| status.as_u16()),
             content_type: types().next().unwrap_or_default().to_vec(),
-            boundary: types().find_map(boundary),
+            boundary,
         };
         let feed = Feed {
-            coding: coding(headers, &limits, most, self.fail)?,
+            partial: piece || matches!(coding, Coding::Failed(_)),
+            coding,
             about: Some(about),
             undecodable,
-            encoded: VecDeque::new(),
-            step: LEAST,
-            pending: Bytes::new(),
+            coded: VecDeque::new(),
+            more: false,
+            failed: odd.map(str::to_owned),
+            pending: VecDeque::new(),
+            waiting: 0,
             bytes: 0,
             room: most,
             scan: None,
-            came: false,
             whole: false,
             told: false,
             over: false,
-            partial,
         };
         let mut scanned = Scanned {
             scanner: scanner.clone(),
@@ -153,6 +164,7 @@ impl Scanning<'_> {
             size: 0,
             trailers: None,
             ended: false,
+            begun: false,
             clear: false,
         };
         let step = std::future::poll_fn(|cx| scanned.poll_step(cx)).await?;
@@ -167,30 +179,24 @@ fn refused(code: Code, sentence: String) -> BodyError {
     BodyError::Refused(Box::new(Refusal { code, sentence }))
 }
 
-/// So little of an encoded body is decoded at once where much comes out of it, and so much where little does.
-const LEAST: usize = 64;
-const MOST: usize = 16 * 1024;
-
-/// The scanner is handed no more at once, so that what waits for it is bounded.
-const PIECE: usize = 64 * 1024;
-
 /// What the scanner is given.
 struct Feed {
     coding: Coding,
+    /// Until the scan is open.
     about: Option<About>,
     undecodable: Undecoded,
-    /// What came and is not decoded yet.
-    encoded: VecDeque<Bytes>,
-    /// How much of it is decoded at once.
-    step: usize,
-    /// What is decoded and was not taken yet.
-    pending: Bytes,
+    /// What is still to be decoded, and whether more may come out without it. Decoding waits for the scanner.
+    coded: VecDeque<Bytes>,
+    more: bool,
+    /// Why the scanner's word would be worth nothing.
+    failed: Option<String>,
+    /// Decoded bytes that the scanner did not take yet, and how many.
+    pending: VecDeque<Bytes>,
+    waiting: usize,
     bytes: u64,
     /// What may still be scanned.
     room: usize,
     scan: Option<Scan>,
-    /// Everything came.
-    came: bool,
     /// The scanner gets no more than it has, and whether it was told.
     whole: bool,
     told: bool,
@@ -200,59 +206,79 @@ struct Feed {
 }
 
 impl Feed {
-    fn take(&mut self, chunk: &Bytes) {
-        if !self.whole {
-            self.encoded.push_back(chunk.clone());
-        }
+    /// Whether bytes wait for being decoded.
+    fn is_behind(&self) -> bool {
+        !self.whole && (self.more || !self.coded.is_empty())
     }
 
-    /// The next piece as the receiver will see it.
-    fn decode(&mut self, mut chunk: Bytes) -> Result<(), BodyError> {
+    /// Decodes one step's worth of what waits. `held` is the whole body so far, where nothing of it is gone yet.
+    fn decode(&mut self, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
+        /// What comes out at once.
+        const STEP: usize = 64 * 1024;
         let Coding::Decode(decoder) = &mut self.coding else {
-            self.add(chunk);
+            let coded = std::mem::take(&mut self.coded);
+            coded.into_iter().for_each(|chunk| self.add(chunk));
             return Ok(());
         };
-        let piece = chunk.split_to(self.step.min(chunk.len()));
         let mut text = Vec::new();
-        let outcome = decoder.push(&piece, &mut text);
+        let chunk = self.coded.pop_front().unwrap_or_default();
+        let outcome = decoder.push_some(&chunk, STEP, &mut text);
         let cut = decoder.is_cut();
-        self.step = if text.len() > 8 * piece.len() { self.step / 2 } else { self.step * 2 }.clamp(LEAST, MOST);
-        if !chunk.is_empty() {
-            self.encoded.push_front(chunk);
+        self.more = text.len() >= STEP;
+        if let Ok(read) = outcome
+            && read < chunk.len()
+        {
+            self.coded.push_front(chunk.slice(read..));
         }
         self.add(text.into());
         if cut {
             self.cut();
             self.over = true;
         }
-        outcome.or_else(|error| self.broken(error))
+        outcome.map(drop).or_else(|error| self.broken(error, held))
     }
 
-    fn finish(&mut self) -> Result<(), BodyError> {
-        self.whole = true;
-        match &mut self.coding {
-            Coding::Decode(decoder) => decoder.finish().or_else(|error| self.broken(error)),
-            _ => Ok(()),
+    /// The body has ended and everything was decoded.
+    fn finish(&mut self, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
+        if let Coding::Decode(decoder) = &mut self.coding {
+            decoder.finish().or_else(|error| self.broken(error, held))?;
         }
+        self.whole |= !self.is_behind();
+        Ok(())
     }
 
-    /// The receiver sees what was decoded, if anything.
-    fn broken(&mut self, error: DecodeError) -> Result<(), BodyError> {
+    /// The body is not what its coding says. A receiver shows what was decoded of one that was cut off. One that does
+    /// not decode sees the bytes as they are: so does the scanner, where nothing came out.
+    fn broken(&mut self, error: DecodeError, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
         if self.undecodable == Undecoded::Deny && !matches!(error, DecodeError::TooLarge(_)) {
             return Err(refused(
                 Code::Uninspectable,
                 format!("the content coding cannot be undone: {error}"),
             ));
         }
-        self.over |= matches!(error, DecodeError::TooLarge(_));
-        self.cut();
+        self.partial = true;
+        self.more = false;
+        match (error, held) {
+            (DecodeError::TooLarge(_), _) => {
+                self.over = true;
+                self.cut();
+            }
+            (DecodeError::Truncated(_), _) if self.bytes > 0 => self.cut(),
+            (_, Some(held)) if self.bytes == 0 => {
+                self.coding = Coding::Failed(error.to_string());
+                self.coded = held.clone();
+            }
+            _ => {
+                self.failed = Some(format!("its content coding cannot be undone: {error}"));
+                self.cut();
+            }
+        }
         Ok(())
     }
 
     fn cut(&mut self) {
         self.whole = true;
         self.partial = true;
-        self.encoded.clear();
     }
 
     fn add(&mut self, mut bytes: Bytes) {
@@ -261,56 +287,41 @@ impl Feed {
             self.cut();
             self.over = true;
         }
+        if bytes.is_empty() {
+            return;
+        }
         self.room -= bytes.len();
         self.bytes += bytes.len() as u64;
-        self.pending = bytes;
+        self.waiting += bytes.len();
+        self.pending.push_back(bytes);
     }
 
-    /// Decodes and hands over what came; true when the scanner wants no more.
-    fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
-        if let (None, Some(about)) = (&self.scan, self.about.take()) {
+    /// Hands over what waits; true when the scanner wants no more.
+    fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Some(about) = self.about.take() {
             self.scan = Some(scanner.open(about));
         }
-        let Some(mut scan) = self.scan.take() else { return Poll::Ready(Ok(false)) };
-        let flushed = self.poll_into(&mut scan, scanner, cx);
-        self.scan = Some(scan);
-        flushed
-    }
-
-    fn poll_into(
-        &mut self,
-        scan: &mut Scan,
-        scanner: &Scanner,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, BodyError>> {
-        loop {
-            while !self.pending.is_empty() {
-                if ready!(scan.poll_ready(cx)).is_err() {
-                    return Poll::Ready(Ok(true));
-                }
-                scan.push(self.pending.split_to(PIECE.min(self.pending.len())));
+        let Some(scan) = &mut self.scan else { return Poll::Ready(false) };
+        while !self.pending.is_empty() {
+            if ready!(scan.poll_ready(cx)).is_err() {
+                return Poll::Ready(true);
             }
-            if self.whole {
-                return Poll::Ready(Ok(false));
-            }
-            match self.encoded.pop_front() {
-                Some(chunk) => self.decode(chunk)?,
-                None if self.came => self.finish()?,
-                None => return Poll::Ready(Ok(false)),
-            }
-            if self.over && scanner.config.oversize == Outcome::Deny {
-                let limit = scanner.config.max_bytes;
-                let sentence = format!("the body is longer than the {limit} bytes that are scanned");
-                return Poll::Ready(Err(refused(Code::ScanTooLarge, sentence)));
-            }
+            let Some(bytes) = self.pending.pop_front() else { break };
+            self.waiting -= bytes.len();
+            scan.push(bytes);
         }
+        Poll::Ready(false)
     }
 
-    fn poll_finding(&mut self, cx: &mut Context<'_>) -> Poll<Finding> {
+    fn poll_finding(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Finding> {
+        if let Some(why) = self.failed.take() {
+            return Poll::Ready(Finding::Failed(why));
+        }
+        let decided = ready!(self.poll_flush(scanner, cx));
         let Some(scan) = &mut self.scan else {
             return Poll::Ready(Finding::Failed("the scan was not begun".to_owned()));
         };
-        if !self.told && ready!(scan.poll_ready(cx)).is_ok() {
+        if !decided && !self.told && ready!(scan.poll_ready(cx)).is_ok() {
             scan.end();
         }
         self.told = true;
@@ -337,6 +348,8 @@ struct Scanned {
     size: usize,
     trailers: Option<HeaderMap>,
     ended: bool,
+    /// Some of it has gone to the receiver.
+    begun: bool,
     clear: bool,
 }
 
@@ -346,18 +359,27 @@ impl Scanned {
             if self.clear {
                 return Poll::Ready(Ok(Step::Clear));
             }
-            // What fits its window goes to the scanner when it is whole: no connection waits for a slow sender.
-            let due = self.feed.came || self.size >= self.window || self.feed.scan.is_some();
-            if due {
-                let flushed = ready!(self.feed.poll_flush(&self.scanner, cx));
-                if flushed.inspect_err(|error| self.tell_refusal(error))? {
-                    self.feed.whole = true;
-                    self.feed.told = true;
-                }
-            }
             if self.feed.whole {
-                let finding = ready!(self.feed.poll_finding(cx));
+                let finding = ready!(self.feed.poll_finding(&self.scanner, cx));
                 self.settle(finding)?;
+                continue;
+            }
+            // What fits its window goes to the scanner when it is whole: no connection waits for a slow sender.
+            let long = self.size >= self.window || self.feed.waiting >= self.window;
+            if (long || self.feed.scan.is_some()) && ready!(self.feed.poll_flush(&self.scanner, cx)) {
+                self.feed.whole = true;
+                continue;
+            }
+            if self.feed.is_behind() {
+                let held = (!self.begun).then_some(&self.held);
+                self.feed.decode(held)?;
+                if self.feed.over && self.scanner.config.oversize == Outcome::Deny {
+                    return Poll::Ready(Err(self.too_large()));
+                }
+                continue;
+            }
+            if self.ended {
+                self.feed.finish((!self.begun).then_some(&self.held))?;
                 continue;
             }
             if let Some(first) = self.held.front()
@@ -365,8 +387,15 @@ impl Scanned {
             {
                 return Poll::Ready(Ok(Step::First));
             }
+            // It may know before the body is whole, and the sender may take its time.
+            if let Some(scan) = &mut self.feed.scan
+                && let Poll::Ready(finding) = scan.poll_finding(cx)
+            {
+                self.settle(finding)?;
+                continue;
+            }
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                None => self.end(),
+                None => self.ended = true,
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 Some(Ok(frame)) => self.take(frame),
             }
@@ -377,50 +406,35 @@ impl Scanned {
         match frame.into_data() {
             Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
-                self.feed.take(&chunk);
+                if !self.feed.whole {
+                    self.feed.coded.push_back(chunk.clone());
+                }
                 self.size += chunk.len();
                 self.held.push_back(chunk);
             }
             Err(frame) => self.trailers = frame.into_trailers().ok(),
         }
         // A body whose length was said is known to be whole at its last byte.
-        if self.inner.is_end_stream() {
-            self.end();
-        }
+        self.ended = self.inner.is_end_stream();
     }
 
-    fn end(&mut self) {
-        self.ended = true;
-        self.feed.came = true;
+    fn too_large(&self) -> BodyError {
+        let limit = self.scanner.config.max_bytes;
+        self.tell("too_large", String::new());
+        refused(Code::ScanTooLarge, format!("the body is longer than the {limit} bytes that are scanned"))
     }
 
-    fn tell_refusal(&self, error: &BodyError) {
-        if let BodyError::Refused(refusal) = error
-            && refusal.code == Code::ScanTooLarge
-        {
-            self.tell("too_large", String::new());
-        }
+    fn tell(&self, result: &'static str, why: String) {
+        self.set(Facts { result: result.into(), why, ..Facts::default() });
     }
 
     /// What the scanner has a name for.
     fn name(&self, result: &'static str, signature: String) {
-        self.note.set(Facts {
-            engine: self.scanner.engine().into(),
-            result: result.into(),
-            signature,
-            bytes: self.feed.bytes,
-            ..Facts::default()
-        });
+        self.set(Facts { result: result.into(), signature, ..Facts::default() });
     }
 
-    fn tell(&self, result: &'static str, why: String) {
-        self.note.set(Facts {
-            engine: self.scanner.engine().into(),
-            result: result.into(),
-            why,
-            bytes: self.feed.bytes,
-            ..Facts::default()
-        });
+    fn set(&self, facts: Facts) {
+        self.note.set(Facts { engine: self.scanner.engine().into(), bytes: self.feed.bytes, ..facts });
     }
 
     /// What a finding means.
@@ -464,8 +478,8 @@ impl Scanned {
 
     fn pass(&mut self) {
         self.clear = true;
-        self.feed.encoded.clear();
-        self.feed.pending = Bytes::new();
+        self.feed.pending.clear();
+        self.feed.coded.clear();
         self.feed.scan = None;
     }
 }
@@ -488,6 +502,7 @@ impl http_body::Body for Scanned {
         }
         if let Some(chunk) = this.held.pop_front() {
             this.size -= chunk.len();
+            this.begun = true;
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if !this.ended {

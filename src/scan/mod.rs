@@ -8,8 +8,9 @@ mod streams;
 mod wait;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,19 @@ use tokio_util::sync::PollSender;
 
 pub use clamd::Endpoint;
 pub use icap::Address;
-pub use parts::boundary;
+pub use parts::{OddBoundary, boundary};
 use streams::Engine;
 use wait::Budget;
 
 /// Pieces that wait for the scanner; the peer waits when there are more.
 const QUEUE: usize = 4;
+
+/// A sender that the scanner waits for keeps its place for this long, and as long again as its bytes take at this
+/// rate (a second); after that only while no other body needs the place.
+const GRACE: Duration = Duration::from_secs(5);
+const RATE: u64 = 64 * 1024;
+/// How often is looked whether another body needs the place.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How bodies are scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +173,64 @@ impl Finding {
 pub struct Scanner {
     pub config: Arc<Config>,
     engine: Engine,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
+}
+
+/// Places at the scanner, and how many bodies wait for one.
+#[derive(Debug)]
+struct Slots {
+    free: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Waiting<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where the scan of a body has its pieces from.
+struct Pieces {
+    queue: mpsc::Receiver<Piece>,
+    slots: Arc<Slots>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pieces {
+    /// The next piece, or why there is none.
+    async fn next(&mut self) -> Result<Piece, &'static str> {
+        loop {
+            let began = Instant::now();
+            let next = tokio::time::timeout(LOOK, self.queue.recv()).await;
+            self.waited += began.elapsed();
+            match next {
+                Ok(Some(piece)) => {
+                    if let Piece::Data(bytes) = &piece {
+                        self.bytes += bytes.len() as u64;
+                    }
+                    return Ok(piece);
+                }
+                Ok(None) => return Err("the body broke off"),
+                Err(_) => {
+                    let due = GRACE + Duration::from_secs(self.bytes / RATE);
+                    if self.waited > due && self.slots.waiting.load(Ordering::Relaxed) > 0 {
+                        return Err("it came too slowly while others waited for the scanner");
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Scanner {
@@ -182,7 +247,8 @@ impl Scanner {
                 Engine::Icap { download: icap(download), upload: icap(upload) }
             }
         };
-        let slots = Arc::new(Semaphore::new(config.connections));
+        let slots =
+            Arc::new(Slots { free: Semaphore::new(config.connections), waiting: AtomicUsize::new(0) });
         Some(Scanner { config: Arc::new(config.clone()), engine, slots })
     }
 
@@ -216,17 +282,20 @@ impl Scanner {
 
     /// Opens the scan of one body.
     pub fn open(&self, about: About) -> Scan {
-        let (sender, pieces) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(QUEUE);
         let mut wait = Budget::new(self.config.time);
         let (engine, slots, config) = (self.engine.clone(), self.slots.clone(), self.config.clone());
         let task = tokio::spawn(async move {
-            let _slot = match wait.spend(slots.acquire()).await {
+            let waiting = Waiting::new(&slots.waiting);
+            let _slot = match wait.spend(slots.free.acquire()).await {
                 Some(Ok(slot)) => slot,
                 _ => {
                     let most = config.connections;
                     return Finding::Failed(format!("all {most} connections to the scanner are busy"));
                 }
             };
+            drop(waiting);
+            let pieces = Pieces { queue, slots: slots.clone(), waited: Duration::ZERO, bytes: 0 };
             streams::scan(&engine, about, &config, wait, pieces).await
         });
         Scan { pieces: PollSender::new(sender), task }

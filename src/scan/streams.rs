@@ -4,11 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::parts::{Event, Splitter};
 use super::wait::Budget;
-use super::{About, Config, Direction, Finding, Outcome, Piece, clamd, icap};
+use super::{About, Config, Direction, Finding, Outcome, Piece, Pieces, Waiting, clamd, icap};
 
 /// Who scans.
 #[derive(Clone, Debug)]
@@ -98,7 +96,7 @@ pub(super) async fn scan(
     about: About,
     config: &Config,
     wait: Budget,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: Pieces,
 ) -> Finding {
     let mut body = Body { engine, config, wait, passed: None };
     let mut splitter = about.boundary.as_deref().map(Splitter::new);
@@ -106,6 +104,7 @@ pub(super) async fn scan(
         None => None,
         Some(service) => {
             let streams = if splitter.is_some() { 2 } else { 1 };
+            let _waiting = Waiting::new(&pieces.slots.waiting);
             match service.permit(streams, &mut body.wait).await {
                 Ok(permit) => permit,
                 Err(error) => return engine.failed(&about, &error),
@@ -117,8 +116,9 @@ pub(super) async fn scan(
         Stream { about: About { content_type: kind, boundary: None, ..about.clone() }, state: State::Shut };
     let mut whole = Stream { about, state: State::Shut };
     loop {
-        let Some(piece) = pieces.recv().await else {
-            return Finding::Failed("the body broke off".to_owned());
+        let piece = match pieces.next().await {
+            Ok(piece) => piece,
+            Err(why) => return Finding::Failed(why.to_owned()),
         };
         let mut events = Vec::new();
         let (bytes, ended) = match &piece {

@@ -413,11 +413,11 @@ impl Sink for Arguments<'_> {
         }
     }
 
-    /// As much as of a body that no parser takes apart.
+    /// All of it: a script stands behind a picture as well as before it.
     fn file_content(&mut self, field: &[u8], content: &[u8]) {
         if self.wants_file_contents {
             let field = self.store.keep(field);
-            let content = self.store.keep(&content[..content.len().min(OPAQUE_BYTES)]);
+            let content = self.store.keep(content);
             self.store.add(C::FilesTmpContent, field, content);
         }
     }
