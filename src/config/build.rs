@@ -659,7 +659,9 @@ impl Config {
         let (clamd, icap, icap_upload) = match self.scan.service.clone() {
             None => (None, None, None),
             Some(scan::Service::Clamd(at)) => (Some(Text(at)), None, None),
-            Some(scan::Service::Icap { download, upload }) => (None, Some(Text(download)), Some(Text(upload))),
+            Some(scan::Service::Icap { download, upload }) => {
+                (None, Some(Text(download)), Some(Text(upload)))
+            }
         };
         FileScan {
             clamd,

@@ -94,7 +94,10 @@ impl Config {
 pub enum Service {
     Clamd(Endpoint),
     /// The services for either direction may be one.
-    Icap { download: Address, upload: Address },
+    Icap {
+        download: Address,
+        upload: Address,
+    },
 }
 
 /// Which way a body goes.

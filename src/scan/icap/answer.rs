@@ -123,7 +123,10 @@ impl Answer {
     /// Another exchange may follow on the connection.
     pub fn leaves_clean(&self) -> bool {
         let good = |head: &Head| matches!(head.status, 200 | 204) && !head.closes();
-        self.is_done() && self.found.is_none() && self.buffer.is_empty() && self.head.as_ref().is_some_and(good)
+        self.is_done()
+            && self.found.is_none()
+            && self.buffer.is_empty()
+            && self.head.as_ref().is_some_and(good)
     }
 
     /// False when more is needed, or nothing.

@@ -113,7 +113,8 @@ impl Encapsulated {
         }
         let ascends = items.windows(2).all(|pair| pair[0].1 < pair[1].1);
         let first = items.first().is_some_and(|(_, offset)| *offset == 0);
-        let Some((last, end)) = items.pop().filter(|(_, end)| first && ascends && *end <= MOST_MESSAGE) else {
+        let Some((last, end)) = items.pop().filter(|(_, end)| first && ascends && *end <= MOST_MESSAGE)
+        else {
             return Err(Malformed::Encapsulated);
         };
         let has_body = match last.as_str() {

@@ -41,9 +41,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Address, String> {
         let rest = text.strip_prefix("icap://").ok_or("it does not begin with icap://")?;
-        let (authority, path) = rest.split_once('/').filter(|(_, path)| !path.is_empty()).ok_or(
-            "behind the address stands the name of a service, as in icap://127.0.0.1:1344/avscan",
-        )?;
+        let (authority, path) = rest
+            .split_once('/')
+            .filter(|(_, path)| !path.is_empty())
+            .ok_or("behind the address stands the name of a service, as in icap://127.0.0.1:1344/avscan")?;
         let ip = || authority.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let addr = authority.parse().or_else(|_| ip().map(|ip| SocketAddr::new(ip, PORT)));
         let addr = addr.map_err(|_| "behind icap:// stands an address, with a port or without")?;
@@ -79,11 +80,7 @@ impl Service {
     }
 
     /// Room for so many streams, where the service says how many connections it takes.
-    pub async fn permit(
-        &self,
-        streams: u32,
-        wait: &mut Budget,
-    ) -> io::Result<Option<OwnedSemaphorePermit>> {
+    pub async fn permit(&self, streams: u32, wait: &mut Budget) -> io::Result<Option<OwnedSemaphorePermit>> {
         let Some(room) = self.options(wait).await?.connections.clone() else { return Ok(None) };
         let permit = wait.spend(room.acquire_many_owned(streams)).await;
         permit.and_then(Result::ok).map(Some).ok_or_else(|| io::Error::other("it takes no more connections"))
@@ -159,7 +156,8 @@ impl Service {
                 idle.clear();
                 return None;
             }
-            let quiet = stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+            let quiet =
+                stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
             if quiet {
                 return Some(stream);
             }

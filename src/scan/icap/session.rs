@@ -99,7 +99,8 @@ impl Session {
         opening.extend(b"0\r\n\r\n");
         let wire = self.service.begin(&opening, Until::Continued, true, true, wait).await?;
         if wire.is_over() {
-            return self.conclude(wire, Had::Preview).map(Some);
+            let had = if wire.answer.continued { Had::Part } else { Had::Preview };
+            return self.conclude(wire, had).map(Some);
         }
         self.wire = Some(wire);
         self.stream(&gathered[most..], wait).await

@@ -46,18 +46,20 @@ impl Wire {
             if self.answer.is_done() || enough {
                 return Ok(());
             }
+            // What the service says is looked at first.
             tokio::select! {
-                wrote = writer.write(left), if !left.is_empty() => match wrote {
-                    Ok(count) if count > 0 => left = &left[count..],
-                    Ok(_) => refused = Some(io::ErrorKind::WriteZero.into()),
-                    Err(error) => refused = Some(error),
-                },
+                biased;
                 read = reader.read(&mut chunk) => match read? {
                     0 => {
                         let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection");
                         return Err(refused.unwrap_or_else(closed));
                     }
                     count => self.answer.push(&chunk[..count]).map_err(io::Error::other)?,
+                },
+                wrote = writer.write(left), if !left.is_empty() => match wrote {
+                    Ok(count) if count > 0 => left = &left[count..],
+                    Ok(_) => refused = Some(io::ErrorKind::WriteZero.into()),
+                    Err(error) => refused = Some(error),
                 },
             }
             if refused.is_some() {
