@@ -30,7 +30,6 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Asked, Gateway, Leaves};
-use crate::scan::Scanner;
 use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
@@ -102,7 +101,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     }
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
-    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()), None)?;
     snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
@@ -126,7 +125,6 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
-        scanner: Scanner::new(&config.scan).map(Arc::new),
         via: Via::new(random),
         limits: limits.clone(),
         draining: CancellationToken::new(),
