@@ -49,7 +49,7 @@ async fn black_hole() -> Seen {
     let record = proxy.record("the black hole", |r| r["reason"].is_string()).await;
     let figures = format!("({} {} after {waited:.1?})", answer.status, record["reason"]);
     let good = answer.status == 504 && record["reason"] == "origin_timeout" && waited.as_secs() < 6;
-    Seen { told: if good { "504 in time".into() } else { figures.clone() }, figures }
+    Seen::judged(good, "504 in time", figures)
 }
 
 async fn stops_in_a_body() -> Seen {
@@ -105,7 +105,7 @@ async fn interim_flood() -> Seen {
     let grown = proxy.peak_rss().saturating_sub(memory);
     let figures = format!("({} in {:.2} CPU-s, {} KiB)", told.join(" "), proxy.cpu() - cpu, grown >> 10);
     let good = told == ["200"] && grown < 24 << 20;
-    Seen { told: if good { "the answer, memory flat".into() } else { figures.clone() }, figures }
+    Seen::judged(good, "the answer, memory flat", figures)
 }
 
 /// An answer with bytes behind it that look like the next one.

@@ -22,6 +22,7 @@ pub mod python;
 pub mod relay;
 pub mod site;
 pub mod split;
+pub mod table;
 pub mod websocket;
 pub mod wire;
 
