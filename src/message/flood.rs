@@ -21,7 +21,7 @@ const PREFACE: usize = 24;
 const HEADER: usize = 9;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
@@ -103,16 +103,16 @@ impl Written {
     }
 }
 
-struct Header {
+pub(super) struct Header {
     len: usize,
-    kind: u8,
+    pub(super) kind: u8,
     flags: u8,
     stream: u32,
 }
 
 /// Where in a sequence of frames a stream of bytes is.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     header: [u8; HEADER],
     have: usize,
     /// Bytes of the payload that are still to come.
@@ -120,7 +120,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn read(&mut self, mut bytes: &[u8], mut each: impl FnMut(Header)) {
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut each: impl FnMut(Header)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let n = self.skip.min(bytes.len());

@@ -8,6 +8,7 @@ pub mod decode;
 mod flood;
 pub mod follow;
 pub mod hop;
+mod interim;
 pub mod raw;
 pub mod reason;
 pub mod reply;

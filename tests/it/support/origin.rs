@@ -572,7 +572,16 @@ impl Raw {
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let config = server_config(&pki::lab().good(&[name]), &[Http::H1], &[Tls::V13, Tls::V12]);
+        Raw::agreeing(name, Http::H1, script).await
+    }
+
+    /// The same, another protocol by ALPN.
+    pub async fn agreeing<F, R>(name: &str, http: Http, script: F) -> Raw
+    where
+        F: Fn(Wire, usize) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let config = server_config(&pki::lab().good(&[name]), &[http], &[Tls::V13, Tls::V12]);
         Raw::start(None, Some(config), script).await
     }
 
