@@ -1,6 +1,8 @@
 //! Faults that other tests hold: each line names such a test, which runs by itself, and here when asked for by id.
 
 use super::Case;
+use crate::framing::downgrade;
+use crate::tls_bar::leaves::many;
 use crate::{audit, auth, cli, connect, drain, http1, http2, limits, origin, reload, tunnel, waf, websocket};
 
 pub fn cases() -> Vec<Case> {
@@ -74,6 +76,11 @@ pub fn cases() -> Vec<Case> {
             "a length that is not the body's",
             http2::a_body_that_is_not_as_long_as_declared_never_completes_at_the_origin,
         ),
+        Case::held(
+            "F24",
+            "CR, LF, NUL, colons and spaces in names, values, pseudo-fields",
+            downgrade::framing_of_http_2_that_would_break_http_1_1_never_reaches_an_origin,
+        ),
         Case::held("F24", "Host is not :authority", http2::host_and_authority_must_agree),
         Case::held(
             "F25",
@@ -95,6 +102,7 @@ pub fn cases() -> Vec<Case> {
             "reloads under load",
             reload::reloads_under_load_drop_nothing_and_every_request_sees_one_whole_set,
         ),
+        Case::held("F34", "4,800 server names", many::a_flood_of_distinct_names_keeps_memory_bounded),
         Case::held(
             "F35",
             "keys missing, corrupt, of others, readable",

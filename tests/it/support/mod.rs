@@ -4,6 +4,7 @@
 pub mod attack;
 pub mod client;
 pub mod clients;
+pub mod clock;
 pub mod company;
 pub mod dns;
 pub mod door;

@@ -4,7 +4,7 @@
 mod authority;
 mod certificates;
 mod handshake;
-mod leaves;
+pub mod leaves;
 mod names;
 
 use std::time::Duration;
