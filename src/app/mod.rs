@@ -81,7 +81,7 @@ impl StartError {
 /// Loads everything that [`run`] would and that has no secret: rules, users, and what origins are verified by and
 /// shown. Not the CA, and nothing is bound or written. The number of rules is told.
 pub fn check(config: &Config) -> Result<usize, StartError> {
-    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()))?;
+    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()), None)?;
     dialer(config, &config.limits, None)?;
     Ok(snapshot.engine.rules().count())
 }

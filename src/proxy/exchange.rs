@@ -185,12 +185,12 @@ fn reject(way: &Arc<Way>, rejected: Rejected, head: &[u8]) -> bytes::Bytes {
     let sentence = if let Rejected::Frame(why) = rejected { why } else { code.explanation().sentence };
     ending.broke(code, sentence.to_owned());
     ending.note(|record| record.status = Some(status));
-    if let (Code::Malformed, Some(head)) = (code, RawHead::read(head)) {
+    if let Some(head) = RawHead::read(head) {
         ending.note(|record| {
             record.method = shown(head.method, 32).into();
             record.url = shown(head.target, 8 * 1024);
         });
-        if head.has_clear_fields {
+        if code == Code::Malformed && head.has_clear_fields {
             way.refused(&way.gateway.live.load_full(), &mut ending, |case, scheme| {
                 inspect::refused_raw(case, scheme, &head);
             });

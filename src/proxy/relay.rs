@@ -177,6 +177,7 @@ pub async fn send(
             Err(SendError::Unsent(_)) => {
                 return Err(asked::unanswered(permit, &lease.facts, lease.served, Problem::Unsent));
             }
+            Err(SendError::Interim) => return Err(Problem::Interim),
             Err(SendError::Failed(error)) => {
                 return Err(match progress.broke() {
                     Some(broke) => Problem::Request(Stop::Body(broke)),

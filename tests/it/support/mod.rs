@@ -5,6 +5,7 @@ pub mod archive;
 pub mod attack;
 pub mod client;
 pub mod clients;
+pub mod clock;
 pub mod company;
 pub mod dns;
 pub mod door;
@@ -24,6 +25,7 @@ pub mod python;
 pub mod relay;
 pub mod site;
 pub mod split;
+pub mod table;
 pub mod websocket;
 pub mod wire;
 
