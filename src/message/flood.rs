@@ -1,7 +1,8 @@
 //! A budget for HTTP/2 frames that cost us work and carry nothing: resets, pings, settings, priorities, empty data,
-//! pieces of a field block, kinds nobody knows. The library below counts the worst forms of some of these; this
-//! counts all of them, whatever state their stream is in. It looks at frame headers and nothing else: whether a
-//! frame is right is `strict`'s business and the library's.
+//! padding, pieces of a field block, kinds nobody knows. The library below counts the worst forms of some of these;
+//! this counts all of them, whatever state their stream is in. Window updates are not counted: a long download needs
+//! as many. It looks at frame headers and nothing else: whether a frame is right is `strict`'s business and the
+//! library's.
 
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ impl FrameBudget {
     fn allows(&mut self, frame: &Header, last_stream: u32, now: Instant) -> bool {
         let FrameBudget { resets, control } = self;
         match frame.kind {
+            // Padding alone is as empty as nothing; how much of so short a frame it is stands in its payload.
+            DATA if frame.flags & (PADDED | END_STREAM) == PADDED && frame.len <= 256 => control.take(now),
             DATA => frame.len > 0 || frame.flags & END_STREAM != 0 || control.take(now),
             // Fields for a stream that is open already, or none at all.
             HEADERS if frame.len == 0 || frame.stream <= last_stream => control.take(now),
@@ -152,6 +155,7 @@ mod tests {
             assert_eq!(passed(&frame(6, 0, 0, &[0; 8]), cut), 500);
             assert_eq!(passed(&frame(0x42, 0, 0, &[]), cut), 500);
             assert_eq!(passed(&frame(DATA, 0, 1, &[]), cut), 500);
+            assert_eq!(passed(&frame(DATA, PADDED, 1, &[0]), cut), 500);
             assert_eq!(passed(&frame(DATA, END_STREAM, 1, &[]), cut), 10_000);
             assert_eq!(passed(&frame(DATA, 0, 1, b"a"), cut), 10_000);
             assert_eq!(passed(&frame(WINDOW_UPDATE, 0, 1, &[0; 4]), cut), 10_000);
