@@ -464,11 +464,11 @@ mod tests {
             (0..8192).map(|n| case("10.0.0.7", "x", &format!("h{n}.test"), &[ALERT])).collect();
         cases.push(case("10.0.0.7", "x", "a.test", &[Trusted]));
         let began = std::time::Instant::now();
-        for _ in 0..10 {
+        for _ in 0..20 {
             assert_eq!(judge(&cases, NOW).len(), 8192);
         }
-        println!("a full table ten times in {:?}", began.elapsed());
-        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+        println!("a full table twenty times in {:?}", began.elapsed());
+        assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
     }
 
     #[test]
