@@ -54,7 +54,8 @@ const USAGE: u8 = 2;
 /// Runs a command and says how it went.
 pub fn dispatch(command: Command) -> ExitCode {
     let now = OffsetDateTime::now_utc();
-    if matches!(command, Command::Ca(_)) {
+    // These read the CA's keys. `exec` and `env` do not, and what `exec` becomes decides for itself.
+    if matches!(command, Command::Ca(_) | Command::Trust(_) | Command::Doctor(_)) {
         crate::app::no_core_dumps();
     }
     let outcome = placed(command).and_then(|command| carry_out(command, now));

@@ -155,11 +155,13 @@ impl Dialer {
             .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
             .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
         let Connected { stream, negotiated, judged, client_auth } = connected;
-        let shown = judged.as_ref().map(|Judged { certificate: info, .. }| {
-            Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
-        });
-        let marks = judged.as_ref().map(|judged| self.marks(&origin(), &judged.marks)).unwrap_or_default();
-        let certificate = judged.map(|judged| judged.certificate);
+        let Judged { certificate, marks } = judged;
+        let shown = Some(Arc::new(CertificateFacts {
+            sha256: certificate.fingerprint.clone(),
+            issuer: certificate.issuer.clone(),
+        }));
+        let marks = self.marks(&origin(), &marks);
+        let certificate = Some(certificate);
         let tls = Some(negotiated);
         Ok(Secured { stream, facts: OriginFacts { addr, tls, certificate, shown, marks, client_auth } })
     }

@@ -18,7 +18,9 @@ pub enum Problem {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{0}")]
-    BadConnect(String),
+    ConnectTarget(String),
+    #[error("https goes through this proxy by CONNECT")]
+    NeedsConnect,
     #[error(transparent)]
     Denied(#[from] Denial),
     #[error("the proxy asks for a user name and password")]
@@ -83,6 +85,15 @@ impl Problem {
         }
     }
 
+    /// The request is malformed in the sense of RFC 9113 section 8.1.1.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Problem::Target(target) => target.is_malformed(),
+            Problem::WhiteSpace | Problem::ConnectTarget(_) => true,
+            _ => false,
+        }
+    }
+
     /// Policy's doing, not an error.
     pub fn is_denial(&self) -> bool {
         matches!(
@@ -108,7 +119,7 @@ impl Problem {
 
     fn status(&self) -> (u16, Code) {
         match self {
-            Problem::Target(_) | Problem::BadConnect(_) => (400, Code::Malformed),
+            Problem::Target(_) | Problem::ConnectTarget(_) | Problem::NeedsConnect => (400, Code::Malformed),
             Problem::Denied(denial) => self::denial(denial),
             Problem::AuthRequired => (407, Code::AuthRequired),
             Problem::Loop => (508, Code::Loop),

@@ -137,7 +137,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
         config,
         dialer: &dialer,
         ca,
-        roots: Roots::load(config.origin.verify.ca_file.as_deref()),
+        roots: Roots::of_verifier(&dialer.tls.verifier()),
         now,
         tunnelled: matches!(judged, policy::Judged::Tunnel(..)),
     };

@@ -5,7 +5,7 @@
 mod downgrade;
 mod fields;
 mod hop;
-mod lab;
+pub mod lab;
 mod length;
 mod probes;
 mod response;
@@ -22,10 +22,6 @@ const DECLARED: &[(&str, &str)] = &[
     (
         "CONNECT without Host",
         "nothing is read from it, and to refuse would lock out clients that leave it out",
-    ),
-    (
-        "a trailer that is a pseudo-field",
-        "the HTTP/2 library drops it and goes on; nothing of it reaches the origin",
     ),
 ];
 

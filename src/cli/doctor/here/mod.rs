@@ -18,7 +18,7 @@ use crate::app;
 use crate::ca::{Ca, CaError};
 use crate::cli::env::sh;
 use crate::config::Config;
-use crate::tls::probe::Roots;
+use crate::tls::probe::{Roots, TrustedBy};
 
 pub async fn report(config: &Config, now: OffsetDateTime) -> Report {
     let mut report = Report::new(None, now);
@@ -60,13 +60,10 @@ fn configuration(config: &Config, ca: Option<&Arc<Ca>>) -> Section {
         .remedy("Mend the rules; this says file, line and column:", ["portward rules check".to_owned()]),
     });
     section.add(match app::dialer(config, &config.limits, ca) {
-        Ok(_) => {
-            let (system, given) = Roots::load(config.origin.verify.ca_file.as_deref()).count();
-            let given = if given > 0 { format!(" and {given} of --origin-ca") } else { String::new() };
-            let text = match system {
-                0 => format!("The system has no trusted roots; Mozilla's built-in ones{given} are used."),
-                n => format!("Servers are verified with {n} roots of the system{given}."),
-            };
+        Ok(dialer) => {
+            let roots = Roots::of_verifier(&dialer.tls.verifier());
+            let text = format!("Servers are verified with {}.", roots.in_words());
+            let system = roots.count(TrustedBy::System);
             Finding::ok("roots_ok", text).data(json!({ "system": system }))
         }
         Err(error) => super::no_dialer(&error),

@@ -64,6 +64,10 @@ pub fn cases() -> Vec<Case> {
         Case::new("T29", "staple says good, by a delegate", "200 revocation=good", || {
             stapled("V", "delegate", "", false)
         }),
+        Case::new("T29", "staple names it by SHA-256", "200 revocation=good", || named_by("sha256")),
+        Case::new("T29", "staple names it by SHA-384", "200 revocation=good", || named_by("sha384")),
+        Case::new("T29", "staple names it by SHA-512", "200 revocation=good", || named_by("sha512")),
+        Case::new("T29", "staple names it by SHA-224", "200 revocation=unknown", || named_by("sha224")),
         Case::new("T29", "staple says revoked", "502 revoked", || stapled("R", "ca", "", false)),
         Case::new("T29", "staple signed by a stranger", "502 staple_bad", || {
             stapled("V", "stranger", "", false)
@@ -196,6 +200,16 @@ async fn stapled(status: &str, signer: &str, before: &str, promise: bool) -> Str
         openssl.put(&format!("{signer}.key"), responder.key.serialize_pem());
     }
     let response = openssl.ocsp(&made, SERIAL, status, signer, before);
+    let mut chain = made.chain(&[]);
+    chain.ocsp = response;
+    Show::new(chain, &ca).marked("revocation").await
+}
+
+/// A good response whose certificate is named by this hash.
+async fn named_by(hash: &str) -> String {
+    let ca = Ca::root(authority("Lab"));
+    let made = leaf(&ca, false);
+    let response = OpenSsl::new(&ca).ocsp_named_by(hash, &made, SERIAL, "V", "ca", "");
     let mut chain = made.chain(&[]);
     chain.ocsp = response;
     Show::new(chain, &ca).marked("revocation").await
