@@ -143,14 +143,28 @@ fn audit(flags: &Flags, file: &FileAudit, paths: &Paths<'_>, state_dir: &Path) -
     }
 }
 
+/// That no more than one is named is checked elsewhere.
+fn scan_service(file: &FileScan) -> Option<scan::Service> {
+    match (&file.clamd, &file.icap, &file.icap_upload) {
+        (Some(at), ..) => Some(scan::Service::Clamd(at.0.clone())),
+        (None, Some(download), upload) => Some(scan::Service::Icap {
+            download: download.0.clone(),
+            upload: upload.as_ref().unwrap_or(download).0.clone(),
+        }),
+        (None, None, _) => None,
+    }
+}
+
 fn scan(file: &FileScan) -> scan::Config {
     let usual = scan::Config::default();
     scan::Config {
-        clamd: file.clamd.as_ref().map(|at| at.0.clone()),
+        service: scan_service(file),
         directions: file.directions.clone().unwrap_or(usual.directions),
         max_bytes: file.max_bytes.as_ref().map_or(usual.max_bytes, |size| size.0.0),
         oversize: file.oversize.unwrap_or(usual.oversize),
+        unscannable: file.unscannable.unwrap_or(usual.unscannable),
         unavailable: file.unavailable.unwrap_or(usual.unavailable),
+        ranges: file.ranges.unwrap_or(usual.ranges),
         time: file.time.as_ref().map_or(usual.time, |time| time.0),
         connections: file.connections.map_or(usual.connections, NonZeroUsize::get),
         skip: file.skip.clone().unwrap_or(usual.skip),
@@ -237,8 +251,15 @@ impl FileRule {
 
 impl Problems<'_> {
     fn scan(&mut self, config: &Config) {
+        let FileScan { clamd, icap, icap_upload, .. } = &self.written.file.scan;
+        if clamd.is_some() && (icap.is_some() || icap_upload.is_some()) {
+            self.add(&["scan", "icap"], Problem::new("clamd and icap are two scanners; one of them scans"));
+        } else if icap.is_none() && icap_upload.is_some() {
+            let what = "icap_upload is for uploads only; name the service for downloads with icap";
+            self.add(&["scan", "icap_upload"], Problem::new(what));
+        }
         let (time, first) = (config.scan.time, config.limits.first_byte_time);
-        if config.scan.clamd.is_some() && time >= first {
+        if config.scan.service.is_some() && time >= first {
             // The origin waits for the last byte of an upload while the scanner has it.
             let what =
                 format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
@@ -318,18 +339,33 @@ impl Config {
                 stdout: Some(self.audit.stdout),
             },
             policy: self.written_policy(),
-            scan: FileScan {
-                clamd: self.scan.clamd.clone().map(Text),
-                directions: Some(self.scan.directions.clone()),
-                max_bytes: Some(Text(Size(self.scan.max_bytes))),
-                oversize: Some(self.scan.oversize),
-                unavailable: Some(self.scan.unavailable),
-                time: Some(Text(self.scan.time)),
-                connections: NonZeroUsize::new(self.scan.connections),
-                skip: Some(self.scan.skip.clone()),
-            },
+            scan: self.written_scan(),
             limits: FileLimits::of(&self.limits),
         })
+    }
+
+    fn written_scan(&self) -> FileScan {
+        let (clamd, icap, icap_upload) = match self.scan.service.clone() {
+            None => (None, None, None),
+            Some(scan::Service::Clamd(at)) => (Some(Text(at)), None, None),
+            Some(scan::Service::Icap { download, upload }) => {
+                (None, Some(Text(download)), Some(Text(upload)))
+            }
+        };
+        FileScan {
+            clamd,
+            icap,
+            icap_upload,
+            directions: Some(self.scan.directions.clone()),
+            max_bytes: Some(Text(Size(self.scan.max_bytes))),
+            oversize: Some(self.scan.oversize),
+            unscannable: Some(self.scan.unscannable),
+            unavailable: Some(self.scan.unavailable),
+            ranges: Some(self.scan.ranges),
+            time: Some(Text(self.scan.time)),
+            connections: NonZeroUsize::new(self.scan.connections),
+            skip: Some(self.scan.skip.clone()),
+        }
     }
 
     fn written_policy(&self) -> FilePolicy {

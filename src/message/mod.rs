@@ -10,6 +10,7 @@ mod flood;
 pub mod follow;
 mod frames;
 pub mod hop;
+mod interim;
 pub mod raw;
 pub mod reason;
 pub mod reply;

@@ -76,7 +76,8 @@ pub enum ClientsError {
 }
 
 impl Clients {
-    /// `file` is where the table is kept; one that cannot be read is told and written anew.
+    /// `file` is where the table is kept. One that cannot be read is told, and set aside before another is written in
+    /// its place: it may be of a later release, which is to find it again.
     pub fn open(file: Option<PathBuf>) -> Clients {
         let clients = Clients {
             cases: Cache::builder().max_capacity(CASES).time_to_idle(REMEMBERED).build(),
@@ -87,7 +88,12 @@ impl Clients {
             changed: AtomicBool::new(false),
         };
         let known = clients.file.as_deref().map(read).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "what was seen of clients before is forgotten");
+            let aside = clients.file.as_deref().and_then(|file| {
+                let aside = file.with_extension("json.unread");
+                std::fs::rename(file, &aside).ok().map(|()| aside)
+            });
+            let kept = aside.map(|path| path.display().to_string()).unwrap_or_default();
+            tracing::warn!(%error, kept, "what was seen of clients before is not used; a later release reads it when it is moved back");
             None
         });
         let oldest = seconds() - REMEMBERED.as_secs() as i64;

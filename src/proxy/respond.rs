@@ -62,6 +62,8 @@ pub enum Problem {
     NoUpgrade,
     #[error("the origin's answer has a transfer coding that nobody asked for")]
     OriginCoding,
+    #[error("the origin sent interim answers without end")]
+    Interim,
     #[error("the origin closed a fresh connection before the request was sent")]
     Unsent,
 }
@@ -141,7 +143,7 @@ impl Problem {
                 "ca_not_permitted" => (403, Code::CaConstraints),
                 _ => (502, Code::Internal),
             },
-            Problem::NoUpgrade | Problem::OriginCoding => (502, Code::OriginGarbage),
+            Problem::NoUpgrade | Problem::OriginCoding | Problem::Interim => (502, Code::OriginGarbage),
             Problem::Unsent => (502, Code::OriginClosed),
         }
     }
@@ -222,6 +224,7 @@ fn refused(code: Code, odd: u16) -> u16 {
     match code {
         Code::ScanUnavailable => 503,
         Code::ScanTooLarge | Code::Uninspectable => odd,
+        Code::ScanPartial => 502,
         _ => 403,
     }
 }
