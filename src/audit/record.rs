@@ -419,6 +419,23 @@ pub enum GapKind {
     Gap,
 }
 
+/// Stands in the log where the system's clock jumped: times before and after it are not of one clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// By the clock as it is now.
+    #[serde(with = "spelling::as_rfc3339")]
+    pub time: SystemTime,
+    pub kind: ClockJumpKind,
+    /// Forward, or back when negative.
+    pub seconds: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockJumpKind {
+    ClockJump,
+}
+
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

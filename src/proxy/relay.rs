@@ -177,6 +177,7 @@ pub async fn send(
             Err(SendError::Unsent(_)) => {
                 return Err(asked::unanswered(permit, &lease.facts, lease.served, Problem::Unsent));
             }
+            Err(SendError::Interim) => return Err(Problem::Interim),
             Err(SendError::Failed(error)) => {
                 return Err(match progress.broke() {
                     Some(broke) => Problem::Request(Stop::Body(broke)),
@@ -415,6 +416,8 @@ impl Delivered {
             }),
             Some(BodyError::Refused(refusal)) => ending.refused(*refusal),
             Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
+            // Pages of our own alone end so.
+            Some(error @ BodyError::Malformed(_)) => ending.broke(Code::Malformed, error.to_string()),
             None if complete => ending.passed(Verdict::Passed),
             None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),
         }

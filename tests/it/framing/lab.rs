@@ -219,19 +219,22 @@ pub async fn run(rows: &[Row]) -> Vec<String> {
         origins.push(origin);
     }
     let proxy = setup.start().await;
-    stream::iter(rows.iter().zip(&origins).enumerate())
-        .map(|(number, (row, origin))| one(&proxy, row, host(number), origin))
+    let got: Vec<Option<Vec<u8>>> = stream::iter(rows.iter().enumerate())
+        .map(|(number, row)| ask(&proxy, row, host(number)))
         .buffered(8)
         .collect()
-        .await
+        .await;
+    // The origins are looked at when all is done: what was under way when its client had the answer has arrived.
+    let ends = rows.iter().zip(got).zip(&origins).enumerate();
+    ends.map(|(number, ((row, got), origin))| tell(row, &host(number), got, origin)).collect()
 }
 
 fn host(number: usize) -> String {
     format!("row{number}.test")
 }
 
-async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
-    let fill = |text: &str| text.replace("{h}", &host);
+/// Everything the client gets; `None` when its connection stays open.
+async fn ask(proxy: &Proxy, row: &Row, host: String) -> Option<Vec<u8>> {
     let mut stream = match row.proxied {
         true => Client::new(Entry::HttpProxy, proxy).dial().await.unwrap(),
         false => Client::new(Entry::Socks5, proxy).tunnel(&host, 80).await.unwrap(),
@@ -243,11 +246,14 @@ async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
     if row.half_close {
         let _ = stream.shutdown().await;
     }
-    let got = match tokio::time::timeout(std::time::Duration::from_secs(12), rest(&mut stream)).await {
-        Ok(got) => got,
-        Err(_) => return "the connection stays open".to_owned(),
-    };
-    let head = send.starts_with(b"HEAD ");
+    tokio::time::timeout(std::time::Duration::from_secs(12), rest(&mut stream)).await.ok()
+}
+
+/// What both ends got, in the words of the row.
+fn tell(row: &Row, host: &str, got: Option<Vec<u8>>, origin: &Raw) -> String {
+    let Some(got) = got else { return "the connection stays open".to_owned() };
+    let fill = |text: &str| text.replace("{h}", host);
+    let head = row.send.starts_with(b"HEAD ");
     let answers = messages(&got, Kind::Response { head });
     let mut seen: Vec<String> = answers
         .iter()
