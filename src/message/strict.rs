@@ -285,4 +285,19 @@ mod tests {
         }
         assert_eq!(code(&[open, more.clone(), more]), Some(PROTOCOL_ERROR));
     }
+
+    proptest::proptest! {
+        /// Frames of any kind, right or wrong, and whatever is behind them.
+        #[test]
+        fn what_is_seen_does_not_depend_on_the_cuts(
+            frames in proptest::collection::vec(
+                (0u8..11, proptest::prelude::any::<u8>(), 0u32..6, proptest::collection::vec(0u8.., 0..24)),
+                0..12,
+            ),
+            rest in proptest::collection::vec(0u8.., 0..64),
+        ) {
+            let frames = frames.iter().map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload));
+            code(&frames.chain([rest]).collect::<Vec<_>>());
+        }
+    }
 }
