@@ -6,13 +6,14 @@ use http::header::CONTENT_ENCODING;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::cut::Price;
 use super::window::{Coding, Fill, Window};
 use super::{Case, Seen, Stop};
 use crate::message::body::{Streamed, Timed};
 use crate::message::decode::Decoder;
 use crate::net::Limits;
 use crate::policy::{FailModes, Oversize, Undecoded};
-use crate::waf::input::{Body, Extent};
+use crate::waf::input::{Body, End, Extent};
 
 /// Shows a body, or the part of it that is held, to the rules of its phase.
 pub type Judge = fn(&Case, &Body<'_>) -> Result<(), Stop>;
@@ -57,6 +58,25 @@ pub fn show(case: &Case, judge: Judge, text: &[u8], fill: Fill, problem: Option<
     if text.len() > LARGE { tokio::task::block_in_place(|| judge(case, &body)) } else { judge(case, &body) }
 }
 
+/// What policy and limits say of a body of messages.
+pub fn message_terms(limits: &Limits, fail: &FailModes, from: End) -> super::messages::Terms {
+    let (limit, oversize, undecodable) = match from {
+        End::Client => (limits.request_window, fail.oversize_request_body, fail.undecodable_request),
+        End::Origin => (limits.response_window, fail.oversize_response_body, fail.undecodable_response),
+    };
+    super::messages::Terms {
+        limit,
+        oversize,
+        undecodable,
+        unknown: fail.unknown_coding,
+        price: Price { bytes: limits.decoded_bytes, ratio: limits.decoded_ratio },
+        // Silence is the nature of such streams.
+        quiet: limits.tunnel_idle,
+        idle: limits.body_idle,
+        pause: limits.window_pause,
+    }
+}
+
 /// A body that is not held.
 pub fn streaming(body: Incoming, limits: &Limits) -> Streamed {
     if body.is_end_stream() {
@@ -67,6 +87,12 @@ pub fn streaming(body: Incoming, limits: &Limits) -> Streamed {
 
 /// How a coding error begins that policy treats apart: the name is unknown, the bytes may be fine.
 const UNKNOWN: &str = "unknown content coding";
+
+/// The decoder for a stream that may have no end: what it decodes to is looked at as it comes, so that its ratio alone
+/// is bounded.
+pub fn endless_coding(headers: &HeaderMap, limits: &Limits, fail: &FailModes) -> Result<Coding, Stop> {
+    coding(headers, &Limits { decoded_bytes: usize::MAX, ..limits.clone() }, usize::MAX, fail)
+}
 
 /// The decoder that a message's Content-Encoding asks for.
 pub fn coding(headers: &HeaderMap, limits: &Limits, window: usize, fail: &FailModes) -> Result<Coding, Stop> {

@@ -7,6 +7,7 @@ pub mod deadline;
 pub mod decode;
 mod flood;
 pub mod follow;
+pub mod grpc;
 pub mod hop;
 pub mod raw;
 pub mod reason;
