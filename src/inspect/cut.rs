@@ -122,7 +122,9 @@ impl Grpc {
                 let ended = if cut { Ok(()) } else { decoder.finish() };
                 pushed.and(ended).err().map(|error| Problem::Damaged(error.to_string()))
             }
-            Ok(None) => Some(Problem::Unknown("a message is compressed, and no encoding was said".to_owned())),
+            Ok(None) => {
+                Some(Problem::Unknown("a message is compressed, and no encoding was said".to_owned()))
+            }
             Err(unknown) => Some(Problem::Unknown(unknown.to_string())),
         };
         if let Some(Problem::Unknown(_)) = problem {

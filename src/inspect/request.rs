@@ -67,7 +67,8 @@ pub async fn request(
     if let Some(grpc) = Grpc::of(&parts.headers) {
         case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         // On the heap, because it is large and rare.
-        let body = Box::pin(called(grpc, streaming().hearing(None), &parts.headers, body, limits, fail)).await?;
+        let body =
+            Box::pin(called(grpc, streaming().hearing(None), &parts.headers, body, limits, fail)).await?;
         return Ok((Cleared(Request::from_parts(parts, body)), Seen::Whole));
     }
     // On the heap, because most requests have no body: every exchange's state would be as large.

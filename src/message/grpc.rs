@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn the_end_of_a_call_is_told_as_its_client_reads_it() {
         let trailers = Grpc::Native.farewell("no:\u{e9}%\n").into_trailers().unwrap();
-        assert_eq!((&trailers[STATUS], &trailers[MESSAGE]), (&"7".parse().unwrap(), &"no:%C3%A9%25%0A".parse().unwrap()));
+        assert_eq!(
+            (&trailers[STATUS], &trailers[MESSAGE]),
+            (&"7".parse().unwrap(), &"no:%C3%A9%25%0A".parse().unwrap())
+        );
         let frame = Grpc::Web.farewell("no").into_data().unwrap();
         assert_eq!(&frame[..], b"\x80\0\0\0\x22grpc-status: 7\r\ngrpc-message: no\r\n");
         assert!(Grpc::WebText.farewell("no").into_data().unwrap().starts_with(b"gAAAAC"));

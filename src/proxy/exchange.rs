@@ -317,7 +317,8 @@ async fn run(
     let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
     let streaming = |ending: &mut Ending, opening: Option<Opening>| {
-        let conversation = opening.unwrap_or_default().conversation(way, snapshot, scheme, &authority, ip, ending);
+        let conversation =
+            opening.unwrap_or_default().conversation(way, snapshot, scheme, &authority, ip, ending);
         let (note, tell) = (ending.messages(), ending.tell());
         Streaming { conversation: Arc::new(conversation), note, tell }
     };

@@ -36,7 +36,8 @@ pub struct Event {
     pub data: Vec<u8>,
     pub name: Vec<u8>,
     pub id: Vec<u8>,
-    /// The values of all lines, comments and unknown fields included: readers that are no browsers see them, too.
+    /// Its data, then the values of all other lines, comments and unknown fields included: readers that are no browsers
+    /// see them, too.
     pub text: Vec<u8>,
 }
 
@@ -44,6 +45,7 @@ impl Event {
     /// Several events are read as one.
     pub fn read(bytes: &[u8]) -> Event {
         let mut event = Event::default();
+        let mut others = Vec::new();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty());
         for line in lines {
@@ -55,7 +57,7 @@ impl Event {
             let shown = match field {
                 b"data" => {
                     push(&mut event.data, value);
-                    value
+                    continue;
                 }
                 b"event" => {
                     event.name = value.to_vec();
@@ -68,7 +70,11 @@ impl Event {
                 b"" | b"retry" => value,
                 _ => line,
             };
-            push(&mut event.text, shown);
+            push(&mut others, shown);
+        }
+        event.text.clone_from(&event.data);
+        if !others.is_empty() {
+            push(&mut event.text, &others);
         }
         event
     }
@@ -109,9 +115,11 @@ mod tests {
 
     #[test]
     fn an_event_has_its_data_its_name_and_its_id() {
-        let event = Event::read(b"\xef\xbb\xbf: note\nevent: chat\ndata: one\ndata:two\nid: 7\nother: x\nretry: 5\ndata\n\n");
+        let event = Event::read(
+            b"\xef\xbb\xbf: note\nevent: chat\ndata: one\ndata:two\nid: 7\nother: x\nretry: 5\ndata\n\n",
+        );
         assert_eq!(event.data, b"one\ntwo\n");
         assert_eq!((&event.name[..], &event.id[..]), (&b"chat"[..], &b"7"[..]));
-        assert_eq!(event.text, b"note\nchat\none\ntwo\n7\nother: x\n5\n");
+        assert_eq!(event.text, b"one\ntwo\n\nnote\nchat\n7\nother: x\n5");
     }
 }

@@ -33,8 +33,7 @@ pub(super) fn parse(
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
     // A sequence may write one text over many lines.
-    let separator =
-        if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' };
+    let separator = if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' };
     let mut counted = Counted { sink, args: 0 };
     let mut outcome = Ok(());
     let mut lines = bytes.split(|byte| *byte == separator).peekable();

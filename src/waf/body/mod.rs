@@ -293,8 +293,7 @@ pub fn answer_text(content_type: &[u8], bytes: &[u8], extent: Extent) -> Option<
     if events::is_events(content_type) {
         return Some(events::Event::read(bytes).text);
     }
-    holds_strings(content_type)
-        .then(|| protobuf::strings(content_type, bytes, extent, &Bounds::default()))
+    holds_strings(content_type).then(|| protobuf::strings(content_type, bytes, extent, &Bounds::default()))
 }
 
 /// True for media types that are no text and have texts in them.

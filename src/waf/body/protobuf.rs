@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn strings_are_named_by_the_numbers_of_their_fields() {
-        let nested = [&[0x08, 0x96, 0x01][..], &field(2, b"' or 1=1 --"), &field(3, b"\xff\xfe\x00")].concat();
+        let nested =
+            [&[0x08, 0x96, 0x01][..], &field(2, b"' or 1=1 --"), &field(3, b"\xff\xfe\x00")].concat();
         let message = [
             &field(1, b"hello")[..],
             &[0x15, 1, 2, 3, 4, 0x19, 1, 2, 3, 4, 5, 6, 7, 8],
@@ -391,7 +392,8 @@ mod tests {
         .concat();
         let (notes, outcome) = read(&message, Extent::Whole);
         assert_eq!(outcome, Ok(()));
-        let wanted = [("protobuf.1", "hello"), ("protobuf.4.2", "' or 1=1 --"), ("protobuf.4.1", "gr\u{fc}\u{df}e")];
+        let wanted =
+            [("protobuf.1", "hello"), ("protobuf.4.2", "' or 1=1 --"), ("protobuf.4.1", "gr\u{fc}\u{df}e")];
         assert_eq!(notes.pairs(), wanted);
         assert_eq!(read(b"", Extent::Whole).1, Ok(()));
     }
@@ -447,7 +449,8 @@ mod tests {
         let trailers = frame(0x80, b"grpc-status: 0\r\n");
         let whole = [&one[..], &two, &frame(0, b""), &trailers].concat();
         let standard = base64::engine::general_purpose::STANDARD;
-        let text = [standard.encode(&one), standard.encode([&two[..], &frame(0, b""), &trailers].concat())].concat();
+        let text =
+            [standard.encode(&one), standard.encode([&two[..], &frame(0, b""), &trailers].concat())].concat();
         for bytes in [&whole[..], text.as_bytes()] {
             let mut notes = Notes::default();
             let outcome =
@@ -466,8 +469,7 @@ mod tests {
         assert_eq!((notes.pairs(), read), (vec![("json.a", "b")], Ok(())));
         for broken in [&one[..7], &[2, 0, 0, 0, 0][..], &[1, 0, 0, 0, 1, 0], &[0, 0, 0]] {
             let mut notes = Notes::default();
-            let outcome =
-                frames(b"application/grpc", broken, Extent::Whole, &Bounds::default(), &mut notes);
+            let outcome = frames(b"application/grpc", broken, Extent::Whole, &Bounds::default(), &mut notes);
             assert!(outcome.is_err(), "{broken:?}");
         }
     }

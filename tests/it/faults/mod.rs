@@ -7,6 +7,7 @@ mod bodies;
 mod held;
 mod origins;
 mod slow;
+mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -77,7 +78,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F34", "a flood of server names"),
     ("F36", "a clock that jumps"),
     ("F39", "two hundred kills; the case is a torn line and a restart"),
-    ("F49", "WebSocket frames"),
     ("F50", "the admin interface: there is none yet"),
     ("F52", "ten thousand interleaved clients with canaries"),
     ("F53", "state of earlier releases: there are none yet"),
@@ -107,6 +107,7 @@ fn all() -> Vec<Case> {
     cases.extend(origins::cases());
     cases.extend(bodies::cases());
     cases.extend(held::cases());
+    cases.extend(sockets::cases());
     cases.sort_by_key(|case| case.id);
     cases
 }
