@@ -1,6 +1,8 @@
-//! Where messages end in the bytes of a stream: gRPC says it in front of each, an event ends at an empty line. Decides
+//! Where messages end in the bytes of a stream: gRPC says it in front of each, an event ends at an empty line, a long
+//! body is cut in slices. Decides
 //! nothing about what a message holds.
 
+use super::slice::Slicer;
 use crate::message::decode::Decoder;
 use crate::waf::body::{events, protobuf};
 
@@ -13,6 +15,8 @@ pub enum Piece {
     Long(usize),
     /// Behind such a start: bytes of the same message.
     Skip(usize),
+    /// So many bytes of a body, of which the last are shown again, to be read behind these.
+    Slice { length: usize, kept: usize, prefix: Vec<u8> },
     /// Nothing of which the end is known.
     More,
     /// Bytes that cannot be cut.
@@ -26,6 +30,7 @@ pub enum Cutter {
     Events {
         scanned: usize,
     },
+    Slices(Slicer),
 }
 
 /// Frames of gRPC.
@@ -56,13 +61,26 @@ impl Cutter {
 
     /// True where a part of a message is of use to who reads it, and so is let go when its sender pauses.
     pub fn may_pause(&self) -> bool {
-        matches!(self, Cutter::Events { .. })
+        match self {
+            Cutter::Grpc(_) => false,
+            Cutter::Events { .. } => true,
+            Cutter::Slices(slicer) => slicer.may_pause(),
+        }
     }
 
     /// What stands at the front; `limit` bytes of a message are looked at.
     pub fn next(&mut self, bytes: &[u8], limit: usize) -> Piece {
         match self {
             Cutter::Grpc(grpc) => grpc.next(bytes, limit),
+            Cutter::Slices(slicer) => {
+                slicer.scan(bytes);
+                if bytes.len() < limit {
+                    return Piece::More;
+                }
+                let prefix = slicer.prefix().to_vec();
+                let (length, kept) = slicer.cut(bytes);
+                Piece::Slice { length, kept, prefix }
+            }
             Cutter::Events { scanned } => match events::end(bytes, *scanned) {
                 Some(end) => {
                     *scanned = 0;

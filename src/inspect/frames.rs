@@ -31,6 +31,8 @@ pub enum Said<'a> {
     Websocket(&'a Message<'a>),
     /// In the request's body.
     Request(Body<'a>),
+    /// A slice of the request's body, behind its beginning.
+    Part(Body<'a>),
     /// In the answer's.
     Answer(&'a Answer, Body<'a>),
 }
@@ -39,7 +41,7 @@ impl Said<'_> {
     fn size(&self) -> usize {
         match self {
             Said::Websocket(message) => message.bytes.len(),
-            Said::Request(body) | Said::Answer(_, body) => body.bytes.len(),
+            Said::Request(body) | Said::Part(body) | Said::Answer(_, body) => body.bytes.len(),
         }
     }
 }
@@ -86,6 +88,7 @@ impl Conversation {
                 case.decide(|tx| tx.websocket_message(message))
             }
             Said::Request(body) => case.decide(|tx| tx.request_body(body)),
+            Said::Part(body) => case.decide(|tx| tx.request_part(body)),
             Said::Answer(answer, body) => {
                 let (status, protocol) = (answer.status, answer.protocol);
                 let fields = &fields(&answer.headers);

@@ -7,6 +7,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::cut::Price;
+use super::messages::Slide;
+use super::slice::Slicer;
 use super::window::{Coding, Fill, Window};
 use super::{Case, Seen, Stop};
 use crate::message::body::{Streamed, Timed};
@@ -27,8 +29,14 @@ pub struct Terms {
     pub judge: Judge,
 }
 
-/// Fills the window, shows it to the rules and lets it go.
-pub async fn hold(case: &Case, mut window: Window, terms: Terms) -> Result<(Streamed, Seen), Stop> {
+/// Fills the window, shows it to the rules and lets it go. What is behind it is judged in slices, where there are such.
+pub async fn hold(
+    case: &Case,
+    mut window: Window,
+    terms: Terms,
+    slicer: Option<Slicer>,
+    slide: impl FnOnce() -> Slide,
+) -> Result<(Streamed, Seen), Stop> {
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && terms.undecodable == Undecoded::Deny
@@ -45,6 +53,10 @@ pub async fn hold(case: &Case, mut window: Window, terms: Terms) -> Result<(Stre
         Fill::Full => Seen::Partial("the body is larger than the window"),
         Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
     };
+    let more = |slicer: &Slicer| fill == Fill::Full || fill == Fill::Paused && slicer.may_pause();
+    if let Some(slicer) = slicer.filter(more).filter(|_| window.coding_error().is_none()) {
+        return Ok((window.slide(slicer, slide()), seen));
+    }
     Ok((window.release(fill, case, terms.judge), seen))
 }
 
@@ -75,6 +87,11 @@ pub fn message_terms(limits: &Limits, fail: &FailModes, from: End) -> super::mes
         idle: limits.body_idle,
         pause: limits.window_pause,
     }
+}
+
+/// The same of the slices of a body, whose sender has no reason to be silent.
+pub fn slice_terms(limits: &Limits, fail: &FailModes, from: End) -> super::messages::Terms {
+    super::messages::Terms { quiet: limits.body_idle, ..message_terms(limits, fail, from) }
 }
 
 /// A body that is not held.

@@ -1,4 +1,4 @@
-//! A body that is a stream of messages (gRPC, server-sent events): each is held until its verdict and let go after it,
+//! A body that is a stream of messages (gRPC, server-sent events), or so long that it is judged in slices: each is held until its verdict and let go after it,
 //! so that nothing waits for what comes later and nothing grows with the stream. What travels are the sender's bytes;
 //! the rules see them after content codings, base64 and gRPC's own compression are undone.
 //!
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Stop;
 use super::cut::{Cutter, Piece, Price, Problem};
+use super::slice::Slicer;
 use super::streaming::Hearing;
 use super::window::Coding;
 use crate::message::body::{BodyError, Streamed, Timed};
@@ -43,6 +44,12 @@ pub struct Terms {
     pub idle: Duration,
     /// What has come of an event is looked at and let go when its sender pauses this long.
     pub pause: Duration,
+}
+
+/// How a body that is longer than its window goes on.
+pub struct Slide {
+    pub hearing: Hearing,
+    pub terms: Terms,
 }
 
 /// The body.
@@ -95,6 +102,25 @@ impl Messages {
             stopped: false,
             cleared: VecDeque::new(),
         }
+    }
+
+    /// What follows the first window of a body, which was judged.
+    pub fn behind(
+        source: Timed,
+        coding: Coding,
+        slicer: Slicer,
+        mut text: Vec<u8>,
+        slide: Slide,
+    ) -> Messages {
+        let mut cutter = slicer;
+        let (length, kept) = cutter.cut(&text);
+        text.drain(..length - kept);
+        let cutter = Cutter::Slices(cutter);
+        let mut this = Messages::new(source, coding, false, cutter, slide.hearing, slide.terms);
+        this.decoded = text.len() as u64;
+        this.gone = text.len();
+        this.text = text;
+        this
     }
 
     /// Waits for the verdict on the first message, or until it is clear that none comes now: who opens a call may wait
@@ -157,7 +183,7 @@ impl Messages {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.since = Some(Instant::now());
+        self.since.get_or_insert_with(Instant::now);
         let decoded = match &mut self.coding {
             Coding::Identity | Coding::Failed(_) => None,
             Coding::Decode(decoder) => {
@@ -222,6 +248,15 @@ impl Messages {
                         break;
                     }
                 }
+                Piece::Slice { length, kept, prefix } => {
+                    let slice = &self.text[at..at + length];
+                    match prefix.is_empty() {
+                        true => self.hear(slice)?,
+                        false => self.hear(&[&prefix, slice].concat())?,
+                    }
+                    at += length - kept;
+                    self.gone = self.gone.saturating_sub(length - kept).max(kept);
+                }
                 Piece::Skip(length) => {
                     at += length;
                     self.gone = self.gone.saturating_sub(length);
@@ -244,6 +279,9 @@ impl Messages {
     /// Judges what has come of a message, and lets it go; its end is let go only when the whole was judged.
     fn part(&mut self) -> Result<(), Stop> {
         self.judge(0..self.text.len(), Extent::Partial)?;
+        if let Cutter::Slices(_) = self.cutter {
+            self.text.drain(..self.text.len().saturating_sub(OVERLAP));
+        }
         self.gone = self.text.len();
         self.let_go();
         Ok(())
@@ -270,16 +308,14 @@ impl Messages {
         let plain = match &self.cutter {
             Cutter::Events { .. } if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => return Ok(()),
             Cutter::Events { .. } => None,
+            Cutter::Slices(slicer) if slicer.prefix().is_empty() => return self.hear(bytes),
+            Cutter::Slices(slicer) => return self.hear(&[slicer.prefix(), bytes].concat()),
             Cutter::Grpc(grpc) => {
                 grpc.plain(bytes, extent == Extent::Partial, self.terms.limit, self.terms.price)
             }
         };
         let Some(plain) = plain else {
-            let problem = match &self.coding {
-                Coding::Failed(problem) => Some(problem.as_str()),
-                _ => None,
-            };
-            return self.hearing.hear(bytes, extent, problem);
+            return self.hearing.hear(bytes, extent, self.coding_error());
         };
         if plain.over {
             if self.terms.oversize == Oversize::Deny {
@@ -299,6 +335,18 @@ impl Messages {
         };
         let extent = if plain.over { Extent::Partial } else { extent };
         self.hearing.hear(&plain.frame, extent, problem.as_deref())
+    }
+
+    /// The verdict on a slice.
+    fn hear(&self, bytes: &[u8]) -> Result<(), Stop> {
+        self.hearing.hear(bytes, Extent::Partial, self.coding_error())
+    }
+
+    fn coding_error(&self) -> Option<&str> {
+        match &self.coding {
+            Coding::Failed(problem) => Some(problem),
+            _ => None,
+        }
     }
 
     /// Lets go what is judged of the chunks that are held.

@@ -12,6 +12,7 @@ mod refused;
 mod request;
 mod response;
 mod scan;
+mod slice;
 mod streaming;
 mod window;
 

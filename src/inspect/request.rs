@@ -8,8 +8,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::cut::Cutter;
-use super::held::{Terms, coding, endless_coding, hold, message_terms, streaming};
-use super::messages::Messages;
+use super::held::{Terms, coding, endless_coding, hold, message_terms, slice_terms, streaming};
+use super::messages::{Messages, Slide};
+use super::slice::Slicer;
 use super::streaming::{Hearing, Streaming};
 use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
@@ -72,7 +73,7 @@ pub async fn request(
         return Ok((Cleared(Request::from_parts(parts, body)), Seen::Whole));
     }
     // On the heap, because most requests have no body: every exchange's state would be as large.
-    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail)).await?;
+    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail, streaming)).await?;
     Ok((Cleared(Request::from_parts(parts, body)), seen))
 }
 
@@ -104,8 +105,14 @@ async fn held(
     body: Incoming,
     limits: &Limits,
     fail: &FailModes,
+    streaming: impl FnOnce() -> Streaming,
 ) -> Result<(Streamed, Seen), Stop> {
-    let coding = coding(headers, limits, limits.request_window, fail)?;
+    let media = headers.get(CONTENT_TYPE).filter(|_| fail.oversize_request_body == Oversize::Partial);
+    let slicer = media.and_then(|media| Slicer::request(media.as_bytes()));
+    let coding = match slicer {
+        Some(_) => endless_coding(headers, limits, fail)?,
+        None => coding(headers, limits, limits.request_window, fail)?,
+    };
     let chosen = case.step(|transaction| transaction.takes_request_body_apart())?;
     let whole = chosen || is_structured(headers);
     let patience = if whole { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
@@ -116,7 +123,8 @@ async fn held(
     }
     let window = Window::new(source, coding, patience, limits.request_window);
     let terms = Terms { undecodable: fail.undecodable_request, oversize: fail.oversize_request_body, judge };
-    hold(case, window, terms).await
+    let slide = || Slide { hearing: streaming().slices(None), terms: slice_terms(limits, fail, End::Client) };
+    hold(case, window, terms, slicer, slide).await
 }
 
 fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {

@@ -8,9 +8,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::cut::Cutter;
-use super::held::{Terms, coding, endless_coding, hold, message_terms, streaming};
-use super::messages::Messages;
+use super::held::{Terms, coding, endless_coding, hold, message_terms, slice_terms, streaming};
+use super::messages::{Messages, Slide};
 use super::request::{message_encoding, protocol};
+use super::slice::Slicer;
 use super::streaming::{Answer, Streaming};
 use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
@@ -65,7 +66,7 @@ pub async fn response(
         return Ok((Cleared(Response::from_parts(parts, body)), Seen::Whole));
     }
     // On the heap, or every exchange's state would be as large.
-    let (body, seen) = Box::pin(held(case, wanted, &parts.headers, body, limits, fail)).await?;
+    let (body, seen) = Box::pin(held(case, wanted, &parts, body, limits, fail, streaming)).await?;
     Ok((Cleared(Response::from_parts(parts, body)), seen))
 }
 
@@ -95,16 +96,18 @@ fn said(
         Kind::Events => (Cutter::events(), false),
         Kind::Call(grpc) => (Cutter::grpc(message_encoding(&parts.headers)), grpc == Grpc::WebText),
     };
-    let answer = Answer {
-        status: parts.status.as_u16(),
-        protocol: protocol(parts.version),
-        headers: parts.headers.clone(),
-        events: matches!(kind, Kind::Events),
-    };
+    let answer = Answer::of(parts, matches!(kind, Kind::Events));
     let coding = endless_coding(&parts.headers, limits, fail)?;
     let source = Timed::new(body, limits.tunnel_idle);
     let terms = message_terms(limits, fail, End::Origin);
     Ok(Messages::new(source, coding, base64, cutter, streaming.hearing(Some(answer)), terms).start())
+}
+
+impl Answer {
+    fn of(parts: &http::response::Parts, events: bool) -> Answer {
+        let (status, protocol) = (parts.status.as_u16(), protocol(parts.version));
+        Answer { status, protocol, headers: parts.headers.clone(), events }
+    }
 }
 
 /// What rules look at of a body.
@@ -120,22 +123,32 @@ enum Wanted {
 async fn held(
     case: &Case,
     wanted: Wanted,
-    headers: &HeaderMap,
+    parts: &http::response::Parts,
     body: Incoming,
     limits: &Limits,
     fail: &FailModes,
+    streaming: impl FnOnce() -> Streaming,
 ) -> Result<(Streamed, Seen), Stop> {
     // What is longer than its start is not too long for that.
     let (size, oversize) = match wanted {
         Wanted::Window => (limits.response_window, fail.oversize_response_body),
         Wanted::Start(bytes) => (bytes.min(limits.response_window), Oversize::Partial),
     };
-    let coding = coding(headers, limits, size, fail)?;
+    let slides = wanted == Wanted::Window && oversize == Oversize::Partial;
+    let slicer = slides.then(Slicer::text);
+    let coding = match slicer {
+        Some(_) => endless_coding(&parts.headers, limits, fail)?,
+        None => coding(&parts.headers, limits, size, fail)?,
+    };
     let patience = Patience::Pause(limits.window_pause);
     let source = Timed::new(body, limits.body_idle);
     let window = Window::new(source, coding, patience, size);
     let terms = Terms { undecodable: fail.undecodable_response, oversize, judge };
-    let (body, seen) = hold(case, window, terms).await?;
+    let slide = || Slide {
+        hearing: streaming().slices(Some(Answer::of(parts, false))),
+        terms: slice_terms(limits, fail, End::Origin),
+    };
+    let (body, seen) = hold(case, window, terms, slicer, slide).await?;
     let seen = match (wanted, seen) {
         (Wanted::Start(_), Seen::Partial(_)) => Seen::Partial("rules look at the first bytes of such a body"),
         (_, seen) => seen,

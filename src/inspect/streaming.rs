@@ -24,7 +24,13 @@ pub struct Streaming {
 impl Streaming {
     pub fn hearing(self, answer: Option<Answer>) -> Hearing {
         let from = if answer.is_some() { End::Origin } else { End::Client };
-        Hearing { conversation: self.conversation, from, answer, note: self.note, tell: self.tell }
+        let Streaming { conversation, note, tell } = self;
+        Hearing { conversation, from, answer, slices: false, note, tell }
+    }
+
+    /// For what follows the first window of a body.
+    pub fn slices(self, answer: Option<Answer>) -> Hearing {
+        Hearing { slices: true, ..self.hearing(answer) }
     }
 }
 
@@ -75,6 +81,8 @@ pub struct Hearing {
     pub from: End,
     /// The head of the answer, for what the origin says.
     pub answer: Option<Answer>,
+    /// Not messages, but slices of one body.
+    pub slices: bool,
     pub note: StreamNote,
     pub tell: Tell,
 }
@@ -93,6 +101,7 @@ impl Hearing {
     pub fn hear(&self, bytes: &[u8], extent: Extent, problem: Option<&str>) -> Result<(), Stop> {
         let body = Body { bytes, extent, coding_error: problem };
         let said = match &self.answer {
+            None if self.slices => Said::Part(body),
             None => Said::Request(body),
             Some(answer) => Said::Answer(answer, body),
         };

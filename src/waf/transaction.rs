@@ -207,6 +207,17 @@ impl Transaction {
         self.run(PhaseName::RequestBody)
     }
 
+    /// A slice of a body whose beginning another transaction was shown, cut where a value ends.
+    pub fn request_part(&mut self, part: &Body) -> Decision {
+        if !self.is_watching() || !self.state.request_body_access {
+            return self.decision();
+        }
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        let reading = state.reading();
+        collect::request_part(&mut scratch.store, part, &engine.program, reading, &mut state.notes);
+        self.run(PhaseName::RequestBody)
+    }
+
     pub fn response_headers(&mut self, head: &ResponseHead) -> Decision {
         if !self.is_watching() {
             return self.decision();

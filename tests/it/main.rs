@@ -23,6 +23,7 @@ mod import;
 mod intercept;
 mod key_log;
 mod limits;
+mod long;
 mod origin;
 mod peers;
 mod policy;

@@ -6,6 +6,7 @@ use crate::waf::input::Extent;
 
 pub mod events;
 mod json;
+mod later;
 mod lines;
 mod multipart;
 pub mod protobuf;
@@ -299,6 +300,22 @@ pub fn answer_text(content_type: &[u8], bytes: &[u8], extent: Extent) -> Option<
 /// True for media types that are no text and have texts in them.
 pub fn holds_strings(content_type: &[u8]) -> bool {
     matches!(select(content_type), Some(Processor::Protobuf | Processor::Grpc))
+}
+
+/// The boundary of a multipart body.
+pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
+    multipart::boundary_of(content_type)
+}
+
+/// Reads a slice of a body, from behind its beginning, into the sink.
+pub fn parse_part(
+    processor: Processor,
+    content_type: &[u8],
+    bytes: &[u8],
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
+    later::parse(processor, content_type, bytes, bounds, sink)
 }
 
 /// Reads a body into the sink.
