@@ -23,7 +23,7 @@ pub use frames::{Conversation, Heard, Said};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
-pub use scan::{ScanNote, Scanning, scan_request, scan_response};
+pub use scan::{Asked, ScanNote, Scanning, scan_request, scan_response};
 pub use streaming::{StreamNote, Streaming, Tell};
 
 use crate::message::body::BodyError;
