@@ -71,6 +71,22 @@ pub enum StartError {
     Signals(std::io::Error),
 }
 
+impl StartError {
+    /// Something that was configured cannot be used; everything else is the machine's.
+    pub fn is_configuration(&self) -> bool {
+        use StartError::{Ca, ClientCertificate, KeyLog, Roots, Snapshot};
+        matches!(self, Ca(_) | Snapshot(_) | Roots(_) | ClientCertificate(_) | KeyLog(_))
+    }
+}
+
+/// Loads everything that [`run`] would and that has no secret: rules, users, and what origins are verified by and
+/// shown. Not the CA, and nothing is bound or written. The number of rules is told.
+pub fn check(config: &Config) -> Result<usize, StartError> {
+    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()))?;
+    dialer(config, &config.limits, None)?;
+    Ok(snapshot.engine.rules().count())
+}
+
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
@@ -141,7 +157,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         tracing::warn!("the mint log is not complete");
     }
     let flushed = tokio::task::spawn_blocking(move || {
-        clients.save(true);
+        clients.save_last();
         audit.flush(Instant::now() + Duration::from_secs(5))
     });
     if let Ok(Err(error)) = flushed.await {

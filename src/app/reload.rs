@@ -96,6 +96,7 @@ fn reload(
 fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
+        ("state_dir", old.state_dir != new.state_dir),
         ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
         (
             "the CA's passphrase_file or pin_file",

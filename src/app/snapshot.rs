@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::auth::Store;
 use crate::config::{Config, RulesMode, core_rules};
-use crate::policy::Policy;
+use crate::policy::{Policy, VerificationId};
 use crate::proxy::Snapshot;
 use crate::waf::{Engine, LoadError, Mode, Settings, Sources, persistent};
 
@@ -75,7 +76,15 @@ pub fn policy(config: &Config, listeners: &[SocketAddr]) -> Policy {
     let mut policy = config.policy.clone();
     policy.own_listeners = listeners.to_vec();
     policy.own_addresses = own_addresses();
+    policy.verification = next_verification();
     Policy::new(&policy)
+}
+
+/// Each policy has a number of its own, also where nothing in its settings changed: the files behind them may have,
+/// a revocation list above all. What was verified under another number is not used any more.
+fn next_verification() -> VerificationId {
+    static BUILT: AtomicU64 = AtomicU64::new(1);
+    VerificationId(BUILT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Compiles the rule sets that the configuration asks for.

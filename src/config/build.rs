@@ -13,7 +13,9 @@ use super::choice;
 use super::error::{Problem, from_toml};
 use super::file::*;
 use super::value::{FromText, Size, Text};
-use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
+use super::{
+    AuditConfig, CaPlace, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent,
+};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
 use crate::scan;
@@ -40,6 +42,24 @@ pub fn load(flags: &Flags, system: &System) -> Result<Config, ConfigError> {
         Some(path) => Written::read(path, path.strip_prefix(&system.cwd).unwrap_or(path))?,
     };
     written.build(flags, system)
+}
+
+/// Where the CA is and what unlocks its keys, as [`load`] would find them; what else is wrong with the configuration
+/// does not matter here.
+pub fn load_ca(flags: &Flags, system: &System) -> Result<CaPlace, ConfigError> {
+    let named = flags.config.as_ref().map(|path| system.cwd.join(path));
+    let found = named.clone().or_else(|| system.config_file());
+    let written = match &found {
+        None => Written::default(),
+        // The machine's own file need not be for everybody's eyes; then it is not for everybody's CA either.
+        Some(path) if named.is_none() && closed(path) => Written::default(),
+        Some(path) => Written::read(path, path.strip_prefix(&system.cwd).unwrap_or(path))?,
+    };
+    Ok(written.ca(flags, system)?.0)
+}
+
+fn closed(path: &Path) -> bool {
+    std::fs::File::open(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// A parsed file, and its text for saying where things stand in it.
@@ -74,19 +94,34 @@ impl Written {
         Ok(Written { path: Some(path.to_owned()), shown: shown.to_owned(), text, file })
     }
 
+    fn paths<'a>(&'a self, system: &'a System) -> Paths<'a> {
+        let base = self.path.as_deref().and_then(Path::parent).unwrap_or(&system.cwd);
+        Paths { base, cwd: &system.cwd }
+    }
+
+    /// The CA's place, and the folder of the state.
+    fn ca(&self, flags: &Flags, system: &System) -> Result<(CaPlace, PathBuf), Problem> {
+        let (file, paths) = (&self.file, self.paths(system));
+        let state = paths.of(None, file.state_dir.as_ref());
+        let ca = paths.of(flags.ca.as_ref(), file.ca.dir.as_ref());
+        let (dir, state) = system.directories(ca.as_deref(), state.as_deref())?;
+        let place = CaPlace {
+            dir,
+            passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
+            pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
+        };
+        Ok((place, state))
+    }
+
     fn build(self, flags: &Flags, system: &System) -> Result<Config, ConfigError> {
         let mut problems = Problems { written: &self, list: Vec::new() };
         let file = &self.file;
-        let base = self.path.as_deref().and_then(Path::parent).unwrap_or(&system.cwd);
-        let paths = Paths { base, cwd: &system.cwd };
-
-        let state = paths.of(None, file.state_dir.as_ref());
-        let ca = paths.of(flags.ca.as_ref(), file.ca.dir.as_ref());
-        let (ca_dir, state_dir) =
-            system.directories(ca.as_deref(), state.as_deref()).unwrap_or_else(|problem| {
-                problems.list.push(problem);
-                Default::default()
-            });
+        let paths = self.paths(system);
+        let base = paths.base;
+        let (ca, state_dir) = self.ca(flags, system).unwrap_or_else(|problem| {
+            problems.list.push(problem);
+            Default::default()
+        });
         let (categories, lists) = category::load(&file.policy.category, base, |problem| {
             problems.add(&["policy", "category"], problem)
         });
@@ -115,9 +150,9 @@ impl Written {
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
             leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
-            ca_dir,
-            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
-            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
+            ca_dir: ca.dir,
+            ca_passphrase_file: ca.passphrase_file,
+            ca_pin_file: ca.pin_file,
             state_dir,
         };
         problems.listeners(&config);

@@ -279,6 +279,8 @@ limits! {
     per_client: NonZeroUsize,
     connections: NonZeroUsize,
     h2_streams: NonZeroU32,
+    h2_control_burst: NonZeroU32,
+    h2_control_rate: NonZeroU32,
     drain_time: Text<Duration>,
     leaf_cache: NonZeroU64,
     verified_time: Text<Duration>,

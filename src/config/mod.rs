@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use build::load;
+pub use build::{load, load_ca};
 pub use category::CategoryFiles;
 pub use choice::{given_packs, given_sets};
 pub use error::{ConfigError, Place, Problem};
@@ -71,6 +71,14 @@ pub struct Config {
     pub log: String,
     /// Worker threads; `None` is one per core.
     pub workers: Option<usize>,
+}
+
+/// Where the CA is, and the files with what unlocks its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaPlace {
+    pub dir: PathBuf,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
 }
 
 /// A listener for redirected traffic only.

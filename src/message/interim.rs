@@ -11,7 +11,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::flood::{Frames, HEADERS};
+use super::frames::{Event, HEADERS, Reader};
 
 /// Interim answers to one request at most. Known uses send one (100) or a handful (103); a 102 every 20 seconds for
 /// half an hour stays below it.
@@ -62,13 +62,13 @@ impl Heads {
 /// The origin's side of an HTTP/2 connection, whose reading fails once too many heads came.
 pub struct Counted<T> {
     io: T,
-    frames: Frames,
+    frames: Reader,
     heads: Heads,
 }
 
 impl<T> Counted<T> {
     pub fn new(io: T, heads: Heads) -> Counted<T> {
-        Counted { io, frames: Frames::default(), heads }
+        Counted { io, frames: Reader::default(), heads }
     }
 }
 
@@ -78,7 +78,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         let mut came = 0;
-        this.frames.read(&buf.filled()[before..], |frame| came += i64::from(frame.kind == HEADERS));
+        let Ok(()) = this.frames.read(&buf.filled()[before..], |event| {
+            came += i64::from(matches!(event, Event::Begins(frame) if frame.kind == HEADERS));
+            Ok::<_, std::convert::Infallible>(())
+        });
         if came > 0 {
             this.heads.came(came);
         }

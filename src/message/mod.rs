@@ -5,8 +5,10 @@
 pub mod body;
 pub mod deadline;
 pub mod decode;
+mod field_block;
 mod flood;
 pub mod follow;
+mod frames;
 pub mod hop;
 mod interim;
 pub mod raw;
@@ -15,6 +17,7 @@ pub mod reply;
 pub mod send;
 pub mod serve;
 mod stall;
+mod strict;
 pub mod target;
 mod target_line;
 pub mod websocket;

@@ -148,12 +148,19 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
         async move {
             let beat = way.pulse.begin();
             way.pulse.request(request.method(), request.uri());
+            let faulty = way.pulse.fault().is_some();
             let response = match way.leg {
                 // On the heap: it is larger than what goes on inside tunnels, and rarer.
                 Leg::Proxy => Box::pin(connect::proxied(&way, request)).await,
                 Leg::Tunnel(_) => exchange(&way, request).await,
             };
-            response.map(|response| relay::with_beat(response, beat))
+            response.map(|mut response| {
+                if faulty {
+                    // Whatever is answered: where the next request begins is anybody's guess.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                relay::with_beat(response, beat)
+            })
         }
     });
     let serving =
@@ -168,13 +175,15 @@ fn reject(way: &Arc<Way>, rejected: Rejected, head: &[u8]) -> bytes::Bytes {
     let (status, code) = match rejected {
         Rejected::HeaderTimeout => (408, Code::HeaderTimeout),
         Rejected::Flood => (429, Code::FrameFlood),
+        Rejected::Frame(_) => (400, Code::Malformed),
         Rejected::Head(414) => (414, Code::UriTooLong),
         Rejected::Head(431) => (431, Code::HeadTooLarge),
         Rejected::Head(status) => (status, Code::Malformed),
     };
     let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Exchange);
     ending.stage(Stage::Request);
-    ending.broke(code, code.explanation().sentence.to_owned());
+    let sentence = if let Rejected::Frame(why) = rejected { why } else { code.explanation().sentence };
+    ending.broke(code, sentence.to_owned());
     ending.note(|record| record.status = Some(status));
     if let Some(head) = RawHead::read(head) {
         ending.note(|record| {
@@ -241,7 +250,8 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
         }
         Err(problem) => {
             let host: Option<&Host> = host.get();
-            say(&problem, accept.as_ref(), host.map(Host::to_string).as_deref(), method == "HEAD", ending)
+            let host = host.map(Host::to_string);
+            say(&problem, accept.as_ref(), host.as_deref(), method == "HEAD", version, ending)
         }
     }
 }
@@ -413,6 +423,7 @@ fn admit(
             record.target = Some(authority.clone());
         }
     });
+    check_framing(way)?;
     if let Leg::Tunnel(inside) = &way.leg
         && let Some((denied, explained)) = &inside.refused
     {
@@ -431,7 +442,7 @@ fn admit(
     }
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
-            return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
+            return Err(Problem::NeedsConnect);
         }
         Leg::Proxy => snapshot.policy.forward(&way.client.facts(), &authority),
         Leg::Tunnel(inside) => snapshot.policy.request(&inside.permit, &authority),
@@ -455,7 +466,6 @@ pub fn check_framing(way: &Way) -> Result<(), Problem> {
 /// only as its buffer grows.
 fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
     let limits = &way.gateway.limits;
-    check_framing(way)?;
     if headers.len() > limits.head_fields {
         return Err(Problem::TooManyFields { limit: limits.head_fields });
     }
@@ -548,7 +558,7 @@ pub fn answer(
         }
     });
     let host = request.uri().host().map(str::to_owned);
-    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, ending)
+    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, request.version(), ending)
 }
 
 /// The page for a problem, and the record of it.
@@ -557,6 +567,7 @@ fn say(
     accept: Option<&HeaderValue>,
     host: Option<&str>,
     head_only: bool,
+    version: Version,
     mut ending: Ending,
 ) -> Result<Response<Streamed>, Dropped> {
     ending.problem(problem);
@@ -587,9 +598,14 @@ fn say(
         record.status = Some(reply.status);
         record.bytes_to_client = if head_only { 0 } else { reply.body.len() as u64 };
     });
-    let mut response = response(reply);
-    if let Problem::Ambiguous | Problem::TransferCoding | Problem::Target(_) = problem {
-        // Where the next request begins on this connection is anybody's guess.
+    let mut response = if version == Version::HTTP_2 && problem.is_malformed() {
+        let page = Streamed::then_reset(reply.body.clone());
+        response(reply).map(|_| page)
+    } else {
+        response(reply)
+    };
+    if let Problem::Target(_) = problem {
+        // Two readers would not agree on whom it is for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

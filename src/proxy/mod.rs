@@ -181,22 +181,26 @@ fn spawn_counted(tasks: &Tasks, metrics: Arc<Metrics>, flow: impl Future<Output 
     }));
 }
 
-/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed.
+/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed, and what clients did
+/// is looked at.
 pub async fn housekeeping(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut beats = 0u32;
     loop {
         tokio::select! {
-            _ = tick.tick() => {
-                gateway.pool.sweep();
-                let clients = gateway.clients.clone();
-                let counts = beats.is_multiple_of(12);
-                tokio::task::spawn_blocking(move || clients.save(counts));
-            }
+            _ = tick.tick() => {}
             () = gateway.draining.cancelled() => return,
         }
+        let clients = gateway.clients.clone();
+        if beats.is_multiple_of(5) {
+            gateway.pool.sweep();
+            let counts = beats.is_multiple_of(60);
+            tokio::task::spawn_blocking(move || clients.save(counts));
+        } else if clients.is_pending() {
+            tokio::task::spawn_blocking(move || clients.tell());
+        }
         beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(720) {
+        if beats.is_multiple_of(3600) {
             gateway.leaves.refresh().await;
         }
     }

@@ -409,6 +409,8 @@ impl Delivered {
             }),
             Some(BodyError::Refused(refusal)) => ending.refused(*refusal),
             Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
+            // Pages of our own alone end so.
+            Some(error @ BodyError::Malformed(_)) => ending.broke(Code::Malformed, error.to_string()),
             None if complete => ending.passed(Verdict::Passed),
             None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),
         }

@@ -18,7 +18,9 @@ pub enum Problem {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{0}")]
-    BadConnect(String),
+    ConnectTarget(String),
+    #[error("https goes through this proxy by CONNECT")]
+    NeedsConnect,
     #[error(transparent)]
     Denied(#[from] Denial),
     #[error("the proxy asks for a user name and password")]
@@ -85,6 +87,15 @@ impl Problem {
         }
     }
 
+    /// The request is malformed in the sense of RFC 9113 section 8.1.1.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Problem::Target(target) => target.is_malformed(),
+            Problem::WhiteSpace | Problem::ConnectTarget(_) => true,
+            _ => false,
+        }
+    }
+
     /// Policy's doing, not an error.
     pub fn is_denial(&self) -> bool {
         matches!(
@@ -110,7 +121,7 @@ impl Problem {
 
     fn status(&self) -> (u16, Code) {
         match self {
-            Problem::Target(_) | Problem::BadConnect(_) => (400, Code::Malformed),
+            Problem::Target(_) | Problem::ConnectTarget(_) | Problem::NeedsConnect => (400, Code::Malformed),
             Problem::Denied(denial) => self::denial(denial),
             Problem::AuthRequired => (407, Code::AuthRequired),
             Problem::Loop => (508, Code::Loop),
@@ -151,7 +162,7 @@ pub fn denial(denial: &Denial) -> (u16, Code) {
         Denial::OutsideCa { .. } => (403, Code::CaConstraints),
         Denial::SniInvalid => (400, Code::ClientTls),
         Denial::TunnelName { .. } => (502, Code::NameMismatch),
-        Denial::AlpnNotHttp | Denial::NotHttp => (403, Code::NotHttp),
+        Denial::AlpnNotHttp | Denial::NotHttp | Denial::SpokeFirst => (403, Code::NotHttp),
         Denial::Silent => (408, Code::Silent),
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::mpsc;
+
 use tokio::time::Instant;
 
 use super::parts::{Event, Splitter};
-use super::{Finding, Piece};
+use super::{Finding, Piece, Pieces};
 
 /// An answer is a line with the name of a signature.
 const MOST_ANSWER: u64 = 4096;
@@ -78,14 +78,15 @@ pub(super) async fn scan(
     at: &Endpoint,
     mut budget: Budget,
     boundary: Option<&[u8]>,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: Pieces,
 ) -> io::Result<Finding> {
     let mut whole = Session::open(at, &mut budget).await?;
     let mut splitter = boundary.map(Splitter::new);
     let mut part: Option<Session> = None;
     loop {
-        let Some(piece) = pieces.recv().await else {
-            return Ok(Finding::Failed("the body broke off".to_owned()));
+        let piece = match pieces.next().await {
+            Ok(piece) => piece,
+            Err(why) => return Ok(Finding::Failed(why.to_owned())),
         };
         let mut events = Vec::new();
         let ended = match &piece {

@@ -5,8 +5,9 @@ mod clamd;
 mod parts;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 
 pub use clamd::Endpoint;
-pub use parts::boundary;
+pub use parts::{OddBoundary, boundary};
 
 /// Pieces that wait for the scanner; the peer waits when there are more.
 const QUEUE: usize = 4;
+
+/// A sender that the scanner waits for keeps its place for this long, and as long again as its bytes take at this
+/// rate (a second); after that only while no other body needs the place.
+const GRACE: Duration = Duration::from_secs(5);
+const RATE: u64 = 64 * 1024;
+/// How often is looked whether another body needs the place.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How bodies are scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +99,72 @@ pub enum Finding {
 pub struct Scanner {
     pub config: Config,
     endpoint: Endpoint,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
+}
+
+/// Places at the scanner, and how many bodies wait for one.
+#[derive(Debug)]
+struct Slots {
+    free: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Waiting<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where the scan of a body has its pieces from.
+struct Pieces {
+    queue: mpsc::Receiver<Piece>,
+    slots: Arc<Slots>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pieces {
+    /// The next piece, or why there is none.
+    async fn next(&mut self) -> Result<Piece, &'static str> {
+        loop {
+            let began = Instant::now();
+            let next = tokio::time::timeout(LOOK, self.queue.recv()).await;
+            self.waited += began.elapsed();
+            match next {
+                Ok(Some(piece)) => {
+                    if let Piece::Data(bytes) = &piece {
+                        self.bytes += bytes.len() as u64;
+                    }
+                    return Ok(piece);
+                }
+                Ok(None) => return Err("the body broke off"),
+                Err(_) => {
+                    let due = GRACE + Duration::from_secs(self.bytes / RATE);
+                    if self.waited > due && self.slots.waiting.load(Ordering::Relaxed) > 0 {
+                        return Err("it came too slowly while others waited for the scanner");
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Scanner {
     /// `None` when no scanner is configured.
     pub fn new(config: &Config) -> Option<Scanner> {
         let endpoint = config.clamd.clone()?;
-        let slots = Arc::new(Semaphore::new(config.connections));
+        let slots =
+            Arc::new(Slots { free: Semaphore::new(config.connections), waiting: AtomicUsize::new(0) });
         Some(Scanner { config: config.clone(), endpoint, slots })
     }
 
@@ -125,14 +191,17 @@ impl Scanner {
     /// Opens the scan of one body. The parts of a multipart body are scanned one by one besides the whole, because
     /// a scanner does not look for files in it.
     pub fn open(&self, boundary: Option<Vec<u8>>) -> Scan {
-        let (sender, pieces) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(QUEUE);
         let mut budget = clamd::Budget::new(self.config.time);
         let (endpoint, slots, most) = (self.endpoint.clone(), self.slots.clone(), self.config.connections);
         let task = tokio::spawn(async move {
-            let _slot = match budget.spend(slots.acquire()).await {
+            let waiting = Waiting::new(&slots.waiting);
+            let _slot = match budget.spend(slots.free.acquire()).await {
                 Some(Ok(slot)) => slot,
                 _ => return Finding::Failed(format!("all {most} connections to the scanner are busy")),
             };
+            drop(waiting);
+            let pieces = Pieces { queue, slots: slots.clone(), waited: Duration::ZERO, bytes: 0 };
             match clamd::scan(&endpoint, budget, boundary.as_deref(), pieces).await {
                 Ok(finding) => finding,
                 Err(error) => Finding::Failed(format!("clamd at {endpoint}: {error}")),

@@ -9,8 +9,9 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{Answer, Client, Entry, request};
+use crate::support::client::{Answer, Client, Entry, request, rest};
 use crate::support::origin::{Body, Origin, Raw, Spec, gzip, patterned};
 use crate::support::proxy::{Proxy, Setup, portward};
 use crate::support::{Http, until, within};
@@ -436,4 +437,76 @@ fn an_address_that_is_none_is_refused_with_its_place() {
     let refused = Setup::new().config("[scan]\nclamd = \"/run/clamd\"").refused();
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("unix:/run/clamav/clamd.ctl"), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_what_its_coding_says_is_scanned_as_it_stands() {
+    let clamd = Clamd::start().await;
+    let raw = Raw::tls("origin.test", |mut wire, _| async move {
+        wire.read().await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {BINARY}\r\nContent-Encoding: gzip\r\n");
+        wire.write(&[format!("{head}Content-Length: 68\r\n\r\n").as_bytes(), &eicar()].concat()).await;
+    })
+    .await;
+    let proxy = Setup::new().raw(&raw).config(&clamd.settings()).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    let answer = client.get(Http::H1, "https://origin.test/").await;
+    assert_found(&proxy, &answer, "response_scan", "plain, said to be gzip").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_cannot_be_told_apart_are_not_clean() {
+    let clamd = Clamd::start().await;
+    let (origin, proxy, client) = start(&(clamd.settings() + "[rules]\ncore = false\n")).await;
+    for odd in ["multipart/form-data", "multipart/form-data; boundary=x; boundary=border"] {
+        let request = post(&multipart(&eicar()), odd, ("", ""));
+        let answer = client.send(Http::H1, "origin.test", request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{odd}: {}", answer.text());
+        let record = record(&proxy, &answer).await;
+        assert_eq!(record["reason"], "scan_unavailable", "{record}");
+    }
+    // Names that only end like the one that counts do not change what is read.
+    let request = post(&multipart(&eicar()), "multipart/form-data; xboundary=a; boundary=border", ("", ""));
+    assert_found(&proxy, &client.send(Http::H1, "origin.test", request).await, "request_scan", "two names")
+        .await;
+    assert_eq!(origin.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_sender_gives_its_place_at_the_scanner_to_one_who_waits() {
+    // It finds nothing; that a stream began is seen here, in time.
+    let scanner = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limits =
+        "time = \"20s\"\nconnections = 1\n[rules]\ncore = false\n[limits]\nrequest_window = \"64KiB\"\n";
+    let settings = format!("[scan]\nclamd = \"tcp:{}\"\n{limits}", scanner.local_addr().unwrap());
+    let (_origin, proxy, client) = start(&settings).await;
+    let mut slow = client.tls("origin.test", 443, &[]).await.unwrap();
+    let head = format!("POST /echo HTTP/1.1\r\nHost: origin.test\r\nContent-Type: {BINARY}\r\n");
+    let start = [format!("{head}Content-Length: 900000\r\n\r\n").as_bytes(), &[b'a'; 200_000]].concat();
+    slow.write_all(&start).await.unwrap();
+    slow.flush().await.unwrap();
+    let (first, _) = within("the slow one's stream", scanner.accept()).await.unwrap();
+    let clean = async move {
+        let mut streams = tokio::task::JoinSet::from_iter([finds_nothing(first)]);
+        while let Ok((stream, _)) = scanner.accept().await {
+            streams.spawn(finds_nothing(stream));
+        }
+    };
+    let _clean = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(clean));
+    let answer = client.send(Http::H1, "origin.test", post(b"a file", BINARY, ("", ""))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = rest(&mut slow).await;
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());
+    let record = proxy.record("the slow one", |record| record["reason"] == "scan_unavailable").await;
+    assert!(record["request_scan"]["why"].as_str().unwrap().contains("too slowly"), "{record}");
+}
+
+/// One stream of a scanner: a command, pieces behind their lengths, an empty one at the end.
+async fn finds_nothing(mut stream: tokio::net::TcpStream) {
+    let mut command = [0; 10];
+    let _ = stream.read_exact(&mut command).await;
+    while let Ok(length @ 1..) = stream.read_u32().await {
+        let _ = stream.read_exact(&mut vec![0; length as usize]).await;
+    }
+    let _ = stream.write_all(b"stream: OK\0").await;
 }

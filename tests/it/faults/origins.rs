@@ -85,7 +85,7 @@ const FLOODED: &str = "502 at once, memory flat";
 
 /// Early hints, as fast as they are taken, from an origin that speaks this protocol.
 async fn interim_flood(http: Http) -> Measured {
-    let origin = Raw::agreeing("origin.test", http, move |mut wire, _| async move {
+    let origin = Raw::tls_for(http, "origin.test", move |mut wire, _| async move {
         let mut many = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(100).into_bytes();
         if http == Http::H2 {
             wire.read().await;

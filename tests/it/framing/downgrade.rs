@@ -93,7 +93,13 @@ fn cases() -> Vec<Case> {
         case("9113 8.3", "a response's pseudo-field", &[(b":status", b"200")], true),
         case("9113 8.3.1", "Host other than :authority", &[(b"host", b"evil.test")], true),
         case("9113 8.3.1", "two Hosts", &[(b"host", b"origin.test"), (b"host", b"evil.test")], true),
-        case("9113 8.3.1", "a scheme that is not the connection's", &[(b":scheme", b"ftp")], true),
+        case("9113 8.3.1", "a scheme that nobody knows", &[(b":scheme", b"ftp")], true),
+        case(
+            "9113 8.3.1",
+            "a scheme that is not the connection's",
+            &[(b":scheme", b"http"), (b":authority", b"origin.test:443")],
+            true,
+        ),
     ];
     for (what, name) in [
         ("a name in capitals", &b"X-A"[..]),

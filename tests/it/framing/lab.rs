@@ -273,8 +273,7 @@ fn tell(row: &Row, host: &str, got: Option<Vec<u8>>, origin: &Raw) -> String {
     if row.connections.is_some_and(|count| count != used) {
         out.push_str(&format!(", on {used} connections"));
     }
-    let latin = |bytes: &[u8]| bytes.iter().map(|b| *b as char).collect::<String>();
-    let (at_origin, at_client) = (latin(&received.concat()), latin(&got));
+    let (at_origin, at_client) = (readable(&received.concat()), readable(&got));
     for (wanted, all, text, side) in [
         (true, &row.origin, &at_origin, "origin"),
         (false, &row.not_origin, &at_origin, "origin"),
@@ -288,6 +287,18 @@ fn tell(row: &Row, host: &str, got: Option<Vec<u8>>, origin: &Raw) -> String {
                 out.push_str(&format!(", {side} {how} {piece:?} in {text:?}"));
             }
         }
+    }
+    out
+}
+
+/// As text, without the proxy's name in `Via`: its digits are chosen by chance, so any short piece may be in it.
+fn readable(bytes: &[u8]) -> String {
+    let text: String = bytes.iter().map(|b| *b as char).collect();
+    let mut pieces = text.split("portward-");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str("portward-X");
+        out.push_str(piece.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
     }
     out
 }

@@ -5,7 +5,7 @@
 pub mod downgrade;
 mod fields;
 mod hop;
-mod lab;
+pub mod lab;
 mod length;
 mod probes;
 mod response;

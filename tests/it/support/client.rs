@@ -201,6 +201,13 @@ impl Client {
 
     /// A connection to the proxy's own port, after TLS to it when the entry has that.
     pub async fn dial(&self) -> std::io::Result<Box<dyn Stream>> {
+        match self.entry {
+            Entry::HttpsProxy => self.dial_tls(Http::H1).await,
+            _ => Ok(Box::new(self.socket().await?)),
+        }
+    }
+
+    async fn socket(&self) -> std::io::Result<TcpStream> {
         let socket = match self.from {
             None => TcpStream::connect(self.proxy).await?,
             Some(ip) => {
@@ -210,14 +217,15 @@ impl Client {
             }
         };
         socket.set_nodelay(true)?;
-        match self.entry {
-            Entry::HttpsProxy => {
-                // No name: the proxy is known by its address.
-                let name = ServerName::from(self.proxy.ip());
-                Ok(Box::new(TlsConnector::from(self.tls_config(&[Http::H1])).connect(name, socket).await?))
-            }
-            _ => Ok(Box::new(socket)),
-        }
+        Ok(socket)
+    }
+
+    /// TLS with the proxy itself, for HTTP of this version.
+    pub async fn dial_tls(&self, http: Http) -> std::io::Result<Box<dyn Stream>> {
+        let socket = self.socket().await?;
+        // No name: the proxy is known by its address.
+        let name = ServerName::from(self.proxy.ip());
+        Ok(Box::new(TlsConnector::from(self.tls_config(&[http])).connect(name, socket).await?))
     }
 
     /// A stream that the client takes for one to `host:port`.

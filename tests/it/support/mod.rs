@@ -14,6 +14,7 @@ pub mod hello;
 pub mod kinds;
 pub mod lint;
 pub mod netns;
+pub mod nginx;
 pub mod origin;
 pub mod pcap;
 pub mod peer;

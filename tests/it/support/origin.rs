@@ -572,11 +572,11 @@ impl Raw {
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        Raw::agreeing(name, Http::H1, script).await
+        Raw::tls_for(Http::H1, name, script).await
     }
 
-    /// The same, another protocol by ALPN.
-    pub async fn agreeing<F, R>(name: &str, http: Http, script: F) -> Raw
+    /// The same for either version.
+    pub async fn tls_for<F, R>(http: Http, name: &str, script: F) -> Raw
     where
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
