@@ -30,7 +30,6 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Asked, Gateway, Leaves};
-use crate::scan::Scanner;
 use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
@@ -82,7 +81,7 @@ impl StartError {
 /// Loads everything that [`run`] would and that has no secret: rules, users, and what origins are verified by and
 /// shown. Not the CA, and nothing is bound or written. The number of rules is told.
 pub fn check(config: &Config) -> Result<usize, StartError> {
-    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()))?;
+    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()), None)?;
     dialer(config, &config.limits, None)?;
     Ok(snapshot.engine.rules().count())
 }
@@ -102,7 +101,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     }
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
-    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()), None)?;
     snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
@@ -126,7 +125,6 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
-        scanner: Scanner::new(&config.scan).map(Arc::new),
         via: Via::new(random),
         limits: limits.clone(),
         draining: CancellationToken::new(),

@@ -1,4 +1,4 @@
-//! What a reload replaces: policy, rules and users, built whole or not at all.
+//! What a reload replaces: policy, rules, users and the malware scanner, built whole or not at all.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +10,7 @@ use crate::auth::Store;
 use crate::config::{Config, RulesMode, core_rules};
 use crate::policy::{Policy, VerificationId};
 use crate::proxy::Snapshot;
+use crate::scan::Scanner;
 use crate::waf::{Engine, LoadError, Mode, Settings, Sources, persistent};
 
 /// Why there is no new snapshot.
@@ -37,11 +38,12 @@ impl fmt::Display for Lines<'_> {
 }
 
 /// Reads and compiles what the configuration names. `collections` are what rules count in, which
-/// outlive the snapshot.
+/// outlive the snapshot; `scanner` is the one before, which goes on where its configuration is the same.
 pub fn build(
     config: &Config,
     listeners: &[SocketAddr],
     collections: Arc<dyn persistent::Store>,
+    scanner: Option<&Arc<Scanner>>,
 ) -> Result<Snapshot, SnapshotError> {
     let engine = rules(config)?.with_store(collections);
     let users = match &config.auth_file {
@@ -57,6 +59,10 @@ pub fn build(
         fingerprint: engine.fingerprint().to_owned().into(),
         engine: Arc::new(engine),
         users,
+        scanner: match scanner.filter(|scanner| *scanner.config == config.scan) {
+            Some(same) => Some(same.clone()),
+            None => Scanner::new(&config.scan).map(Arc::new),
+        },
     })
 }
 

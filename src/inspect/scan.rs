@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::held::coding;
@@ -22,7 +22,7 @@ use crate::message::decode::DecodeError;
 use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
-use crate::scan::{Direction, Finding, OddBoundary, Outcome, Scan, Scanner, boundary};
+use crate::scan::{About, Direction, Finding, OddBoundary, Outcome, Ranges, Scan, Scanner, boundary};
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,16 @@ impl ScanNote {
     }
 }
 
+/// What is asked for, as far as a scanner is told.
+pub struct Asked {
+    pub method: Method,
+    /// Without its query.
+    pub url: String,
+}
+
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
     pub fail: &'a FailModes,
@@ -55,7 +63,7 @@ pub async fn scan_request(
 ) -> Result<Cleared<Request<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
     // On the heap, because it is large and rare.
-    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, body, false)).await?;
+    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, None, body)).await?;
     Ok(Cleared(Request::from_parts(parts, body)))
 }
 
@@ -65,9 +73,7 @@ pub async fn scan_response(
     cleared: Cleared<Response<Streamed>>,
 ) -> Result<Cleared<Response<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
-    // What was asked for by its range is scanned for what it is, and is not the file.
-    let piece = parts.status == StatusCode::PARTIAL_CONTENT;
-    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, body, piece)).await?;
+    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, Some(parts.status), body)).await?;
     Ok(Cleared(Response::from_parts(parts, body)))
 }
 
@@ -76,8 +82,8 @@ impl Scanning<'_> {
         self,
         side: Direction,
         headers: &HeaderMap,
+        status: Option<StatusCode>,
         body: Streamed,
-        piece: bool,
     ) -> Result<Streamed, Stop> {
         let scanner = self.scanner;
         if !scanner.covers(side) || body.is_end_stream() {
@@ -94,6 +100,15 @@ impl Scanning<'_> {
                 ..Facts::default()
             });
             return Ok(body);
+        }
+        // A piece of a file is scanned for what it is, and is not the file.
+        let piece = match status {
+            Some(status) => status == StatusCode::PARTIAL_CONTENT,
+            None => headers.contains_key(CONTENT_RANGE),
+        };
+        if piece && status.is_some() && scanner.config.ranges == Ranges::Whole {
+            let sentence = "the origin answered with a piece of the file, which was not asked for";
+            return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
         }
         let (window, undecodable) = match side {
             Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
@@ -114,10 +129,18 @@ impl Scanning<'_> {
                 (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
             }
         };
+        let about = About {
+            direction: side,
+            method: self.asked.method.to_string(),
+            url: self.asked.url.clone(),
+            status: status.map_or(0, |status| status.as_u16()),
+            content_type: types().next().unwrap_or_default().to_vec(),
+            boundary,
+        };
         let feed = Feed {
             partial: piece || matches!(coding, Coding::Failed(_)),
             coding,
-            boundary,
+            about: Some(about),
             undecodable,
             coded: VecDeque::new(),
             more: false,
@@ -159,7 +182,8 @@ fn refused(code: Code, sentence: String) -> BodyError {
 /// What the scanner is given.
 struct Feed {
     coding: Coding,
-    boundary: Option<Vec<u8>>,
+    /// Until the scan is open.
+    about: Option<About>,
     undecodable: Undecoded,
     /// What is still to be decoded, and whether more may come out without it. Decoding waits for the scanner.
     coded: VecDeque<Bytes>,
@@ -274,7 +298,10 @@ impl Feed {
 
     /// Hands over what waits; true when the scanner wants no more.
     fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<bool> {
-        let scan = self.scan.get_or_insert_with(|| scanner.open(self.boundary.take()));
+        if let Some(about) = self.about.take() {
+            self.scan = Some(scanner.open(about));
+        }
+        let Some(scan) = &mut self.scan else { return Poll::Ready(false) };
         while !self.pending.is_empty() {
             if ready!(scan.poll_ready(cx)).is_err() {
                 return Poll::Ready(true);
@@ -398,52 +425,62 @@ impl Scanned {
     }
 
     fn tell(&self, result: &'static str, why: String) {
-        self.note.set(Facts {
-            engine: self.scanner.engine().into(),
-            result: result.into(),
-            why,
-            bytes: self.feed.bytes,
-            ..Facts::default()
-        });
+        self.set(Facts { result: result.into(), why, ..Facts::default() });
+    }
+
+    /// What the scanner has a name for.
+    fn name(&self, result: &'static str, signature: String) {
+        self.set(Facts { result: result.into(), signature, ..Facts::default() });
+    }
+
+    fn set(&self, facts: Facts) {
+        self.note.set(Facts { engine: self.scanner.engine().into(), bytes: self.feed.bytes, ..facts });
     }
 
     /// What a finding means.
     fn settle(&mut self, finding: Finding) -> Result<(), BodyError> {
-        let config = &self.scanner.config;
-        match finding {
-            Finding::Clean if self.feed.partial => self.tell("partial", String::new()),
-            Finding::Clean => self.tell("clean", String::new()),
-            Finding::Found(name) => {
-                self.note.set(Facts {
-                    engine: self.scanner.engine().into(),
-                    result: "found".into(),
-                    signature: name.clone(),
-                    bytes: self.feed.bytes,
-                    ..Facts::default()
-                });
-                return Err(refused(Code::Malware, format!("the scanner found {name}")));
+        let denied = self.scanner.config.outcome(&finding) == Outcome::Deny;
+        let (code, sentence) = match finding {
+            Finding::Clean => {
+                self.tell(if self.feed.partial { "partial" } else { "clean" }, String::new());
+                self.pass();
+                return Ok(());
             }
-            Finding::TooLarge if config.oversize == Outcome::Deny => {
+            Finding::Found(name) => {
+                self.name("found", name.clone());
+                (Code::Malware, format!("the scanner found {name}"))
+            }
+            Finding::Changed => {
+                self.tell("changed", String::new());
+                (Code::ScanChanged, "the scanner answered with another message than it was given".to_owned())
+            }
+            Finding::Unscannable(name) => {
+                self.name("unscannable", name.clone());
+                (Code::ScanUnscannable, format!("the scanner could not look into all of it: {name}"))
+            }
+            Finding::TooLarge => {
                 self.tell("too_large", String::new());
                 let sentence = "the body is longer than the scanner takes (clamd's StreamMaxLength)";
-                return Err(refused(Code::ScanTooLarge, sentence.to_owned()));
+                (Code::ScanTooLarge, sentence.to_owned())
             }
-            Finding::TooLarge => self.tell("too_large", String::new()),
             Finding::Failed(why) => {
                 tracing::warn!("a body was not scanned: {why}");
                 self.tell("failed", why.clone());
-                if config.unavailable == Outcome::Deny {
-                    return Err(refused(
-                        Code::ScanUnavailable,
-                        format!("the body could not be scanned: {why}"),
-                    ));
-                }
+                (Code::ScanUnavailable, format!("the body could not be scanned: {why}"))
             }
+        };
+        if denied {
+            return Err(refused(code, sentence));
         }
+        self.pass();
+        Ok(())
+    }
+
+    fn pass(&mut self) {
         self.clear = true;
         self.feed.pending.clear();
+        self.feed.coded.clear();
         self.feed.scan = None;
-        Ok(())
     }
 }
 

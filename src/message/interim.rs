@@ -1,6 +1,7 @@
 //! A bound on interim answers (1xx, RFC 9110 section 15.2): an origin that sends nothing else would keep a request
 //! busy until the wait for its answer is over. What they say is the library's business; here they are counted.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         let mut came = 0;
         let Ok(()) = this.frames.read(&buf.filled()[before..], |event| {
             came += i64::from(matches!(event, Event::Begins(frame) if frame.kind == HEADERS));
-            Ok::<_, std::convert::Infallible>(())
+            Ok::<(), Infallible>(())
         });
         if came > 0 {
             this.heads.came(came);

@@ -33,7 +33,7 @@ use crate::message::target::{self, Scheme, Target};
 use crate::net::{Alpn, Authority, Host, Port};
 use crate::origin::{Idle, Keep};
 use crate::policy::{FailModes, Permit, RequestAnswer};
-use crate::scan::Direction;
+use crate::scan::{Direction, Scanner};
 use crate::tls::BoxIo;
 use crate::waf::Transaction;
 use crate::waf::input::ConnectionFacts;
@@ -319,13 +319,14 @@ async fn run(
     let opening = inspects.then(|| (request.headers().clone(), path.clone().into_owned()));
     let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
+    let scan = snapshot.scanner.as_ref().map(|scanner| (scanner, scanned_as(&request, &aim)));
     let (cleared, seen) =
         inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
     ending.note(|record| record.request_inspection = Some(inspection(seen)));
     if let Some(reply) = last_hop {
         return Ok(Outcome::Own(reply));
     }
-    let cleared = match scanning(gateway, fail, Direction::Upload, ending) {
+    let cleared = match scanning(&scan, gateway, fail, Direction::Upload, ending) {
         Some(scanning) => inspect::scan_request(scanning, cleared).await.map_err(Problem::Request)?,
         None => cleared,
     };
@@ -333,6 +334,9 @@ async fn run(
     // To the origin.
     ending.stage(Stage::Send);
     let (mut cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
+    if snapshot.scanner.as_ref().is_some_and(|scanner| scanner.wants_whole()) && cleared.without_range() {
+        ending.note(|record| record.range_removed = true);
+    }
     let talk = opening.filter(|_| asked.websocket).map(|(headers, path)| {
         let begin = beginning(way, snapshot, permit.dial().host.ip(), authority.port, ending);
         let authority = authority.clone();
@@ -370,7 +374,7 @@ async fn run(
         record.origin_leg.protocol = protocol(origin_version).into();
         record.stage = Stage::ResponseBody;
     });
-    let cleared = match scanning(gateway, fail, Direction::Download, ending) {
+    let cleared = match scanning(&scan, gateway, fail, Direction::Download, ending) {
         Some(scanning) => inspect::scan_response(scanning, cleared).await.map_err(Problem::Response)?,
         None => cleared,
     };
@@ -380,13 +384,22 @@ async fn run(
 
 /// The malware scanner, where one looks at this direction.
 fn scanning<'a>(
+    scan: &'a Option<(&'a Arc<Scanner>, inspect::Asked)>,
     gateway: &'a Gateway,
     fail: &'a FailModes,
     direction: Direction,
     ending: &mut Ending,
 ) -> Option<Scanning<'a>> {
-    let scanner = gateway.scanner.as_ref().filter(|scanner| scanner.covers(direction))?;
-    Some(Scanning { scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
+    let (scanner, asked) = scan.as_ref().filter(|(scanner, _)| scanner.covers(direction))?;
+    Some(Scanning { asked, scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
+}
+
+/// What a scanner is told of a request; queries carry secrets and are none of its business.
+fn scanned_as(request: &Request<Incoming>, aim: &Aim<'_>) -> inspect::Asked {
+    let host = aim.authority.host_field(aim.scheme.default_port());
+    let path = aim.path.split(['?', '#']).next().unwrap_or_default();
+    let url = format!("{}://{host}{path}", aim.scheme.name());
+    inspect::Asked { method: request.method().clone(), url }
 }
 
 /// Target, loop, policy and length: everything before the rules.

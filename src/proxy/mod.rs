@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub users: Option<Arc<Store>>,
     /// Short id of the rules, for the audit record.
     pub fingerprint: Cow<'static, str>,
+    /// Looks for malware in bodies, where one is configured.
+    pub scanner: Option<Arc<Scanner>>,
 }
 
 /// What every connection shares.
@@ -75,8 +77,6 @@ pub struct Gateway {
     pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
-    /// Looks for malware in bodies, where one is configured.
-    pub scanner: Option<Arc<Scanner>>,
     pub via: Via,
     pub limits: Limits,
     /// Cancelled when the process drains: no new exchange is begun.

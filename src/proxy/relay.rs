@@ -53,6 +53,13 @@ impl Outbound {
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         (!offer.is_empty()).then(|| offer.join(", "))
     }
+
+    /// Takes out what asks for a piece of a file; false when nothing did.
+    pub fn without_range(&mut self) -> bool {
+        let headers = self.request.headers_mut();
+        headers.remove(header::IF_RANGE);
+        headers.remove(header::RANGE).is_some()
+    }
 }
 
 /// Makes a cleared request fit the origin's leg: hop-by-hop fields out, Via in, Host and target in

@@ -224,6 +224,7 @@ fn refused(code: Code, odd: u16) -> u16 {
     match code {
         Code::ScanUnavailable => 503,
         Code::ScanTooLarge | Code::Uninspectable => odd,
+        Code::ScanPartial => 502,
         _ => 403,
     }
 }

@@ -28,6 +28,7 @@ mod peers;
 mod policy;
 mod reload;
 mod scan;
+mod scan_icap;
 mod sets;
 mod tls_bar;
 mod trust;

@@ -1,6 +1,7 @@
 //! What the tests are made of: a lab authority, origins that record, the real binary, and clients that come in by
 //! every entry.
 
+pub mod archive;
 pub mod attack;
 pub mod client;
 pub mod clients;
