@@ -155,7 +155,7 @@ impl Ca {
         let loaded = self.current.load();
         // Held: somebody is at it, and a mint would wait for him.
         let may_refresh = || self.refreshing.try_lock().map_or(true, |failed| may_retry(*failed, now));
-        !loaded.signer.in_token() && !(loaded.is_due(now) && may_refresh())
+        !(loaded.signer.in_token() || loaded.is_due(now) && may_refresh())
     }
 
     /// Mints a leaf with a key of its own. Refreshes the CA first if it is about to end and nobody did (the timer

@@ -4,6 +4,7 @@
 
 mod build;
 mod category;
+mod check;
 mod choice;
 pub mod core_rules;
 mod error;
@@ -13,19 +14,21 @@ mod system;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use build::{load, load_ca};
+pub use build::load;
 pub use category::CategoryFiles;
 pub use choice::{given_packs, given_sets};
 pub use error::{ConfigError, Place, Problem};
 pub use flags::Flags;
 pub use system::System;
 pub use value::Resolve;
+pub use written::load_ca;
 
 use crate::net::Limits;
 use crate::policy;

@@ -135,12 +135,13 @@ impl Strict {
         let fields = &rest[..rest.len().min((rest.len() + left).saturating_sub(block.pad))];
         let read = block.fields.read(fields);
         let whole = left == 0 && header.flags & END_HEADERS != 0;
-        if read == Err(Bad) || (whole && !block.fields.is_whole()) {
-            return violation(COMPRESSION_ERROR, "a field block that cannot be decoded");
-        }
-        // RFC 9113 section 8.1: the library leaves them out and goes on.
+        // RFC 9113 section 8.1: the library leaves them out and goes on. First, because it comes first: what cannot be
+        // decoded is read no further.
         if block.is_trailers && block.fields.has_pseudo() {
             return violation(PROTOCOL_ERROR, "a pseudo-field in a trailer section");
+        }
+        if read == Err(Bad) || (whole && !block.fields.is_whole()) {
+            return violation(COMPRESSION_ERROR, "a field block that cannot be decoded");
         }
         if left == 0 {
             (block.lead, block.pad) = (0, 0);
@@ -284,5 +285,20 @@ mod tests {
             assert_eq!(code(&[open.clone(), between, more.clone()]), Some(PROTOCOL_ERROR));
         }
         assert_eq!(code(&[open, more.clone(), more]), Some(PROTOCOL_ERROR));
+    }
+
+    proptest::proptest! {
+        /// Frames of any kind, right or wrong, and whatever is behind them.
+        #[test]
+        fn what_is_seen_does_not_depend_on_the_cuts(
+            frames in proptest::collection::vec(
+                (0u8..11, proptest::prelude::any::<u8>(), 0u32..6, proptest::collection::vec(0u8.., 0..24)),
+                0..12,
+            ),
+            rest in proptest::collection::vec(0u8.., 0..64),
+        ) {
+            let frames = frames.iter().map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload));
+            code(&frames.chain([rest]).collect::<Vec<_>>());
+        }
     }
 }
