@@ -394,7 +394,8 @@ fn element_whole(der: &[u8]) -> Option<&[u8]> {
 /// One DER element of these parts.
 pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = vec![tag];
+    let mut out = Vec::with_capacity(length + 2 + size_of::<usize>());
+    out.push(tag);
     if length < 0x80 {
         out.push(length as u8);
     } else {
@@ -403,7 +404,7 @@ pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         out.push(0x80 | (bytes.len() - skip) as u8);
         out.extend_from_slice(&bytes[skip..]);
     }
-    out.extend(parts.concat());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
     out
 }
 

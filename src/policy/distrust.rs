@@ -129,7 +129,7 @@ impl Case {
     }
 
     /// How sure it is that this client refuses our certificate for this host, when it does.
-    fn refuses(&self) -> Option<Certainty> {
+    pub fn refuses(&self) -> Option<Certainty> {
         // An alert that is older than a success was heeded: somebody installed the CA.
         if self.certain > 0 && (self.trusted == 0 || self.refused_at > self.trusted_at) {
             Some(Certainty::Certain)
@@ -204,20 +204,34 @@ pub fn judge(cases: &[Case], now: i64) -> Vec<Finding> {
 }
 
 /// The findings about the client of one case.
-pub fn judge_client(cases: &[Case], about: &Case, now: i64) -> Vec<Finding> {
+fn judge_client(cases: &[Case], about: &Case, now: i64) -> Vec<Finding> {
     let own = || cases.iter().filter(|case| case.same_program(about));
-    let refused: Vec<&Case> = own().filter(|case| case.refuses().is_some()).collect();
-    let trusted = own().filter(|case| case.trusted > 0 && case.refuses().is_none()).count();
-    if refused.is_empty() {
-        return Vec::new();
-    }
+    let trusted = trusting(cases, about);
     if trusted > 0 {
-        return refused.into_iter().filter_map(|case| pinned(cases, case, trusted, now)).collect();
+        let refused = own().filter(|case| case.refuses().is_some());
+        return refused.filter_map(|case| pinned(cases, case, trusted, now)).collect();
     }
+    judge_case(cases, about, now).into_iter().collect()
+}
+
+/// What one case says, beside all the others: its host is pinned, or its client trusts us nowhere.
+pub fn judge_case(cases: &[Case], about: &Case, now: i64) -> Option<Finding> {
+    let trusted = trusting(cases, about);
+    if trusted > 0 {
+        return about.refuses().and_then(|_| pinned(cases, about, trusted, now));
+    }
+    let own = cases.iter().filter(|case| case.same_program(about));
+    let refused: Vec<&Case> = own.filter(|case| case.refuses().is_some()).collect();
     let neighbours =
         cases.iter().any(|case| case.client == about.client && !case.same_program(about) && case.trusted > 0);
     let cause = if neighbours { Cause::OwnStore } else { Cause::Untrusting };
-    untrusting(&refused, cause, now).into_iter().collect()
+    untrusting(&refused, cause, now)
+}
+
+/// Hosts for which the same program accepts our CA.
+fn trusting(cases: &[Case], about: &Case) -> usize {
+    let own = cases.iter().filter(|case| case.same_program(about));
+    own.filter(|case| case.trusted > 0 && case.refuses().is_none()).count()
 }
 
 fn pinned(cases: &[Case], case: &Case, trusted: usize, now: i64) -> Option<Finding> {

@@ -1,5 +1,8 @@
 //! How clients' handshakes ended, by client, fingerprint and host: a bounded table, kept over restarts in a file that
 //! `portward doctor --client` reads. What it means is judged in `policy::distrust`; here it is counted and told.
+//!
+//! Judging looks at the whole table, which takes milliseconds: it is done once in a while for all that was counted
+//! meanwhile, and never by a connection.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -13,7 +16,7 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::net::Host;
-use crate::policy::distrust::{Case, Ending, Finding, judge_client};
+use crate::policy::distrust::{Case, Cause, Ending, Finding, judge_case};
 
 /// Clients and hosts remembered; the least used are forgotten first. About 300 bytes each.
 const CASES: u64 = 8192;
@@ -23,9 +26,8 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 /// Findings told within [`TOLD_AGAIN`] in all: a client can have as many names as it likes.
 const TOLD: u64 = 256;
-/// A client that refuses everything, as fast as it can, has the table judged this often a second. The next refusal
-/// is judged with all that was counted meanwhile.
-const JUDGED_A_SECOND: u32 = 20;
+/// Refusals that wait to be judged, at most. One that finds no place is judged when it comes again.
+const PENDING: usize = 64;
 /// The file is written by us; one of this size is not ours.
 const LONGEST_FILE: u64 = 32 << 20;
 
@@ -43,8 +45,8 @@ struct Key {
 pub struct Clients {
     cases: Cache<Key, Arc<Mutex<Case>>>,
     told: Cache<(IpAddr, Arc<str>, Option<Host>), ()>,
-    /// The second, and how often the table was judged in it.
-    judged: Mutex<(i64, u32)>,
+    /// Refusals that were not judged yet.
+    pending: Mutex<Vec<Case>>,
     file: Option<PathBuf>,
     /// Something that changes what is found.
     news: AtomicBool,
@@ -75,7 +77,7 @@ impl Clients {
         let clients = Clients {
             cases: Cache::builder().max_capacity(CASES).time_to_idle(REMEMBERED).build(),
             told: Cache::builder().max_capacity(TOLD).time_to_live(TOLD_AGAIN).build(),
-            judged: Mutex::new((0, 0)),
+            pending: Mutex::default(),
             file,
             news: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -92,7 +94,7 @@ impl Clients {
         clients
     }
 
-    /// One more handshake ended. Tells the operator when that makes a finding.
+    /// One more handshake ended. Never waits and never takes long.
     pub fn saw(&self, client: IpAddr, ja4: Option<&Arc<str>>, host: &Host, ending: &Ending) {
         let ja4: Arc<str> = ja4.cloned().unwrap_or_default();
         let key = Key { client, ja4: ja4.clone(), host: host.clone() };
@@ -104,41 +106,47 @@ impl Clients {
             let kind = if routine { &self.changed } else { &self.news };
             kind.store(true, Ordering::Relaxed);
             case.count(ending, seconds());
-            // Most clients trust us, every time.
-            if *ending == Ending::Trusted {
+            // Most clients trust us, every time; and leaving once means nothing yet.
+            if *ending == Ending::Trusted || case.refuses().is_none() {
                 return;
             }
             case.clone()
         };
-        self.tell(&ja4, &about);
+        if let Ok(mut pending) = self.pending.lock()
+            && pending.len() < PENDING
+        {
+            pending.push(about);
+        }
     }
 
-    fn tell(&self, ja4: &Arc<str>, about: &Case) {
-        // A client is told of once for all hosts, and once for each host that it pins.
-        let (whole, single) =
-            ((about.client, ja4.clone(), None), (about.client, ja4.clone(), Some(about.host.clone())));
-        if self.told.contains_key(&single) || !self.may_judge() {
+    /// Whether there is something to judge.
+    pub fn is_pending(&self) -> bool {
+        self.pending.lock().is_ok_and(|pending| !pending.is_empty())
+    }
+
+    /// Judges what was counted since the last time, and tells the operator what is found. Takes milliseconds.
+    pub fn tell(&self) {
+        let Ok(pending) = self.pending.lock().map(|mut pending| std::mem::take(&mut *pending)) else {
+            return;
+        };
+        if pending.is_empty() {
             return;
         }
-        for finding in judge_client(&self.all(), about, seconds()) {
-            let pinned = finding.cause == crate::policy::distrust::Cause::Pinned;
-            if pinned && finding.hosts.iter().all(|host| *host != about.host.to_string()) {
+        let all = self.all();
+        for about in pending {
+            // A client is told of once for all hosts, and once for each host that it pins.
+            let ja4: Arc<str> = about.ja4.as_str().into();
+            let whole = (about.client, ja4.clone(), None);
+            let single = (about.client, ja4, Some(about.host.clone()));
+            if self.told.contains_key(&single) || self.told.entry_count() >= TOLD {
                 continue;
             }
-            let key = if pinned { single.clone() } else { whole.clone() };
-            if self.told.contains_key(&key) || self.told.entry_count() >= TOLD {
-                continue;
+            let Some(finding) = judge_case(&all, &about, seconds()) else { continue };
+            let key = if finding.cause == Cause::Pinned { single } else { whole };
+            if self.told.entry(key).or_insert(()).is_fresh() {
+                warn(&finding);
             }
-            self.told.insert(key, ());
-            warn(&finding);
         }
-    }
-
-    fn may_judge(&self) -> bool {
-        let Ok(mut judged) = self.judged.lock() else { return false };
-        let now = seconds();
-        *judged = if judged.0 == now { (now, judged.1 + 1) } else { (now, 1) };
-        judged.1 <= JUDGED_A_SECOND
     }
 
     fn all(&self) -> Vec<Case> {
@@ -146,8 +154,9 @@ impl Clients {
     }
 
     /// Writes the table when there is something new; with `counts`, also when only numbers changed. Blocks on the
-    /// disk.
+    /// disk. What was not told yet is told first.
     pub fn save(&self, counts: bool) {
+        self.tell();
         let Some(file) = &self.file else { return };
         let news = self.news.swap(false, Ordering::Relaxed);
         let changed = counts && self.changed.swap(false, Ordering::Relaxed);

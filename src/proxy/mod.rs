@@ -109,7 +109,7 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
         }
         Ok(Opening::Socks5 { io, client }) => {
             if let Some((io, client, target, answer)) = connect::serve_socks(&gateway, client, io).await {
-                tunnel_or_intercept(gateway, client, io, &target, answer).await;
+                Box::pin(tunnel_or_intercept(gateway, client, io, &target, answer)).await;
             }
         }
         Ok(Opening::Redirected { io, client, target }) => {
@@ -118,7 +118,7 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
                 return finish::unasked(&gateway, &client);
             }
             let answer = snapshot.policy.connect(&client.facts(), &target);
-            tunnel_or_intercept(gateway, client, io, &target, answer).await;
+            Box::pin(tunnel_or_intercept(gateway, client, io, &target, answer)).await;
         }
         Err(unclear) => finish::unclear(&gateway, &unclear),
     }
@@ -151,9 +151,13 @@ async fn tunnel_or_intercept(
 }
 
 impl Client {
-    /// Does dear work, a handshake or a mint, in this client's turns.
-    async fn in_turns<F: Future>(&self, work: F) -> F::Output {
-        self.slot.turns.take(work).await
+    /// Does dear work, handshakes and mints, in this client's turns.
+    async fn in_turns<T: Send + 'static>(
+        &self,
+        gateway: &Gateway,
+        work: turns::Work<impl Future<Output = T> + Send + 'static>,
+    ) -> T {
+        self.slot.turns.take(&gateway.tasks, work).await
     }
 
     fn facts(&self) -> crate::policy::ClientFacts<'_> {
@@ -178,22 +182,26 @@ fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static
     }));
 }
 
-/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed.
+/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed, and what clients did
+/// is looked at.
 pub async fn housekeeping(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut beats = 0u32;
     loop {
         tokio::select! {
-            _ = tick.tick() => {
-                gateway.pool.sweep();
-                let clients = gateway.clients.clone();
-                let counts = beats.is_multiple_of(12);
-                tokio::task::spawn_blocking(move || clients.save(counts));
-            }
+            _ = tick.tick() => {}
             () = gateway.draining.cancelled() => return,
         }
+        let clients = gateway.clients.clone();
+        if beats.is_multiple_of(5) {
+            gateway.pool.sweep();
+            let counts = beats.is_multiple_of(60);
+            tokio::task::spawn_blocking(move || clients.save(counts));
+        } else if clients.is_pending() {
+            tokio::task::spawn_blocking(move || clients.tell());
+        }
         beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(720) {
+        if beats.is_multiple_of(3600) {
             gateway.leaves.refresh().await;
         }
     }
