@@ -9,8 +9,8 @@
 //! there, one step follows another in any case.
 //!
 //! That orders what is dear, and a flood has a long tail of what is cheap. A client that opens more than its share goes
-//! to the back with the rest: to threads of their own, which the kernel lets run only where nobody else wants to. It
-//! is refused nothing, and on a machine with time to spare it is as quick there.
+//! to the back with the rest: to threads of their own, which the kernel lets run last. It is refused nothing,
+//! and on a machine with time to spare it is as quick there.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -29,8 +29,9 @@ use crate::message::serve::Tasks;
 /// starts with all its tabs is below that; at a millisecond each it is a fifteenth of a core.
 const SHARE: f64 = 64.0;
 
-/// Linux has 19 as the last: such a thread gets a sixtieth of what one of ours gets that wants the same core.
-const LAST: i32 = 19;
+/// A tenth of what a thread of ours gets that wants the same core. Not 19, the last that there is: a thread that is stopped
+/// where others wait for it has to come back soon, on a busy machine too.
+const LAST: i32 = 10;
 
 /// One client's part in the line; clones share it.
 #[derive(Clone)]
@@ -126,7 +127,7 @@ impl Share {
     }
 }
 
-/// Threads that run last.
+/// Threads that stand back.
 struct Back(Option<Runtime>);
 
 impl Back {
