@@ -29,6 +29,9 @@ pub enum BodyError {
     /// A check that is no rule decided.
     #[error("{}", .0.sentence)]
     Refused(Box<Refusal>),
+    /// The request was malformed; the answer's stream ends with that error.
+    #[error("the request was malformed")]
+    Malformed(#[source] h2::Error),
 }
 
 /// The reason of a refusal, and what it says.
@@ -85,6 +88,12 @@ impl Streamed {
         rest: Option<Box<dyn Source>>,
     ) -> Streamed {
         Streamed { held, trailers, rest, tied: None }
+    }
+
+    /// The answer to a malformed request over HTTP/2: a page may come first, but the stream must end in an error
+    /// (RFC 9113 section 8.1.1).
+    pub fn then_reset(page: Bytes) -> Streamed {
+        Streamed::held(VecDeque::from([page]), None, Some(Box::new(ThenReset::default())))
     }
 
     /// Keeps `tied` until the body is dropped.
@@ -144,6 +153,30 @@ impl Body for Streamed {
     }
 }
 
+/// A reset throws away what waits before it, so the page is given this long to leave.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct ThenReset {
+    deadline: Deadline,
+    due: Option<Instant>,
+}
+
+impl Body for ThenReset {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let due = *this.due.get_or_insert_with(|| Instant::now() + A_MOMENT);
+        std::task::ready!(this.deadline.poll(cx, due));
+        Poll::Ready(Some(Err(BodyError::Malformed(h2::Reason::PROTOCOL_ERROR.into()))))
+    }
+}
+
 /// A peer's body with a bound on its silence, and where asked for on its slowness: the sum of
 /// many short silences.
 pub struct Timed {
@@ -176,6 +209,11 @@ impl Timed {
     pub fn at_pace(mut self, rate: u64, grace: Duration) -> Timed {
         self.pace = Some((rate.max(1), grace));
         self
+    }
+
+    /// Bounds its silence from now on.
+    pub fn set_idle(&mut self, idle: Duration) {
+        self.idle = idle;
     }
 
     /// How much longer the peer may keep us waiting now.

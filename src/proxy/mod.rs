@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub users: Option<Arc<Store>>,
     /// Short id of the rules, for the audit record.
     pub fingerprint: Cow<'static, str>,
+    /// Looks for malware in bodies, where one is configured.
+    pub scanner: Option<Arc<Scanner>>,
 }
 
 /// What every connection shares.
@@ -75,8 +77,6 @@ pub struct Gateway {
     pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
-    /// Looks for malware in bodies, where one is configured.
-    pub scanner: Option<Arc<Scanner>>,
     pub via: Via,
     pub limits: Limits,
     /// Cancelled when the process drains: no new exchange is begun.
@@ -103,12 +103,14 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
     if let Err(denial) = snapshot.policy.client(client.addr.ip()) {
         return finish::refused_connection(&gateway, &client, &denial);
     }
-    match classify::classify(&gateway, client, io, redirected).await {
+    // Each way on the heap, or every idle connection would hold as much as the largest needs.
+    match Box::pin(classify::classify(&gateway, client, io, redirected)).await {
         Ok(Opening::HttpProxy { io, client, protocol }) => {
-            connect::serve_http(&gateway, client, io, protocol).await;
+            Box::pin(connect::serve_http(&gateway, client, io, protocol)).await;
         }
         Ok(Opening::Socks5 { io, client }) => {
-            if let Some((io, client, target, answer)) = connect::serve_socks(&gateway, client, io).await {
+            let served = Box::pin(connect::serve_socks(&gateway, client, io)).await;
+            if let Some((io, client, target, answer)) = served {
                 Box::pin(tunnel_or_intercept(gateway, client, io, &target, answer)).await;
             }
         }
@@ -173,8 +175,13 @@ impl Client {
 /// Runs a part of a connection as a task of its own. A panic in it is counted and ends that
 /// connection alone.
 fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static) {
-    let metrics = gateway.metrics.clone();
-    gateway.tasks.spawn(std::panic::AssertUnwindSafe(flow).catch_unwind().map(move |outcome| {
+    spawn_counted(&gateway.tasks, gateway.metrics.clone(), flow);
+}
+
+fn spawn_counted(tasks: &Tasks, metrics: Arc<Metrics>, flow: impl Future<Output = ()> + Send + 'static) {
+    // On the heap once: each future around it would hold room for it again.
+    let flow = std::panic::AssertUnwindSafe(Box::pin(flow));
+    tasks.spawn(flow.catch_unwind().map(move |outcome| {
         if outcome.is_err() {
             metrics.panics.increment();
             tracing::error!("a connection's task panicked; the other connections go on");
@@ -204,5 +211,32 @@ pub async fn housekeeping(gateway: Arc<Gateway>) {
         if beats.is_multiple_of(3600) {
             gateway.leaves.refresh().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_connection_frees_its_place_and_counts_one() {
+        let (tasks, metrics) = (Tasks::default(), Arc::new(Metrics::default()));
+        let slots = accept::Slots::new(&Limits::default(), 1);
+        let finished = Arc::new(AtomicU32::new(0));
+        for number in 0..10 {
+            let (finished, slot) = (finished.clone(), slots.take_one());
+            spawn_counted(&tasks, metrics.clone(), async move {
+                let _slot = slot;
+                tokio::task::yield_now().await;
+                assert!(number != 3, "a connection that comes upon a fault of ours");
+                tokio::task::yield_now().await;
+                finished.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        tasks.wait().await;
+        assert_eq!((finished.load(Ordering::Relaxed), metrics.panics.get()), (9, 1));
+        assert_eq!(slots.taken(), 0);
     }
 }

@@ -10,7 +10,7 @@ use crate::support::websocket::{self as ws, BINARY, CLOSE, Frame, MORE, PING, PO
 use crate::support::{Http, until, within};
 
 /// The opening handshake, with the key of RFC 6455 section 1.3.
-fn handshake(target: &str) -> String {
+pub fn handshake(target: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -143,7 +143,7 @@ pub async fn an_upgrade_to_anything_else_is_not_passed_on() {
 }
 
 /// A raw origin behind TLS or plain that answers the handshake and then plays the script.
-async fn origin<F, R>(tls: bool, script: F) -> Raw
+pub async fn origin<F, R>(tls: bool, script: F) -> Raw
 where
     F: Fn(Wire) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
@@ -156,13 +156,13 @@ where
     if tls { Raw::tls("origin.test", script).await } else { Raw::plain(script).await }
 }
 
-async fn echo(mut wire: Wire) {
+pub async fn echo(mut wire: Wire) {
     ws::echo(&mut wire).await;
     wire.drained().await;
 }
 
 /// An opened WebSocket's client end.
-async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
+pub async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
     let client = Client::new(Entry::HttpProxy, proxy);
     let mut stream: Box<dyn Stream> = if tls {
         Box::new(client.tls("origin.test", 443, &[Http::H1]).await.unwrap())
@@ -175,7 +175,7 @@ async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
     stream
 }
 
-fn setup(origin: &Raw, tls: bool) -> Setup {
+pub fn setup(origin: &Raw, tls: bool) -> Setup {
     Setup::new().route("origin.test", if tls { 443 } else { 80 }, origin.addr)
 }
 
@@ -188,13 +188,13 @@ fn got_so_far(origin: &Raw) -> Vec<Frame> {
 }
 
 /// The same, when its WebSocket has been closed.
-async fn got(origin: &Raw) -> Vec<Frame> {
+pub async fn got(origin: &Raw) -> Vec<Frame> {
     let closed = |frames: &Vec<Frame>| frames.last().is_some_and(|frame| frame.opcode == CLOSE);
     until("the origin to be told to close", || Some(got_so_far(origin)).filter(closed)).await
 }
 
 /// What the client still gets: frames until the end of the stream.
-async fn answers(stream: &mut Box<dyn Stream>) -> Vec<Frame> {
+pub async fn answers(stream: &mut Box<dyn Stream>) -> Vec<Frame> {
     ws::frames(&rest(stream).await)
 }
 
@@ -202,7 +202,16 @@ async fn ended(proxy: &Proxy) -> Value {
     proxy.record("the WebSocket", |r| r["status"] == 101).await
 }
 
-const ATTACKS: [(&str, u8, &[u8]); 6] = [
+fn attacks() -> Vec<(&'static str, u8, Vec<u8>)> {
+    let late =
+        [&b"aaaaaaaaaaaaaaaaa\0".repeat(1000)[..], b"1' UNION SELECT password FROM users-- \xff"].concat();
+    let accents = "\u{e9}1' UNION/*\u{e9}*/SELECT/*\u{e9}*/password/*\u{e9}*/FROM users-- ";
+    let all = SMALL_ATTACKS.map(|(name, opcode, attack)| (name, opcode, attack.to_vec()));
+    let accents = [b"\x81\xa1q\xd9\xff", accents.as_bytes()].concat();
+    [&all[..], &[("accents", BINARY, accents), ("behind a thousand strings", BINARY, late)]].concat()
+}
+
+const SMALL_ATTACKS: [(&str, u8, &[u8]); 6] = [
     ("text", TEXT, b"1' UNION SELECT password FROM users-- "),
     ("JSON", TEXT, br#"{"type":"search","filter":{"name":"1' UNION SELECT password FROM users-- "}}"#),
     ("JSON behind a number", TEXT, br#"42["search",{"name":"1' UNION SELECT password FROM users-- "}]"#),
@@ -216,7 +225,7 @@ async fn an_attack_in_a_message_closes_both_sides_and_does_not_reach_the_origin(
     for (tls, fragments) in [(true, 1), (true, 5), (false, 3)] {
         let origin = origin(tls, echo).await;
         let proxy = setup(&origin, tls).start().await;
-        for (name, opcode, attack) in ATTACKS {
+        for (name, opcode, attack) in attacks() {
             let case = format!("{name}, TLS {tls}, {fragments} fragments");
             let mut stream = open(&proxy, tls).await;
             stream.write_all(&ws::masked(TEXT, true, b"good morning")).await.unwrap();
@@ -477,11 +486,11 @@ async fn in_detection_mode_the_message_passes_and_is_told() {
     let origin = origin(true, echo).await;
     let proxy = setup(&origin, true).args(["--mode", "detect"]).start().await;
     let mut stream = open(&proxy, true).await;
-    for (_, opcode, attack) in ATTACKS {
+    for (_, opcode, attack) in SMALL_ATTACKS {
         stream.write_all(&ws::masked(opcode, true, attack)).await.unwrap();
         assert_eq!(within("the echo", ws::read(&mut stream)).await.unwrap().payload, attack);
     }
-    let told = || Some(proxy.audit()).filter(|all| all.len() >= ATTACKS.len());
+    let told = || Some(proxy.audit()).filter(|all| all.len() >= SMALL_ATTACKS.len());
     for record in until("a record of each", told).await {
         assert_eq!(record["verdict"], "would_block", "{record}");
         assert!(record["waf"]["matches"][0]["rule"].is_u64(), "{record}");
