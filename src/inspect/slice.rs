@@ -27,7 +27,7 @@ enum Kind {
     Form,
     Json { inside: bool, escaped: bool },
     Xml,
-    Parts(Finder<'static>),
+    Parts(Box<Finder<'static>>),
 }
 
 impl Slicer {
@@ -39,7 +39,7 @@ impl Slicer {
             Processor::Xml => Kind::Xml,
             Processor::Multipart => {
                 let boundary = body::boundary(content_type)?;
-                Kind::Parts(Finder::new(&[b"--", &boundary[..]].concat()).into_owned())
+                Kind::Parts(Box::new(Finder::new(&[b"--", &boundary[..]].concat()).into_owned()))
             }
             Processor::Protobuf | Processor::Grpc => return None,
         };
