@@ -175,12 +175,12 @@ async fn what_an_origin_must_not_say_is_kept_back_far_behind_the_window_too() {
             let mut connection =
                 Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
             let mut got = Vec::new();
-            if let Ok(response) = connection.start(get("https://origin.test/")).await {
-                if response.status() == 200 {
-                    let mut body = response.into_body();
-                    while let Some(Ok(frame)) = body.frame().await {
-                        got.extend(frame.into_data().unwrap_or_default());
-                    }
+            if let Ok(response) = connection.start(get("https://origin.test/")).await
+                && response.status() == 200
+            {
+                let mut body = response.into_body();
+                while let Some(Ok(frame)) = body.frame().await {
+                    got.extend(frame.into_data().unwrap_or_default());
                 }
             }
             assert!(!got.windows(9).any(|part| part == b"swordfish"), "{case}: {} bytes", got.len());
