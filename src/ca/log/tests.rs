@@ -257,7 +257,7 @@ fn a_flush_writes_what_was_recorded_and_the_log_goes_on() {
 fn a_flush_that_came_too_late_leaves_the_log_as_it_was() {
     let (queue, _held) = sync_channel(1);
     let log = MintLog { queue: Some(queue), lost: Arc::default(), closing: Arc::default(), writer: None };
-    log.record(record(1));
+    log.record(|| record(1));
     assert!(!log.flush(Duration::from_millis(5)), "nobody writes");
     assert!(!log.closing.load(Ordering::Relaxed), "lines are gathered as before");
 }
