@@ -107,6 +107,10 @@ fn tight(processor: Processor, content_type: &[u8], bytes: &[u8], whole: &Read) 
         Processor::Urlencoded => TIGHT.args,
         // Arrays are counted apart from other leaves.
         Processor::Json => 2 * TIGHT.leaves,
+        // The line that goes beyond the bound is read to its own.
+        Processor::JsonLines => 4 * TIGHT.leaves,
+        // Trailers are one more.
+        Processor::Protobuf | Processor::Grpc => TIGHT.leaves + 1,
         // A part may be read under several names.
         Processor::Multipart => 4 * TIGHT.parts,
         Processor::Xml => 0,
