@@ -138,7 +138,15 @@ async fn relay_untouched(
 /// What a tunnel became when its ClientHello was judged and, if it is to be inspected, answered.
 enum Opened {
     Serve(Ready),
-    Relay { permit: Permit, reason: Reason, io: Rewind<BoxIo>, judged: Judged },
+    Relay(Box<Untouched>),
+}
+
+/// A tunnel that is not to be inspected.
+struct Untouched {
+    permit: Permit,
+    reason: Reason,
+    io: Rewind<BoxIo>,
+    judged: Judged,
 }
 
 /// A client whose handshake is done.
@@ -159,7 +167,8 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
                 witness.over(left.get().copied());
             }
         }
-        Some(Opened::Relay { permit, reason, io, judged }) => {
+        Some(Opened::Relay(untouched)) => {
+            let Untouched { permit, reason, io, judged } = *untouched;
             // What was judged is not handed over.
             drop(Box::pin(relay_untouched(gateway, client, permit, &reason, io, judged)).await);
         }
@@ -219,7 +228,8 @@ async fn open(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<
         }
         Answer::Tunnel(permit, reason) => {
             let judged = Judged::Hello(hello, permit.server_name().clone());
-            return Some(Opened::Relay { permit, reason, io: greeting.into_untouched(), judged });
+            let io = greeting.into_untouched();
+            return Some(Opened::Relay(Box::new(Untouched { permit, reason, io, judged })));
         }
         // Nothing is minted for a name that is none.
         Answer::Deny(denial @ Denial::SniInvalid) => {
