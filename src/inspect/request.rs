@@ -13,7 +13,7 @@ use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
 use crate::message::target::Scheme;
 use crate::net::{Authority, Limits};
-use crate::policy::{FailModes, Oversize};
+use crate::policy::{FailModes, Oversize, Unparsable};
 use crate::waf::HeaderEdit;
 use crate::waf::input::{Body, Extent, Field, RequestHead};
 
@@ -81,7 +81,13 @@ async fn held(
     }
     let window = Window::new(source, coding, patience, limits.request_window);
     let terms = Terms { undecodable: fail.undecodable_request, oversize: fail.oversize_request_body, judge };
-    hold(case, window, terms).await
+    let held = hold(case, window, terms).await?;
+    if fail.unparsable_request == Unparsable::Deny
+        && let Some(problem) = case.step(|transaction| transaction.request_body_problem())?
+    {
+        return Err(Stop::Unparsable(problem));
+    }
+    Ok(held)
 }
 
 fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {
