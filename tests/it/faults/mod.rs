@@ -68,6 +68,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F15", "ten thousand idle connections beside a busy one"),
     ("F24", "CR, LF and NUL in names, values and pseudo-fields"),
     ("F26", "archives in archives"),
+    ("F31", "a budget of processor time for the rules of an exchange; that they are linear is held"),
     ("F32", "a rule file of 100 MB and a half-written one"),
     ("F33", "ten minutes of it; the case runs seconds"),
     ("F34", "a flood of server names"),
