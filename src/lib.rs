@@ -36,6 +36,7 @@
 //! | the order of things | `proxy/mod.rs` |
 //! | why a host was not decrypted | `policy/bypass.rs`, then the audit record's reason |
 //! | what is looked at in a tunnel that is not decrypted | `policy/unread.rs`, `proxy/watch.rs` |
+//! | why an origin's certificate is refused | `tls/verify/`: `path.rs`, `names.rs`, `profile.rs`, `revocation.rs`, `ocsp.rs` |
 //! | why a client refuses our CA, and what to do | `policy/distrust.rs`, `portward doctor --client` |
 //! | a 4xx or 5xx that we send | `message/reply.rs` (text), `message/reason.rs` (words), `proxy/respond.rs` (when) |
 //! | a transformation or operator | its name, under `waf/` |
@@ -48,6 +49,10 @@
 //! | a limit or timeout | `net/limits.rs` |
 //! | what happens when something fails | `policy/fail.rs` |
 //! | what is sent to a malware scanner, and when its verdict comes | `scan/`, `inspect/scan.rs` |
+//! | every leaf that was minted, and whether the record of them is whole | `ca/log/`, `cli/ca/log.rs` |
+//! | keys in a PKCS #11 token | `ca/token/` |
+//! | which stores of roots trust the CA | `cli/trust/`, one file for each kind of store |
+//! | why something cannot be reached, or this installation does not work | `cli/doctor/`, `cli/doctor/here/` |
 //! | what leaves the process in logs | `audit/record.rs`, `audit/redact.rs` |
 //! | a setting, its default, its text | `config/example.toml`, `config/file.rs` |
 //! | what a reload replaces | `app/snapshot.rs` |

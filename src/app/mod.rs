@@ -30,7 +30,6 @@ use crate::policy::AuditFull;
 use crate::proxy::accept::Slots;
 use crate::proxy::distrust::Clients;
 use crate::proxy::{self, Asked, Gateway, Leaves};
-use crate::scan::Scanner;
 use crate::tls::verify::{Own, OwnCa};
 use crate::tls::{ClientCertificates, KeyLog, OriginTls};
 use crate::waf::persistent::Memory;
@@ -71,6 +70,22 @@ pub enum StartError {
     Signals(std::io::Error),
 }
 
+impl StartError {
+    /// Something that was configured cannot be used; everything else is the machine's.
+    pub fn is_configuration(&self) -> bool {
+        use StartError::{Ca, ClientCertificate, KeyLog, Roots, Snapshot};
+        matches!(self, Ca(_) | Snapshot(_) | Roots(_) | ClientCertificate(_) | KeyLog(_))
+    }
+}
+
+/// Loads everything that [`run`] would and that has no secret: rules, users, and what origins are verified by and
+/// shown. Not the CA, and nothing is bound or written. The number of rules is told.
+pub fn check(config: &Config) -> Result<usize, StartError> {
+    let snapshot = snapshot::build(config, &config.listen, Arc::new(Memory::default()), None)?;
+    dialer(config, &config.limits, None)?;
+    Ok(snapshot.engine.rules().count())
+}
+
 /// Runs the proxy until SIGTERM or SIGINT, then drains. `Ok(true)` when everything under way was
 /// finished, `Ok(false)` when the drain time ran out or a second signal came.
 pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
@@ -86,7 +101,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
     }
     let bound = listeners::bind(&config)?;
     let addresses = bound.addresses();
-    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()))?;
+    let snapshot = snapshot::build(&config, &addresses, Arc::new(Memory::default()), None)?;
     snapshot::warn_of_expired(&config);
     let audit = start_audit(&config, metrics.clone())?;
     let own_host = addresses.first().map_or(Host::Ip(std::net::Ipv4Addr::LOCALHOST.into()), |addr| {
@@ -110,7 +125,6 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         keys_logged: key_log.is_some(),
         audit: audit.clone(),
         metrics,
-        scanner: Scanner::new(&config.scan).map(Arc::new),
         via: Via::new(random),
         limits: limits.clone(),
         draining: CancellationToken::new(),
@@ -141,7 +155,7 @@ pub async fn run(config: Config, flags: Flags) -> Result<bool, StartError> {
         tracing::warn!("the mint log is not complete");
     }
     let flushed = tokio::task::spawn_blocking(move || {
-        clients.save(true);
+        clients.save_last();
         audit.flush(Instant::now() + Duration::from_secs(5))
     });
     if let Ok(Err(error)) = flushed.await {

@@ -51,9 +51,9 @@ pub async fn watch(
             () = gateway.draining.cancelled() => return,
         }
         let (flags, addresses, tls) = (flags.clone(), listeners.clone(), gateway.dialer.tls.clone());
-        let collections = gateway.live.load().engine.store();
+        let before = gateway.live.load_full();
         // Compiling rules takes long enough to leave the event loop for.
-        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, collections, &tls)).await;
+        let built = tokio::task::spawn_blocking(move || reload(&flags, &addresses, &before, &tls)).await;
         match built {
             Ok(Ok((new, snapshot))) => {
                 warn_of_restart(&config, &new);
@@ -82,11 +82,12 @@ pub async fn watch(
 fn reload(
     flags: &Flags,
     listeners: &[SocketAddr],
-    collections: Arc<dyn crate::waf::persistent::Store>,
+    before: &crate::proxy::Snapshot,
     tls: &OriginTls,
 ) -> Result<(Config, crate::proxy::Snapshot), String> {
     let config = config::load(flags, &System::current()).map_err(|error| error.to_string())?;
-    let snapshot = snapshot::build(&config, listeners, collections).map_err(|error| error.to_string())?;
+    let snapshot = snapshot::build(&config, listeners, before.engine.store(), before.scanner.as_ref())
+        .map_err(|error| error.to_string())?;
     // The trust store and the revocation lists, last: what follows cannot fail.
     tls.reload(&config.origin.verify).map_err(|error| error.to_string())?;
     Ok((config, snapshot))
@@ -96,6 +97,7 @@ fn reload(
 fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("listen", old.listen != new.listen || old.transparent != new.transparent),
+        ("state_dir", old.state_dir != new.state_dir),
         ("ca", old.ca_dir != new.ca_dir || old.leaf_lifetime != new.leaf_lifetime),
         (
             "the CA's passphrase_file or pin_file",
@@ -105,7 +107,6 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("origin.client_certificates", old.origin.client_certificates != new.origin.client_certificates),
         ("tls", old.tls_key_log != new.tls_key_log),
         ("audit", old.audit != new.audit),
-        ("scan", old.scan != new.scan),
         ("limits", old.limits != new.limits),
         ("workers", old.workers != new.workers),
     ];

@@ -1,14 +1,16 @@
-//! What a reload replaces: policy, rules and users, built whole or not at all.
+//! What a reload replaces: policy, rules, users and the malware scanner, built whole or not at all.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::auth::Store;
 use crate::config::{Config, RulesMode, core_rules};
-use crate::policy::Policy;
+use crate::policy::{Policy, VerificationId};
 use crate::proxy::Snapshot;
+use crate::scan::Scanner;
 use crate::waf::{Engine, LoadError, Mode, Settings, Sources, persistent};
 
 /// Why there is no new snapshot.
@@ -36,11 +38,12 @@ impl fmt::Display for Lines<'_> {
 }
 
 /// Reads and compiles what the configuration names. `collections` are what rules count in, which
-/// outlive the snapshot.
+/// outlive the snapshot; `scanner` is the one before, which goes on where its configuration is the same.
 pub fn build(
     config: &Config,
     listeners: &[SocketAddr],
     collections: Arc<dyn persistent::Store>,
+    scanner: Option<&Arc<Scanner>>,
 ) -> Result<Snapshot, SnapshotError> {
     let engine = rules(config)?.with_store(collections);
     let users = match &config.auth_file {
@@ -56,6 +59,10 @@ pub fn build(
         fingerprint: engine.fingerprint().to_owned().into(),
         engine: Arc::new(engine),
         users,
+        scanner: match scanner.filter(|scanner| *scanner.config == config.scan) {
+            Some(same) => Some(same.clone()),
+            None => Scanner::new(&config.scan).map(Arc::new),
+        },
     })
 }
 
@@ -75,7 +82,15 @@ pub fn policy(config: &Config, listeners: &[SocketAddr]) -> Policy {
     let mut policy = config.policy.clone();
     policy.own_listeners = listeners.to_vec();
     policy.own_addresses = own_addresses();
+    policy.verification = next_verification();
     Policy::new(&policy)
+}
+
+/// Each policy has a number of its own, also where nothing in its settings changed: the files behind them may have,
+/// a revocation list above all. What was verified under another number is not used any more.
+fn next_verification() -> VerificationId {
+    static BUILT: AtomicU64 = AtomicU64::new(1);
+    VerificationId(BUILT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Compiles the rule sets that the configuration asks for.

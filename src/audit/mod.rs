@@ -5,6 +5,7 @@
 //! thread tries again with growing pauses. When the queue is full, [`WhenFull`] says what
 //! happens. Nothing here waits on behalf of traffic.
 
+mod clock;
 pub mod read;
 pub mod record;
 pub mod redact;

@@ -88,6 +88,9 @@ pub struct Record {
     pub request_inspection: Option<Inspection>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_inspection: Option<Inspection>,
+    /// The range that was asked for was taken out, so that the file came whole and was scanned whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub range_removed: bool,
     /// What the malware scanner said of the bodies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_scan: Option<Scan>,
@@ -138,6 +141,7 @@ impl Record {
             added: None,
             request_inspection: None,
             response_inspection: None,
+            range_removed: false,
             request_scan: None,
             response_scan: None,
             rules: Text::Borrowed(""),
@@ -375,9 +379,11 @@ pub enum InspectionExtent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scan {
     pub engine: Text,
-    /// "clean", "found", "partial" (clean as far as it was scanned: too long, or asked for by a range), "skipped" (by its type), "too_large", "failed".
+    /// "clean", "found", "partial" (clean as far as it was scanned: too long, or a piece of a file), "skipped" (by
+    /// its type), "too_large", "unscannable" (the scanner could not look into all of it), "changed" (it answered with
+    /// another message), "failed".
     pub result: Text,
-    /// The name of what was found.
+    /// The name of what was found, or of what kept the scanner from looking.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signature: String,
     /// Why it failed.
@@ -411,6 +417,23 @@ pub struct Gap {
 #[serde(rename_all = "snake_case")]
 pub enum GapKind {
     Gap,
+}
+
+/// Stands in the log where the system's clock jumped: times before and after it are not of one clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// By the clock as it is now.
+    #[serde(with = "spelling::as_rfc3339")]
+    pub time: SystemTime,
+    pub kind: ClockJumpKind,
+    /// Forward, or back when negative.
+    pub seconds: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockJumpKind {
+    ClockJump,
 }
 
 fn is_zero(n: &u64) -> bool {

@@ -2,8 +2,9 @@
 //! hands them to the sink in batches; when the sink fails it keeps the batch and tries again.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::clock::Clock;
 use super::record::line::Lines;
 use super::record::{Gap, GapKind};
 use super::redact::{Redaction, redact};
@@ -37,6 +38,7 @@ pub(super) struct Writer {
     taken_records: usize,
     taken_weight: usize,
     failing: Option<Failing>,
+    clock: Clock,
     /// Set once when the handles are gone: what is left gets one more attempt.
     last_attempt: bool,
 }
@@ -63,6 +65,7 @@ impl Writer {
             taken_records: 0,
             taken_weight: 0,
             failing: None,
+            clock: Clock::new(SystemTime::now(), Instant::now()),
             last_attempt: false,
         }
     }
@@ -166,6 +169,13 @@ impl Writer {
             // Records that were lost are younger than all that were queued at that time.
             if state.queue.is_empty() { state.lost.take() } else { None }
         };
+        if let Some(jump) = self.clock.jumped(SystemTime::now(), Instant::now()) {
+            tracing::warn!(
+                seconds = jump.seconds,
+                "the system's clock jumped; leaves are judged by the new time"
+            );
+            said(Lines::other(self.batch.bytes_mut(), &jump));
+        }
         // Each record is freed as soon as it is a line, while it is still in the processor's cache.
         for mut queued in self.taken.drain(..) {
             redact(&mut queued.record, &self.redaction);

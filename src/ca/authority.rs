@@ -22,13 +22,16 @@ use crate::net::Host;
 const ROOT_WARNING: Duration = Duration::days(30);
 const INTERMEDIATE_WARNING: Duration = Duration::days(2);
 
+/// After a failure no mint asks for a refresh for so long: each waits ten seconds for a lock that somebody holds.
+const RETRY: Duration = Duration::MINUTE;
+
 /// A CA that mints. Shared by all connections; what it signs with is replaced whole.
 pub struct Ca {
     dir: CaDir,
     current: ArcSwap<Loaded>,
     generation: AtomicU64,
-    /// One refresh at a time.
-    refreshing: Mutex<()>,
+    /// One refresh at a time. When the last one that a mint asked for failed.
+    refreshing: Mutex<Option<OffsetDateTime>>,
     log: OnceLock<MintLog>,
     /// Codes of the warnings that the log has.
     told: Mutex<Vec<&'static str>>,
@@ -77,13 +80,18 @@ pub struct CaStatus {
     pub warnings: Vec<CaWarning>,
 }
 
+/// A clock that was set back does not put off the next attempt.
+fn may_retry(failed: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
+    failed.is_none_or(|at| (now - at).abs() >= RETRY)
+}
+
 impl Ca {
     pub(super) fn new(dir: CaDir, loaded: Loaded) -> Ca {
         Ca {
             dir,
             current: ArcSwap::from_pointee(loaded),
             generation: AtomicU64::new(0),
-            refreshing: Mutex::new(()),
+            refreshing: Mutex::default(),
             log: OnceLock::new(),
             told: Mutex::default(),
         }
@@ -141,19 +149,22 @@ impl Ca {
         None
     }
 
-    /// Mints a leaf with a key of its own; some fifty microseconds of one core. Refreshes the
-    /// CA first if it is about to end and nobody did (the timer does it days earlier).
+    /// Whether a mint now takes some fifty microseconds of one core and nothing else. Else it may wait for files or
+    /// for a token, and belongs on a thread that may be held up.
+    pub fn mints_in_memory(&self, now: OffsetDateTime) -> bool {
+        let loaded = self.current.load();
+        // Held: somebody is at it, and a mint would wait for him.
+        let may_refresh = || self.refreshing.try_lock().map_or(true, |failed| may_retry(*failed, now));
+        !(loaded.signer.in_token() || loaded.is_due(now) && may_refresh())
+    }
+
+    /// Mints a leaf with a key of its own. Refreshes the CA first if it is about to end and nobody did (the timer
+    /// does it days earlier).
     pub fn mint(&self, profile: &LeafProfile, now: OffsetDateTime) -> Result<Leaf, CaError> {
-        let mut loaded = self.current.load_full();
-        if loaded.has_intermediate
-            && loaded.root_key.is_here()
-            && (now + leaf::BACKDATE > loaded.signer.cert.not_after || now < loaded.signer.cert.not_before)
-        {
-            if let Err(error) = self.refresh(now) {
-                tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
-            }
-            loaded = self.current.load_full();
+        if self.current.load().is_due(now) {
+            self.refresh_before_mint(now);
         }
+        let loaded = self.current.load_full();
         if let Some(error) = self.ended(now) {
             return Err(error);
         }
@@ -177,6 +188,23 @@ impl Ca {
     /// from a timer (hourly), off the event loop.
     pub fn refresh(&self, now: OffsetDateTime) -> Result<Refreshed, CaError> {
         let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_up(now)
+    }
+
+    fn refresh_before_mint(&self, now: OffsetDateTime) {
+        let mut failed = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others may have done it, or tried it, while this one waited.
+        if !self.current.load().is_due(now) || !may_retry(*failed, now) {
+            return;
+        }
+        *failed = None;
+        if let Err(error) = self.take_up(now) {
+            *failed = Some(now);
+            tracing::warn!(code = error.code(), %error, fix = error.fix(), "the CA was not renewed");
+        }
+    }
+
+    fn take_up(&self, now: OffsetDateTime) -> Result<Refreshed, CaError> {
         let loaded = self.dir.load_existing(now)?;
         let current = self.current.load();
         let same = current.served == loaded.served && current.signer.cert.der == loaded.signer.cert.der;

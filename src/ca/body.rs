@@ -96,7 +96,7 @@ impl<K: PublicKeyData> Body<'_, K> {
     }
 }
 
-/// RFC 7093 section 2 method 1, over the whole public key: 160 bits of its SHA-256.
+/// RFC 7093 section 2 method 4, over the whole public key, cut to 160 bits of its SHA-256 as method 1 is.
 fn key_id(spki: &[u8]) -> [u8; 20] {
     let digest = sha256(spki);
     let mut id = [0; 20];

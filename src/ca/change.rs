@@ -42,6 +42,22 @@ struct Imported {
     has_intermediate: bool,
 }
 
+/// What a new root takes over from the one before it.
+struct Before {
+    narrow: Constraints,
+    /// Where its key is, if that is in a token.
+    token: Option<TokenUri>,
+    /// It leads its clients to the new one.
+    crossed_by: Option<Signer>,
+}
+
+/// Keys of the folder, in the order in which they are written.
+struct Opened {
+    keys: Vec<(PathBuf, pki::Secret)>,
+    /// Keys of earlier roots that nothing given opens.
+    left: Vec<PathBuf>,
+}
+
 impl CaDir {
     /// Puts an existing CA into the folder: a root, or a sub-CA with the chain above it in the
     /// same file. A CA that is there already is set aside with `replace`, else it is an error.
@@ -64,6 +80,12 @@ impl CaDir {
         };
         let text = self.key_text(&imported.key, token)?;
         store::write_pair(&self.root_pem(), &self.root_key(), &pem, &text)?;
+        if imported.has_intermediate {
+            // In place of one that is another CA's, and may be under another passphrase.
+            let (pem, key) = (self.root_pem(), self.root_key());
+            let signer = Signer::new(imported.chain[0].clone(), imported.key, &pem, &key)?;
+            self.write_intermediate(&signer, &imported.chain, now)?;
+        }
         drop(lock);
         self.open(now)
     }
@@ -115,6 +137,7 @@ impl CaDir {
             Rotate::Intermediate => {
                 let (chain, signer) = self.signing_root(now)?;
                 if may_have_intermediate(&chain) {
+                    self.must_open(&self.intermediate_key())?;
                     self.write_intermediate(&signer, &chain, now)?;
                 }
             }
@@ -141,19 +164,11 @@ impl CaDir {
     }
 
     fn rotate_root(&self, now: OffsetDateTime) -> Result<(), CaError> {
-        let old = self.read_root(now);
-        // A new root is as narrow as the one before, and its key lives where that one's does.
-        let narrow =
-            old.as_ref().map_or_else(|_| Constraints::default(), |old| old.chain[0].constraints.clone());
-        let token = self.token()?.map(|uri| uri.named(&stamp(now)));
+        let Before { narrow, token, crossed_by } = self.root_before(now)?;
+        let token = token.map(|uri| uri.named(&stamp(now)));
         let key = self.new_key(token.as_ref())?;
         let params = root_params(now, &narrow)?;
-        let cross = match &old {
-            Ok(Root { chain, signer: Some(signer), .. }) if may_be_crossed(chain) => {
-                Some(cross_certificate(signer, &params, &key)?)
-            }
-            _ => None,
-        };
+        let cross = crossed_by.map(|old| cross_certificate(&old, &params, &key)).transpose()?;
         self.put_root_aside(now)?;
         if let Some(cross) = cross {
             store::write(&self.cross_pem(), pki::cert_pem(&cross).as_bytes(), Secrecy::Public)?;
@@ -161,44 +176,93 @@ impl CaDir {
         self.write_root(&params, &key, token.as_ref())
     }
 
+    /// The root that a rotation replaces. One that is broken or has ended is what a rotation is for; one that
+    /// cannot be read for another reason is not, since the new root would be wider or less guarded than it.
+    fn root_before(&self, now: OffsetDateTime) -> Result<Before, CaError> {
+        let crossed_by = match self.read_root(now) {
+            Ok(Root { chain, signer, .. }) => signer.filter(|_| may_be_crossed(&chain)),
+            Err(
+                CaError::Garbage { .. }
+                | CaError::Mismatch { .. }
+                | CaError::NotACa { .. }
+                | CaError::Expired { .. }
+                | CaError::RootCertMissing { .. },
+            ) => None,
+            Err(other) => return Err(other),
+        };
+        for path in [self.root_key(), self.intermediate_key()] {
+            self.must_open(&path)?;
+        }
+        Ok(Before { narrow: self.constraints_before()?, token: self.token()?, crossed_by })
+    }
+
+    /// What the root and all CAs above it permit together. The intermediate says so too, where the root cannot
+    /// be read.
+    fn constraints_before(&self) -> Result<Constraints, CaError> {
+        let chain = match self.read_chain() {
+            Ok(chain) => chain,
+            Err(CaError::Garbage { .. } | CaError::NotACa { .. } | CaError::RootCertMissing { .. }) => {
+                let path = self.intermediate_pem();
+                let pem = store::read(&path, Secrecy::Public)?;
+                pem.and_then(|pem| pki::parse_certs(&pem, &path).ok()).unwrap_or_default()
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(chain.into_iter().fold(Constraints::default(), |all, cert| all.and(cert.constraints)))
+    }
+
     /// The token that the root's key is in.
     fn token(&self) -> Result<Option<TokenUri>, CaError> {
         let path = self.root_key();
-        // A file that is refused is replaced by a rotation as well.
-        let Ok(Some(bytes)) = store::read(&path, Secrecy::Key) else { return Ok(None) };
-        pki::token_address(&bytes, &path)
+        match store::read(&path, Secrecy::Key)? {
+            Some(bytes) => pki::token_address(&bytes, &path),
+            None => Ok(None),
+        }
     }
 
-    /// Puts every key of the folder under another passphrase, or none. The root's comes last: while it opens with
-    /// the old one, what a crash left half done is mended by running this again.
-    pub fn change_passphrase(&self, new: Option<SecretSource>, now: OffsetDateTime) -> Result<Ca, CaError> {
+    /// Puts every key of the folder under another passphrase, or none. All are opened before one is written, the
+    /// root's last: while it opens with the old one, what a crash left half done is mended by running this
+    /// again. Also tells which keys of earlier roots are left as they are, since no passphrase given opens them.
+    pub fn change_passphrase(
+        &self,
+        new: Option<SecretSource>,
+        now: OffsetDateTime,
+    ) -> Result<(Ca, Vec<PathBuf>), CaError> {
         self.must_exist()?;
-        if let Some(new) = &new {
-            new.read()?;
-        }
-        let with_new = self.clone().with_secrets(Secrets { passphrase: new, pin: self.secrets.pin.clone() });
+        let under = new.as_ref().map(SecretSource::read).transpose()?;
         let lock = self.lock()?;
-        for path in self.key_files()? {
-            let Some(bytes) = store::read(&path, Secrecy::Key)? else { continue };
-            if pki::token_address(&bytes, &path)?.is_some() {
-                continue;
-            }
-            let key = match pki::parse_key(&bytes, &path, self.secrets.passphrase.as_ref()) {
-                Ok(key) => key,
-                // Under the new one already, from an attempt before.
-                Err(error) => match pki::parse_key(&bytes, &path, with_new.secrets.passphrase.as_ref()) {
-                    Ok(_) => continue,
-                    Err(_) => return Err(error),
-                },
-            };
-            let text = match &with_new.secrets.passphrase {
-                Some(passphrase) => secret::encrypt(&key, &passphrase.read()?)?,
+        let Opened { keys, left } = self.open_keys(new.as_ref())?;
+        for (path, key) in keys {
+            let text = match &under {
+                Some(passphrase) => secret::encrypt(&key, passphrase)?,
                 None => pki::key_pem(&key),
             };
             store::write(&path, text.as_bytes(), Secrecy::Key)?;
         }
         drop(lock);
-        with_new.open(now)
+        let secrets = Secrets { passphrase: new, pin: self.secrets.pin.clone() };
+        self.clone().with_secrets(secrets).open(now).map(|ca| (ca, left))
+    }
+
+    /// The keys that a change of the passphrase is to write. Those that are under the new one already, from an
+    /// attempt before, and those in a token stay as they are.
+    fn open_keys(&self, new: Option<&SecretSource>) -> Result<Opened, CaError> {
+        let mut opened = Opened { keys: Vec::new(), left: Vec::new() };
+        for path in self.key_files()? {
+            let Some(bytes) = store::read(&path, Secrecy::Key)? else { continue };
+            if pki::token_address(&bytes, &path)?.is_some() {
+                continue;
+            }
+            match pki::parse_key(&bytes, &path, self.secrets.passphrase.as_ref()) {
+                Ok(key) => opened.keys.push((path, key)),
+                Err(_) if pki::parse_key(&bytes, &path, new).is_ok() => {}
+                Err(_) if ![self.root_key(), self.intermediate_key()].contains(&path) => {
+                    opened.left.push(path)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(opened)
     }
 
     /// Every key in the folder, the root's last.
@@ -255,9 +319,7 @@ impl CaDir {
         } else {
             out.push(format!("make the folder {} (mode 700)", self.path().display()));
         }
-        let words = Constraints::new(&new.permit, &new.exclude).words();
-        let narrow = if words.is_empty() { String::new() } else { format!(" that {}", words.join(", ")) };
-        out.push(format!("write {}: a new root, ten years{narrow}", self.root_pem().display()));
+        out.push(self.would_write_root(&Constraints::new(&new.permit, &new.exclude)));
         out.push(self.would_write_key(&self.root_key(), new.token.as_ref()));
         out.extend(self.would_write_intermediate());
         Ok(out)
@@ -294,17 +356,17 @@ impl CaDir {
             if !may_have_intermediate(&chain) {
                 return Ok(vec!["nothing: this CA may have no intermediate".into()]);
             }
+            self.must_open(&self.intermediate_key())?;
             return Ok(self.would_write_intermediate().into());
         }
+        let Before { narrow, token, crossed_by } = self.root_before(now)?;
         let mut out = self.would_set_aside(now);
-        if let Ok(Root { chain, signer: Some(_), .. }) = self.read_root(now)
-            && may_be_crossed(&chain)
-        {
+        if crossed_by.is_some() {
             let cross = self.cross_pem();
             out.push(format!("write {}: the new root signed by the old one, 90 days", cross.display()));
         }
-        out.push(format!("write {}: a new root, ten years", self.root_pem().display()));
-        let token = self.token()?.map(|uri| uri.named(&stamp(now)));
+        out.push(self.would_write_root(&narrow));
+        let token = token.map(|uri| uri.named(&stamp(now)));
         out.push(self.would_write_key(&self.root_key(), token.as_ref()));
         out.extend(self.would_write_intermediate());
         Ok(out)
@@ -316,20 +378,22 @@ impl CaDir {
             new.read()?;
         }
         let how = if new.is_some() { "under the new passphrase" } else { "without a passphrase" };
-        let mut out = Vec::new();
-        for path in self.key_files()? {
-            let Some(bytes) = store::read(&path, Secrecy::Key)? else { continue };
-            if pki::token_address(&bytes, &path)?.is_none() {
-                pki::parse_key(&bytes, &path, self.secrets.passphrase.as_ref())?;
-                out.push(format!("write {}: the same key {how}", path.display()));
-            }
-        }
-        Ok(out)
+        let Opened { keys, left } = self.open_keys(new)?;
+        let written = keys.iter().map(|(path, _)| format!("write {}: the same key {how}", path.display()));
+        let left =
+            left.iter().map(|path| format!("leave {} as it is: nothing given opens it", path.display()));
+        Ok(written.chain(left).collect())
     }
 
     fn open_as_it_is(&self, now: OffsetDateTime) -> Result<(), CaError> {
         store::check_dir(self.path())?;
         self.read_root(now).map(drop)
+    }
+
+    fn would_write_root(&self, narrow: &Constraints) -> String {
+        let words = narrow.words();
+        let narrow = if words.is_empty() { String::new() } else { format!(" that {}", words.join(", ")) };
+        format!("write {}: a new root, ten years{narrow}", self.root_pem().display())
     }
 
     fn would_write_key(&self, path: &Path, token: Option<&TokenUri>) -> String {

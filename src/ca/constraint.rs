@@ -101,9 +101,35 @@ impl Constraints {
         // GnuTLS takes the two families of addresses for kinds of their own.
         for octets in [4, 16] {
             if !permit.is_empty() && out.permitted_ip.iter().all(|range| range.address.len() != octets) {
-                out.excluded_ip.push(Network { address: vec![0; octets], mask: vec![0; octets] });
+                out.excluded_ip.push(Network::whole(octets));
             }
         }
+        out
+    }
+
+    /// What both permit and neither excludes, for one certificate that stands in for two on a path.
+    pub fn and(self, other: Constraints) -> Constraints {
+        let mut out = Constraints {
+            excluded_dns: [self.excluded_dns, other.excluded_dns].concat(),
+            excluded_ip: [self.excluded_ip, other.excluded_ip].concat(),
+            ..Constraints::default()
+        };
+        let is_within = |one: &String, wide: &String| match one.strip_prefix('.') {
+            Some(base) => within_all(base, wide),
+            None => within(one, wide),
+        };
+        match overlap(self.permitted_dns, other.permitted_dns, is_within) {
+            Some(permitted) => out.permitted_dns = permitted,
+            None => out.excluded_dns.push(String::new()),
+        }
+        match overlap(self.permitted_ip, other.permitted_ip, Network::is_within) {
+            Some(permitted) => out.permitted_ip = permitted,
+            None => out.excluded_ip.extend([4, 16].map(Network::whole)),
+        }
+        out.excluded_dns.sort();
+        out.excluded_dns.dedup();
+        out.excluded_ip.sort();
+        out.excluded_ip.dedup();
         out
     }
 
@@ -177,6 +203,23 @@ impl Constraints {
     }
 }
 
+/// The subtrees that lie in one of each list; an empty list permits all. None when nothing is left.
+fn overlap<T: Clone + PartialEq>(
+    one: Vec<T>,
+    two: Vec<T>,
+    is_within: impl Fn(&T, &T) -> bool,
+) -> Option<Vec<T>> {
+    if one.is_empty() || two.is_empty() {
+        return Some([one, two].concat());
+    }
+    let inside = |of: &[T], within: &[T]| -> Vec<T> {
+        of.iter().filter(|subtree| within.iter().any(|wide| is_within(subtree, wide))).cloned().collect()
+    };
+    let mut out = inside(&one, &two);
+    out.extend(inside(&two, &one).into_iter().filter(|subtree| !one.contains(subtree)));
+    (!out.is_empty()).then_some(out)
+}
+
 /// `name` is `constraint` or below it; with a leading dot (not in RFC 5280, but in use) below it.
 fn within(name: &str, constraint: &str) -> bool {
     if constraint.is_empty() {
@@ -194,7 +237,7 @@ fn within_all(base: &str, constraint: &str) -> bool {
     within(base, constraint) || constraint.strip_prefix('.').is_some_and(|c| within(base, c))
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Network {
     address: Vec<u8>,
     mask: Vec<u8>,
@@ -216,6 +259,17 @@ impl From<&IpNet> for Network {
 }
 
 impl Network {
+    /// Every address of so many octets.
+    fn whole(octets: usize) -> Network {
+        Network { address: vec![0; octets], mask: vec![0; octets] }
+    }
+
+    fn is_within(&self, wide: &Network) -> bool {
+        self.mask.len() == wide.mask.len()
+            && self.mask.iter().zip(&wide.mask).all(|(own, wide)| own & wide == *wide)
+            && self.address.iter().zip(&wide.address).zip(&wide.mask).all(|((a, b), m)| a & m == b & m)
+    }
+
     fn subtree(&self) -> Option<rcgen::GeneralSubtree> {
         let subnet = if self.address.len() == 4 {
             CidrSubnet::V4(self.address[..].try_into().ok()?, self.mask[..].try_into().ok()?)
@@ -292,6 +346,47 @@ mod tests {
             let refused = constraints.refuse(&name.parse().unwrap());
             assert_eq!(refused.is_none(), allowed, "{name} under {constraints:?}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn two_together_permit_what_both_do_and_exclude_what_either_does() {
+        // (permitted by one, by the other, a name, whether both permit it)
+        let cases: [(&[&str], &[&str], &str, bool); 10] = [
+            (&["corp.test"], &[], "a.corp.test", true),
+            (&["corp.test"], &[], "a.test", false),
+            (&["corp.test", "b.test"], &["x.corp.test"], "x.corp.test", true),
+            (&["corp.test", "b.test"], &["x.corp.test"], "y.corp.test", false),
+            (&["x.corp.test"], &["corp.test", "b.test"], "b.test", false),
+            (&["corp.test"], &[".corp.test"], "corp.test", false),
+            (&["corp.test"], &[".corp.test"], "a.corp.test", true),
+            (&["corp.test"], &["corp.test"], "corp.test", true),
+            (&["corp.test"], &["b.test"], "corp.test", false),
+            (&["corp.test"], &["b.test"], "c.test", false),
+        ];
+        for (one, two, name, allowed) in cases {
+            for (one, two) in [(one, two), (two, one)] {
+                let both = dns(one, &["no.test"]).and(dns(two, &["never.test"]));
+                let refused = both.refuse(&name.parse().unwrap());
+                assert_eq!(refused.is_none(), allowed, "{name} under {one:?} and {two:?}: {refused:?}");
+                for excluded in ["no.test", "never.test"] {
+                    assert!(both.refuse(&excluded.parse().unwrap()).is_some(), "{excluded}");
+                }
+            }
+        }
+        let ranges = |permit: &[&str]| {
+            Constraints::new(&permit.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>(), &[])
+        };
+        let both = ranges(&["10.0.0.0/8", "2001:db8::/32"]).and(ranges(&["10.1.0.0/16", "192.0.2.0/24"]));
+        for (name, allowed) in
+            [("10.1.2.3", true), ("10.2.0.1", false), ("192.0.2.1", false), ("[2001:db8::1]", false)]
+        {
+            assert_eq!(both.refuse(&name.parse().unwrap()).is_none(), allowed, "{name}");
+        }
+        let none = ranges(&["10.0.0.0/8"]).and(ranges(&["192.0.2.0/24"]));
+        assert!(
+            ["10.1.2.3", "192.0.2.1", "[::1]"].iter().all(|n| none.refuse(&n.parse().unwrap()).is_some())
+        );
+        assert!(Constraints::default().and(Constraints::default()).is_none());
     }
 
     #[test]

@@ -151,9 +151,19 @@ impl CaError {
                 quote(path)
             ),
             CaError::WrongPassphrase { path } => {
-                format!(
+                let test = format!(
                     "openssl pkey -in {} -noout   # asks for it, and tells whether it is right",
                     quote(path)
+                );
+                let again = match path.file_name().and_then(|name| name.to_str()) {
+                    Some("root.key") => "rotate --root",
+                    Some("intermediate.key") => "rotate",
+                    _ => return test,
+                };
+                format!(
+                    "{test}; if it is lost: mv {0} {0}.lost && portward ca {again} --ca {1}",
+                    quote(path),
+                    parent(path)
                 )
             }
             CaError::NoSecret { .. } => {
@@ -188,9 +198,11 @@ impl CaError {
                 quote(key),
                 parent(key)
             ),
-            CaError::Rejected { path, .. } => {
-                format!("portward ca show --ca {}   # lists the chain; import it whole", quote(path))
-            }
+            CaError::Rejected { path, .. } => format!(
+                "openssl crl2pkcs7 -nocrl -certfile {} | openssl pkcs7 -print_certs -noout   # lists the chain; import \
+                 it whole",
+                quote(path)
+            ),
             CaError::NotPermitted { name, .. } => {
                 format!("add {name} to the bypass list, or import a CA without that constraint")
             }

@@ -10,7 +10,7 @@ use p12_keystore::{Certificate, KeyStore, KeyStoreEntry};
 use rustls_pki_types::CertificateDer;
 
 use super::store::{self, Secrecy};
-use super::{Ca, CaError, pki};
+use super::{Ca, CaDir, CaError, pki};
 
 /// A form of the CA certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +47,46 @@ pub struct TrustFiles {
 /// ships with.
 pub const JAVA_PASSWORD: &str = "changeit";
 
+/// What clients are given of a CA: certificates, and the folder for the files that hold them.
+#[derive(Clone, Debug)]
+pub struct PublicCa {
+    dir: CaDir,
+    anchors: Vec<CertificateDer<'static>>,
+}
+
 impl Ca {
+    pub fn public(&self) -> PublicCa {
+        PublicCa::new(self.dir().clone(), self.anchors())
+    }
+
+    /// See [`PublicCa::write_trust_files`].
+    pub fn write_trust_files(&self) -> Result<TrustFiles, CaError> {
+        self.public().write_trust_files()
+    }
+
+    /// See [`PublicCa::export`].
+    pub fn export(&self, format: Format, password: &str) -> Result<Vec<u8>, CaError> {
+        self.public().export(format, password)
+    }
+}
+
+impl PublicCa {
+    pub(super) fn new(dir: CaDir, anchors: Vec<CertificateDer<'static>>) -> PublicCa {
+        PublicCa { dir, anchors }
+    }
+
+    /// The certificates that clients are to trust: the present one first, then roots of an overlap.
+    pub fn anchors(&self) -> &[CertificateDer<'static>] {
+        &self.anchors
+    }
+
     /// Writes the trust files, unless they are there as they should be (the folder may be
     /// read-only).
     pub fn write_trust_files(&self) -> Result<TrustFiles, CaError> {
-        let dir = self.dir().path();
+        let dir = self.dir.path();
         let dir = std::path::absolute(dir).map_err(|e| CaError::io("find", dir, e))?;
         let at = |name: &str| dir.join(name);
-        let anchors = self.anchors();
+        let anchors = &self.anchors;
         let system = system_roots(&dir).unwrap_or_default();
         let files = TrustFiles {
             bundle: at("bundle.pem"),
@@ -63,8 +95,8 @@ impl Ca {
             wgetrc: at("wgetrc"),
             has_system_roots: !system.is_empty(),
         };
-        let bundle = bundle(&anchors, &system);
-        let _lock = self.dir().lock()?;
+        let bundle = bundle(anchors, &system);
+        let _lock = self.dir.lock()?;
         replace(&files.anchors, &self.export(Format::Pem, "")?)?;
         replace(&files.wgetrc, format!("ca_certificate = {}\n", files.bundle.display()).as_bytes())?;
         // The store is salted, so that it differs each time it is made: it is renewed with the
@@ -78,13 +110,13 @@ impl Ca {
 
     /// The anchors in that form; `password` is for `Pkcs12` alone.
     pub fn export(&self, format: Format, password: &str) -> Result<Vec<u8>, CaError> {
-        let anchors = self.anchors();
+        let anchors = &self.anchors;
         match format {
             Format::Pem => Ok(anchors.iter().map(|der| pki::cert_pem(der)).collect::<String>().into()),
             Format::Der => Ok(anchors.first().map(|der| der.to_vec()).unwrap_or_default()),
-            Format::Pkcs12 => trust_store(&anchors, password),
-            Format::Bundle => Ok(bundle(&anchors, &system_roots(self.dir().path())?)),
-            Format::MobileConfig => Ok(mobile_config(&anchors).into_bytes()),
+            Format::Pkcs12 => trust_store(anchors, password),
+            Format::Bundle => Ok(bundle(anchors, &system_roots(self.dir.path())?)),
+            Format::MobileConfig => Ok(mobile_config(anchors).into_bytes()),
         }
     }
 }

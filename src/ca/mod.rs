@@ -34,7 +34,7 @@ pub use cache::{LeafCache, LeafKey, Minted, Purpose};
 pub use change::{GivenKey, Rotate};
 pub use constraint::{NotASubtree, Subtree};
 pub use error::CaError;
-pub use export::{Format, JAVA_PASSWORD, TrustFiles, sha256_hex};
+pub use export::{Format, JAVA_PASSWORD, PublicCa, TrustFiles, sha256_hex};
 pub use leaf::{
     LIFETIME as LEAF_LIFETIME, Leaf, LeafName, LeafPair, LeafProfile, MAX_LIFETIME as MAX_LEAF_LIFETIME,
     NameError, Serial,

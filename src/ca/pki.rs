@@ -354,15 +354,16 @@ impl Signer {
         let signed = tlv(0x30, &[head, &self.cert.subject, tail]);
         let algorithm = element_whole(&der[body.as_ptr() as usize - der.as_ptr() as usize + body.len()..])
             .ok_or_else(broken)?;
-        let signature = self.issuer.key().sign(&signed)?;
-        let signature = tlv(0x03, &[&[0], &signature]);
-        Ok(CertificateDer::from(tlv(0x30, &[&signed, algorithm, &signature])))
+        self.certify(&signed, algorithm)
     }
-}
 
-impl Signer {
     pub fn algorithm(&self) -> &'static SignatureAlgorithm {
         self.issuer.key().algorithm()
+    }
+
+    /// Signing asks a token.
+    pub fn in_token(&self) -> bool {
+        matches!(*self.issuer.key().0, Held::Token(_))
     }
 
     /// Signs a certificate whose body was written with `algorithm` and our subject in it.
@@ -394,7 +395,9 @@ fn element_whole(der: &[u8]) -> Option<&[u8]> {
 /// One DER element of these parts.
 pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = vec![tag];
+    // With room for all of it no reallocation leaves a copy of a key behind.
+    let mut out = Vec::with_capacity(length + 2 + size_of::<usize>());
+    out.push(tag);
     if length < 0x80 {
         out.push(length as u8);
     } else {
@@ -403,7 +406,7 @@ pub(super) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         out.push(0x80 | (bytes.len() - skip) as u8);
         out.extend_from_slice(&bytes[skip..]);
     }
-    out.extend(parts.concat());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
     out
 }
 

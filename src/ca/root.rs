@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::constraint::{Constraints, Subtree};
+use super::export::PublicCa;
 use super::issue::{check_minting, may_have_intermediate, new_intermediate, root_params, rotates_at, served};
 use super::pki::{self, CaCert, Key, Signer};
 use super::secret::{self, Secrets};
@@ -120,6 +121,21 @@ impl CaDir {
         self.load_existing(now).map(|loaded| Ca::new(self.clone(), loaded))
     }
 
+    /// What clients are given of the CA in the folder. No key is read for it, and no passphrase asked for.
+    pub fn public(&self, now: OffsetDateTime) -> Result<PublicCa, CaError> {
+        if !self.exists() {
+            return Err(CaError::Missing { path: self.path.clone() });
+        }
+        store::check_dir(&self.path)?;
+        let _lock = self.lock()?;
+        let chain = self.read_chain()?;
+        for cert in &chain {
+            cert.check_dates(&self.root_pem(), now)?;
+        }
+        let anchors = chain.last().into_iter().cloned().chain(self.read_previous(&chain, now));
+        Ok(PublicCa::new(self.clone(), anchors.map(|cert| cert.der).collect()))
+    }
+
     /// True when the folder holds a CA, or part of one.
     pub fn exists(&self) -> bool {
         [self.root_pem(), self.root_key()].iter().any(|path| path.symlink_metadata().is_ok())
@@ -207,7 +223,7 @@ impl CaDir {
         };
         let cross = self.read_cross(&chain, now);
         let served = served(&signer.cert, &chain, cross);
-        check_minting(&signer, &served, &chain, &self.path, now)?;
+        check_minting(&signer, &served, &chain, &self.root_pem(), now)?;
         let previous = self.read_previous(&chain, now);
         let (root_key, plain_key) = (root.key, root.plain_key);
         Ok(Loaded { signer, chain, served, previous, root_key, has_intermediate, overdue, plain_key })
@@ -217,14 +233,7 @@ impl CaDir {
     pub(super) fn read_root(&self, now: OffsetDateTime) -> Result<Root, CaError> {
         let (cert_path, key_path) = (self.root_pem(), self.root_key());
         let key = store::read(&key_path, Secrecy::Key)?;
-        let Some(pem) = store::read(&cert_path, Secrecy::Public)? else {
-            return Err(CaError::RootCertMissing { cert: cert_path, key: key_path });
-        };
-        let chain = pki::parse_certs(&pem, &cert_path)?;
-        if chain.windows(2).any(|pair| pair[0].issuer != pair[1].subject) {
-            let what = "its certificates are not a chain, each signed by the next".into();
-            return Err(CaError::Garbage { path: cert_path, what });
-        }
+        let chain = self.read_chain()?;
         for cert in &chain {
             cert.check_dates(&cert_path, now)?;
         }
@@ -246,6 +255,33 @@ impl CaDir {
         let signer = Some(Signer::new(chain[0].clone(), key, &cert_path, &key_path)?);
         let key = if in_token { RootKey::Token } else { RootKey::Present };
         Ok(Root { chain, signer, key, away: None, plain_key })
+    }
+
+    /// The root's certificate with the chain above it, whatever the date.
+    pub(super) fn read_chain(&self) -> Result<Vec<CaCert>, CaError> {
+        let path = self.root_pem();
+        let Some(pem) = store::read(&path, Secrecy::Public)? else {
+            return Err(CaError::RootCertMissing { cert: path, key: self.root_key() });
+        };
+        let chain = pki::parse_certs(&pem, &path)?;
+        if chain.windows(2).any(|pair| pair[0].issuer != pair[1].subject) {
+            let what = "its certificates are not a chain, each signed by the next".into();
+            return Err(CaError::Garbage { path, what });
+        }
+        Ok(chain)
+    }
+
+    /// A key that is about to be replaced must open with what we have: the new one is written under the same
+    /// passphrase, and without it would be in plain text.
+    pub(super) fn must_open(&self, path: &Path) -> Result<(), CaError> {
+        let Some(bytes) = store::read(path, Secrecy::Key)? else { return Ok(()) };
+        if bytes.starts_with(b"pkcs11:") {
+            return Ok(());
+        }
+        match pki::parse_key(&bytes, path, self.secrets.passphrase.as_ref()) {
+            Ok(_) | Err(CaError::Garbage { .. }) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     fn read_intermediate(&self, chain: &[CaCert]) -> Result<Option<Signer>, CaError> {
@@ -275,15 +311,9 @@ impl CaDir {
                 signer.cert.check_dates(&self.path, now).is_ok()
                     && check_minting(signer, &served, chain, &self.path, now).is_ok()
             }),
-            // What is wrong with its content a new one mends; what is wrong with its mode or
-            // owner someone has to know.
-            Err(
-                CaError::Garbage { .. }
-                | CaError::Mismatch { .. }
-                | CaError::NotACa { .. }
-                | CaError::WrongPassphrase { .. }
-                | CaError::EncryptedKey { .. },
-            ) => None,
+            // What is wrong with its content a new one mends. What is wrong with its mode or owner someone has
+            // to know; and a passphrase that is missing or wrong must not end in a new key without one.
+            Err(CaError::Garbage { .. } | CaError::Mismatch { .. } | CaError::NotACa { .. }) => None,
             Err(other) => return Err(other),
         };
         match current {
@@ -394,6 +424,13 @@ impl Loaded {
     /// The certificate that clients trust.
     pub fn anchor(&self) -> &CaCert {
         self.chain.last().unwrap_or(&self.signer.cert)
+    }
+
+    /// The intermediate is about to end, or not valid yet by the clock, and can be renewed.
+    pub fn is_due(&self, now: OffsetDateTime) -> bool {
+        let signer = &self.signer.cert;
+        let in_time = signer.not_before <= now && now + leaf::BACKDATE <= signer.not_after;
+        self.has_intermediate && self.root_key.is_here() && !in_time
     }
 
     /// Every certificate above a leaf.

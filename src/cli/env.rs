@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use time::OffsetDateTime;
 
 use super::ca::{CaArgs, refuse};
-use crate::ca::{CaError, JAVA_PASSWORD, TrustFiles};
+use crate::ca::{CaError, JAVA_PASSWORD, PublicCa, TrustFiles};
 use crate::net::{Authority, Host, Port};
 use crate::tls::own::prove_ours;
 
@@ -242,7 +242,7 @@ pub fn run(command: &EnvCommand, now: OffsetDateTime, out: &mut dyn Write) -> an
         }
     };
     let files = match trust_files(&command.ca, now) {
-        Ok(files) => files,
+        Ok((files, _)) => files,
         Err(error) => return refuse(&error, false, out),
     };
     let text = print(command, &proxy, &files, std::env::var("JAVA_TOOL_OPTIONS").ok().as_deref());
@@ -259,8 +259,8 @@ pub fn exec(command: &ExecCommand, now: OffsetDateTime) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(2));
         }
     };
-    let files = match trust_files(&command.ca, now) {
-        Ok(files) => files,
+    let (files, ca) = match trust_files(&command.ca, now) {
+        Ok(found) => found,
         Err(error) => return refuse(&error, false, &mut std::io::sink()),
     };
     let stream = match reach(&proxy) {
@@ -270,7 +270,7 @@ pub fn exec(command: &ExecCommand, now: OffsetDateTime) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(1));
         }
     };
-    if let Err(error) = is_ours(stream, &command.ca, now) {
+    if let Err(error) = is_ours(stream, &ca) {
         // A warning: another proxy may stand between, and a CA may not issue for localhost.
         eprintln!(
             "portward: what listens at {} does not prove to be a Portward with this CA ({error})",
@@ -291,8 +291,10 @@ fn prepared(command: &ExecCommand, proxy: &Proxy, files: &TrustFiles, java: Opti
     child
 }
 
-fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<TrustFiles, CaError> {
-    let mut files = ca.dir().open(now)?.write_trust_files()?;
+/// The files, and the CA that they make programs trust. Needs no key of the CA, nor its passphrase.
+fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<(TrustFiles, PublicCa), CaError> {
+    let ca = ca.dir().public(now)?;
+    let mut files = ca.write_trust_files()?;
     if let Some(own) = own_wgetrc(&files) {
         files.wgetrc = join_wgetrc(&own, &files)?;
     }
@@ -301,7 +303,7 @@ fn trust_files(ca: &CaArgs, now: OffsetDateTime) -> Result<TrustFiles, CaError> 
             "portward: the system has no trusted roots that can be read: the bundle holds our CA alone"
         );
     }
-    Ok(files)
+    Ok((files, ca))
 }
 
 /// The settings that wget would read if it were not for us.
@@ -359,11 +361,10 @@ fn reach(proxy: &Proxy) -> std::io::Result<TcpStream> {
 }
 
 /// A stranger on the port gives plausible answers, and inspects nothing.
-fn is_ours(mut stream: TcpStream, ca: &CaArgs, now: OffsetDateTime) -> anyhow::Result<()> {
-    let anchors = ca.dir().open(now)?.anchors();
+fn is_ours(mut stream: TcpStream, ca: &PublicCa) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(PROOF_TIME))?;
     stream.set_write_timeout(Some(PROOF_TIME))?;
-    Ok(prove_ours(&mut stream, &anchors)?)
+    Ok(prove_ours(&mut stream, ca.anchors())?)
 }
 
 fn print(command: &EnvCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&str>) -> String {

@@ -28,8 +28,11 @@ pub struct ExplainArgs {
     #[arg(long)]
     pub json: bool,
     /// The audit log to look in; its rotated files are searched too.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "PORTWARD_AUDIT_LOG")]
     pub audit_log: Option<PathBuf>,
+    /// Configuration file that says where the audit log is [default: as `run` finds it]
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 /// Explains to `out`; `audit_path` is where the configuration puts the log, for when no flag

@@ -35,7 +35,7 @@ pub enum Command {
     Exec(env::ExecCommand),
     /// Load configuration and rules, and print what is in effect
     Check(Flags),
-    /// The certificate authority: init, import, show, export, rotate, log
+    /// The certificate authority: init, import, show, export, rotate, passwd, log
     Ca(ca::CaCommand),
     /// Make this machine's stores of roots trust the CA: install, status, remove
     Trust(trust::TrustCommand),
@@ -53,25 +53,12 @@ const USAGE: u8 = 2;
 
 /// Runs a command and says how it went.
 pub fn dispatch(command: Command) -> ExitCode {
-    let mut out = std::io::stdout().lock();
     let now = OffsetDateTime::now_utc();
-    if matches!(command, Command::Ca(_)) {
+    // These read the CA's keys. `exec` and `env` do not, and what `exec` becomes decides for itself.
+    if matches!(command, Command::Ca(_) | Command::Trust(_) | Command::Doctor(_)) {
         crate::app::no_core_dumps();
     }
-    let outcome = match command {
-        Command::Run(flags) => {
-            drop(out);
-            return run::run(flags).into();
-        }
-        Command::Check(flags) => return run::check(&flags, &mut out).into(),
-        Command::Exec(command) => env::exec(&command, now),
-        Command::Ca(command) => ca::run(&command, now, &mut out),
-        Command::Trust(command) => trust::run(&command, now, &mut out),
-        Command::Env(command) => env::run(&command, now, &mut out),
-        Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
-        Command::Explain(args) => explained(&args, &mut out),
-        Command::Doctor(command) => doctor::run(&command, now, &mut out),
-    };
+    let outcome = placed(command).and_then(|command| carry_out(command, now));
     match outcome {
         Ok(code) => code,
         // The reader of a pipe that has seen enough is no failure of ours.
@@ -81,6 +68,55 @@ pub fn dispatch(command: Command) -> ExitCode {
             USAGE.into()
         }
     }
+}
+
+fn carry_out(command: Command, now: OffsetDateTime) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Run(flags) => {
+            drop(out);
+            Ok(run::run(flags).into())
+        }
+        Command::Check(flags) => Ok(run::check(&flags, &mut out).into()),
+        Command::Exec(command) => env::exec(&command, now),
+        Command::Ca(command) => ca::run(&command, now, &mut out),
+        Command::Trust(command) => trust::run(&command, now, &mut out),
+        Command::Env(command) => env::run(&command, now, &mut out),
+        Command::Rules(args) => rules::run(&args, &mut out).map(finding).map_err(anyhow::Error::from),
+        Command::Explain(args) => explained(&args, &mut out),
+        Command::Doctor(command) => doctor::run(&command, now, &mut out),
+    }
+}
+
+/// Every command that looks at the CA looks where `run` with the same configuration does, and unlocks it by the same
+/// files: what no flag and no variable says comes from the file.
+fn placed(mut command: Command) -> anyhow::Result<Command> {
+    let ca = match &mut command {
+        Command::Ca(command) => &mut command.ca,
+        Command::Trust(command) => &mut command.ca,
+        Command::Env(command) => &mut command.ca,
+        Command::Exec(command) => &mut command.ca,
+        _ => return Ok(command),
+    };
+    let flags = Flags {
+        config: ca.config.clone(),
+        ca: ca.dir.clone(),
+        ca_passphrase_file: ca.unlock.passphrase_file.clone(),
+        ca_pin_file: ca.unlock.pin_file.clone(),
+        ..Flags::default()
+    };
+    let place = match config::load_ca(&flags, &System::current()) {
+        Ok(place) => place,
+        // What needs no CA needs no configuration.
+        Err(_) if matches!(&command, Command::Trust(trust) if trust.needs_no_ca()) => return Ok(command),
+        Err(error) => return Err(error.into()),
+    };
+    ca.dir = Some(place.dir);
+    if ca.unlock.passphrase_env.is_none() {
+        ca.unlock.passphrase_file = place.passphrase_file;
+    }
+    ca.unlock.pin_file = place.pin_file;
+    Ok(command)
 }
 
 fn finding(finding: rules::Finding) -> ExitCode {
@@ -93,7 +129,8 @@ fn finding(finding: rules::Finding) -> ExitCode {
 
 /// `explain` looks where `run` with the same configuration writes.
 fn explained(args: &explain::ExplainArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let config = config::load(&Flags::default(), &System::current())?;
+    let flags = Flags { config: args.config.clone(), ..Flags::default() };
+    let config = config::load(&flags, &System::current())?;
     let path = config.audit.path.unwrap_or_else(|| config.state_dir.join("audit.jsonl"));
     explain::run(args, out, &path).map(ExitCode::from)
 }

@@ -31,16 +31,16 @@ pub fn run(flags: Flags) -> u8 {
         Ok(_) => 0,
         Err(error) => {
             eprintln!("portward: {error}");
-            if matches!(error, app::StartError::Snapshot(_)) { USAGE } else { 1 }
+            if error.is_configuration() { USAGE } else { 1 }
         }
     }
 }
 
-/// Loads everything that `run` would, and prints the effective configuration.
+/// Loads everything that `run` would but the CA (`portward ca show` does that), and prints the effective configuration.
 pub fn check(flags: &Flags, out: &mut dyn Write) -> u8 {
     let Some(config) = load(flags) else { return USAGE };
-    match app::rules(&config) {
-        Ok(engine) => {
+    match app::check(&config) {
+        Ok(rules) => {
             match config.render() {
                 // Nobody reads: then nobody misses it.
                 Ok(text) => drop(out.write_all(text.as_bytes())),
@@ -52,12 +52,12 @@ pub fn check(flags: &Flags, out: &mut dyn Write) -> u8 {
             for (rule, date) in config.policy.expired(std::time::SystemTime::now()) {
                 eprintln!("portward: warning: the bypass rule `{rule}` expired ({date}) and no longer holds");
             }
-            eprintln!("portward: the configuration and {} rules load", engine.rules().count());
+            eprintln!("portward: the configuration and {rules} rules load");
             0
         }
         Err(error) => {
             eprintln!("portward: {error}");
-            USAGE
+            if error.is_configuration() { USAGE } else { 1 }
         }
     }
 }

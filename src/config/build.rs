@@ -1,18 +1,18 @@
 //! Written to usable: the file, with environment and flags over it, becomes a [`Config`] or the
 //! list of everything that is wrong. Also the way back, which `portward check` prints.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::category;
+use super::check::Problems;
 use super::choice;
-use super::error::{Problem, from_toml};
+use super::error::Problem;
 use super::file::*;
-use super::value::{FromText, Size, Text};
+use super::value::{Size, Text};
+use super::written::{Paths, Written, locate};
 use super::{AuditConfig, Config, ConfigError, Flags, OriginConfig, Place, RulesConfig, System, Transparent};
 use crate::net::Limits;
 use crate::policy::{self, FrontingRule, Rule};
@@ -20,17 +20,8 @@ use crate::scan;
 use crate::tls::client_certificate::ClientCertificateFile;
 use crate::tls::verify;
 
-/// No more threads than this: each costs memory, and far fewer are ever useful.
-const MAX_WORKERS: usize = 1024;
-
 /// A minted leaf's life, unless the file says otherwise.
 const LEAF_LIFETIME: Duration = crate::ca::LEAF_LIFETIME.unsigned_abs();
-
-/// Shorter than this a leaf is minted again and again, and ends while a page is read.
-const MIN_LEAF_LIFETIME: Duration = Duration::from_secs(600);
-
-/// Configuration files are read whole; one of this size is not a configuration.
-const MAX_FILE: u64 = 4 << 20;
 
 /// Reads the file that the flags name, or the one that is found, and puts the flags over it.
 pub fn load(flags: &Flags, system: &System) -> Result<Config, ConfigError> {
@@ -42,51 +33,16 @@ pub fn load(flags: &Flags, system: &System) -> Result<Config, ConfigError> {
     written.build(flags, system)
 }
 
-/// A parsed file, and its text for saying where things stand in it.
-#[derive(Debug, Default)]
-struct Written {
-    path: Option<PathBuf>,
-    /// The path as it is told in messages.
-    shown: PathBuf,
-    text: String,
-    file: FileConfig,
-}
-
 impl Written {
-    fn read(path: &Path, shown: &Path) -> Result<Written, Problem> {
-        let cannot = |error: &dyn std::fmt::Display| {
-            Problem::new(format!("cannot read the configuration {}: {error}", shown.display()))
-        };
-        let size = std::fs::metadata(path).map_err(|e| cannot(&e))?.len();
-        if size > MAX_FILE {
-            return Err(cannot(&format!(
-                "it has {size} bytes; more than {} is not a configuration",
-                MAX_FILE
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|e| cannot(&e))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good =
-                String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-            Problem::new("the file is not UTF-8").at(Some(Place::at(shown, &good, good.len())))
-        })?;
-        let file = toml::from_str(&text).map_err(|error| from_toml(shown, &text, &error))?;
-        Ok(Written { path: Some(path.to_owned()), shown: shown.to_owned(), text, file })
-    }
-
     fn build(self, flags: &Flags, system: &System) -> Result<Config, ConfigError> {
         let mut problems = Problems { written: &self, list: Vec::new() };
         let file = &self.file;
-        let base = self.path.as_deref().and_then(Path::parent).unwrap_or(&system.cwd);
-        let paths = Paths { base, cwd: &system.cwd };
-
-        let state = paths.of(None, file.state_dir.as_ref());
-        let ca = paths.of(flags.ca.as_ref(), file.ca.dir.as_ref());
-        let (ca_dir, state_dir) =
-            system.directories(ca.as_deref(), state.as_deref()).unwrap_or_else(|problem| {
-                problems.list.push(problem);
-                Default::default()
-            });
+        let paths = self.paths(system);
+        let base = paths.base;
+        let (ca, state_dir) = self.ca(flags, system).unwrap_or_else(|problem| {
+            problems.list.push(problem);
+            Default::default()
+        });
         let (categories, lists) = category::load(&file.policy.category, base, |problem| {
             problems.add(&["policy", "category"], problem)
         });
@@ -115,9 +71,9 @@ impl Written {
             log: flags.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| "info".to_owned()),
             workers: file.workers.map(NonZeroUsize::get),
             leaf_lifetime: file.ca.leaf_lifetime.as_ref().map_or(LEAF_LIFETIME, |text| text.0),
-            ca_dir,
-            ca_passphrase_file: paths.of(flags.ca_passphrase_file.as_ref(), file.ca.passphrase_file.as_ref()),
-            ca_pin_file: paths.of(flags.ca_pin_file.as_ref(), file.ca.pin_file.as_ref()),
+            ca_dir: ca.dir,
+            ca_passphrase_file: ca.passphrase_file,
+            ca_pin_file: ca.pin_file,
             state_dir,
         };
         problems.listeners(&config);
@@ -187,14 +143,28 @@ fn audit(flags: &Flags, file: &FileAudit, paths: &Paths<'_>, state_dir: &Path) -
     }
 }
 
+/// That no more than one is named is checked elsewhere.
+fn scan_service(file: &FileScan) -> Option<scan::Service> {
+    match (&file.clamd, &file.icap, &file.icap_upload) {
+        (Some(at), ..) => Some(scan::Service::Clamd(at.0.clone())),
+        (None, Some(download), upload) => Some(scan::Service::Icap {
+            download: download.0.clone(),
+            upload: upload.as_ref().unwrap_or(download).0.clone(),
+        }),
+        (None, None, _) => None,
+    }
+}
+
 fn scan(file: &FileScan) -> scan::Config {
     let usual = scan::Config::default();
     scan::Config {
-        clamd: file.clamd.as_ref().map(|at| at.0.clone()),
+        service: scan_service(file),
         directions: file.directions.clone().unwrap_or(usual.directions),
         max_bytes: file.max_bytes.as_ref().map_or(usual.max_bytes, |size| size.0.0),
         oversize: file.oversize.unwrap_or(usual.oversize),
+        unscannable: file.unscannable.unwrap_or(usual.unscannable),
         unavailable: file.unavailable.unwrap_or(usual.unavailable),
+        ranges: file.ranges.unwrap_or(usual.ranges),
         time: file.time.as_ref().map_or(usual.time, |time| time.0),
         connections: file.connections.map_or(usual.connections, NonZeroUsize::get),
         skip: file.skip.clone().unwrap_or(usual.skip),
@@ -279,246 +249,17 @@ impl FileRule {
     }
 }
 
-/// A path in the file is relative to the file, one from outside to the working directory.
-struct Paths<'a> {
-    base: &'a Path,
-    cwd: &'a Path,
-}
-
-impl Paths<'_> {
-    fn of(&self, given: Option<&PathBuf>, written: Option<&PathBuf>) -> Option<PathBuf> {
-        given.map(|path| self.cwd.join(path)).or_else(|| written.map(|path| self.base.join(path)))
-    }
-}
-
-/// Collects everything that is wrong, so that one run tells all of it.
-struct Problems<'a> {
-    written: &'a Written,
-    list: Vec<Problem>,
-}
-
 impl Problems<'_> {
-    /// Adds a problem about a setting; when the file holds it, the place is told.
-    fn add(&mut self, keys: &[&str], problem: Problem) {
-        let Written { shown, text, .. } = self.written;
-        let place = locate(text, keys).map(|span| Place::at(shown, text, span.start));
-        self.list.push(problem.at(place));
-    }
-
-    fn listeners(&mut self, config: &Config) {
-        let transparent = config.transparent.iter().map(|t| t.listen);
-        if config.listen.is_empty() && config.transparent.is_empty() {
-            self.add(
-                &["listen"],
-                Problem::new("there is nothing to listen on").help("give --listen 127.0.0.1:8443"),
-            );
-        }
-        let mut seen = BTreeSet::new();
-        for addr in config.listen.iter().copied().chain(transparent.clone()) {
-            if addr.port() != 0 && !seen.insert(addr) {
-                self.add(&["listen"], Problem::new(format!("{addr} is listened on twice")));
-            }
-        }
-        if !config.policy.client_networks.is_empty() {
-            return;
-        }
-        if let Some(addr) = config.listen.iter().find(|addr| is_open(addr))
-            && config.auth_file.is_none()
-        {
-            self.add(
-                &["listen"],
-                Problem::new(format!(
-                    "listening on {addr} would let every machine that reaches it use this proxy"
-                ))
-                .help(
-                    "say who may: --allow-client CIDR for networks, or --auth-file FILE for names and passwords; \
-                     or listen on 127.0.0.1",
-                ),
-            );
-        }
-        if let Some(addr) = transparent.into_iter().find(is_open) {
-            self.add(
-                &["transparent"],
-                Problem::new(format!(
-                    "listening for redirected traffic on {addr} would serve every machine that reaches it"
-                ))
-                .help("say which may with --allow-client CIDR; redirected clients cannot authenticate"),
-            );
-        }
-    }
-
-    fn files(&mut self, config: &Config) {
-        let Config { auth_file, origin, rules, .. } = config;
-        let single = [
-            (&["clients", "auth_file"], "--auth-file", auth_file.as_ref()),
-            (&["origin", "ca_file"], "--origin-ca", origin.verify.ca_file.as_ref()),
-        ];
-        for (keys, flag, path) in single {
-            match path.map(|path| (path, std::fs::metadata(path))) {
-                Some((path, Err(error))) => {
-                    let what = format!("the file {} for {flag} cannot be read: {error}", path.display());
-                    self.add(keys, Problem::new(what));
-                }
-                Some((path, Ok(meta))) if meta.is_dir() => {
-                    let what = format!("{} for {flag} is a directory, not a file", path.display());
-                    self.add(keys, Problem::new(what));
-                }
-                _ => {}
-            }
-        }
-        for path in &origin.verify.crls {
-            if let Err(error) = std::fs::metadata(path) {
-                let what = format!("the revocation lists {} cannot be read: {error}", path.display());
-                self.add(&["origin", "crls"], Problem::new(what));
-            }
-        }
-        for given in &origin.client_certificates {
-            if given.rule.hosts.is_empty() {
-                let what = "a client certificate without `hosts` would be shown to every server that asks";
-                self.add(&["origin", "client_certificates"], Problem::new(what).help("name the hosts"));
-            }
-        }
-        for path in &rules.paths {
-            if let Err(error) = std::fs::metadata(path) {
-                let what = format!("the rules {} cannot be read: {error}", path.display());
-                self.add(&["rules", "paths"], Problem::new(what));
-            }
-        }
-        if let Some(path) = &config.audit.path
-            && path.is_dir()
-        {
-            let what = format!("the audit log {} is a directory", path.display());
-            self.add(&["audit", "path"], Problem::new(what).help("name a file in it"));
-        }
-    }
-
-    fn rules(&mut self, rules: &RulesConfig) {
-        if let Some(level) = rules.paranoia_level
-            && !(1..=4).contains(&level)
-        {
-            let what = format!("paranoia level {level} does not exist");
-            self.add(&["rules", "paranoia_level"], Problem::new(what).help("use 1 (few false alarms) to 4"));
-        }
-        let thresholds = [
-            ("inbound_threshold", rules.inbound_threshold),
-            ("outbound_threshold", rules.outbound_threshold),
-        ];
-        for (key, value) in thresholds {
-            if let Some(value) = value.filter(|value| *value < 1) {
-                let what = format!("{key} {value} would block everything");
-                self.add(
-                    &["rules", key],
-                    Problem::new(what).help("use 1 or more; 5 is usual inbound, 4 outbound"),
-                );
-            }
-        }
-    }
-
-    fn policy(&mut self, policy: &policy::Config) {
-        for (key, rules) in [("deny", &policy.deny), ("allow", &policy.allow), ("bypass", &policy.bypass)] {
-            let mut names = BTreeSet::new();
-            for rule in rules {
-                if rule.name.trim().is_empty() {
-                    self.add(
-                        &["policy", key],
-                        Problem::new(format!("a rule of [[policy.{key}]] has an empty name")),
-                    );
-                } else if !names.insert(&rule.name) {
-                    let what = format!("two rules of [[policy.{key}]] are named `{}`", rule.name);
-                    self.add(
-                        &["policy", key],
-                        Problem::new(what).help("audit records name rules: keep names apart"),
-                    );
-                }
-                for problem in category::unknown(key, rule, &policy.categories) {
-                    self.add(&["policy", key], problem);
-                }
-                let anywhere = rule.hosts.is_empty() && rule.categories.is_empty();
-                if anywhere && rule.clients.is_empty() && rule.identities.is_empty() {
-                    let what = format!("rule `{}` of [[policy.{key}]] would hold for everything", rule.name);
-                    let help = "give `hosts`, `categories`, `clients` or `identities`; `hosts = [\"*\"]` if everything is meant";
-                    self.add(&["policy", key], Problem::new(what).help(help));
-                }
-            }
-        }
-        let written: &Written = self.written;
-        for (key, problem) in category::expiries(&written.file.policy) {
-            self.add(&["policy", key], problem);
-        }
-        for rule in &policy.fronting_allow {
-            if rule.targets.is_empty() || rule.hosts.is_empty() {
-                let what = "a rule of [[policy.fronting_allow]] has no `targets` or no `hosts`";
-                self.add(&["policy", "fronting_allow"], Problem::new(what));
-            }
-        }
-    }
-
-    fn leaf_lifetime(&mut self, lifetime: Duration) {
-        let range = MIN_LEAF_LIFETIME..=crate::ca::MAX_LEAF_LIFETIME.unsigned_abs();
-        if !range.contains(&lifetime) {
-            let what = "leaf_lifetime is 10m at least, or clients meet a leaf at its end, and 47d at most, \
-                        which public CAs are bound to as well";
-            self.add(&["ca", "leaf_lifetime"], Problem::new(what));
-        }
-    }
-
-    fn limits(&mut self, limits: &Limits) {
-        let mut need = |ok: bool, key: &str, what: String| {
-            if !ok {
-                self.add(&["limits", key], Problem::new(what));
-            }
-        };
-        let size = |bytes: usize| Size(bytes as u64).to_text();
-        // RFC 9112 section 3 asks for request lines of 8000 octets at least; a ClientHello with
-        // post-quantum key shares needs the 16 KiB of one TLS record.
-        need(limits.uri_bytes >= 1024, "uri_bytes", "uri_bytes under 1KiB breaks ordinary links".to_owned());
-        need(
-            limits.head_bytes >= limits.uri_bytes,
-            "head_bytes",
-            format!(
-                "head_bytes ({}) must hold a target of uri_bytes ({})",
-                size(limits.head_bytes),
-                size(limits.uri_bytes)
-            ),
-        );
-        need(
-            limits.head_bytes >= 8192,
-            "head_bytes",
-            "head_bytes under 8KiB is less than HTTP needs".to_owned(),
-        );
-        need(
-            limits.classify_bytes >= 16 * 1024,
-            "classify_bytes",
-            "classify_bytes under 16KiB is less than a ClientHello may need".to_owned(),
-        );
-        need(
-            limits.decoded_bytes >= limits.request_window.max(limits.response_window),
-            "decoded_bytes",
-            format!(
-                "decoded_bytes ({}) must be at least the inspection windows ({} and {})",
-                size(limits.decoded_bytes),
-                size(limits.request_window),
-                size(limits.response_window)
-            ),
-        );
-        need(
-            limits.per_client <= limits.connections,
-            "per_client",
-            format!(
-                "per_client ({}) is more than connections in all ({})",
-                limits.per_client, limits.connections
-            ),
-        );
-        need(
-            limits.pool_per_key <= limits.pool_total,
-            "pool_per_key",
-            format!("pool_per_key ({}) is more than pool_total ({})", limits.pool_per_key, limits.pool_total),
-        );
-    }
-
     fn scan(&mut self, config: &Config) {
+        let FileScan { clamd, icap, icap_upload, .. } = &self.written.file.scan;
+        if clamd.is_some() && (icap.is_some() || icap_upload.is_some()) {
+            self.add(&["scan", "icap"], Problem::new("clamd and icap are two scanners; one of them scans"));
+        } else if icap.is_none() && icap_upload.is_some() {
+            let what = "icap_upload is for uploads only; name the service for downloads with icap";
+            self.add(&["scan", "icap_upload"], Problem::new(what));
+        }
         let (time, first) = (config.scan.time, config.limits.first_byte_time);
-        if config.scan.clamd.is_some() && time >= first {
+        if config.scan.service.is_some() && time >= first {
             // The origin waits for the last byte of an upload while the scanner has it.
             let what =
                 format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
@@ -530,37 +271,6 @@ impl Problems<'_> {
             self.add(&["scan", "connections"], Problem::new(what));
         }
     }
-
-    fn rest(&mut self, config: &Config) {
-        if let Some(workers) = config.workers.filter(|workers| *workers > MAX_WORKERS) {
-            let what = format!("{workers} worker threads are more than {MAX_WORKERS}");
-            self.add(&["workers"], Problem::new(what).help("leave `workers` out for one per core"));
-        }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log) {
-            let what = format!("{:?} is not a log filter: {error}", config.log);
-            self.add(&["log"], Problem::new(what).help("use error, warn, info, debug or trace"));
-        }
-        if config.audit.max_bytes < 64 * 1024 {
-            let what = "audit files under 64KiB would rotate with every few records";
-            self.add(&["audit", "max_size"], Problem::new(what));
-        }
-    }
-}
-
-/// Reachable from other machines.
-fn is_open(addr: &SocketAddr) -> bool {
-    !crate::net::authority::unmap(addr.ip()).is_loopback()
-}
-
-/// Where a key's value stands in a TOML text.
-fn locate(text: &str, keys: &[&str]) -> Option<Range<usize>> {
-    let root = toml::de::DeTable::parse(text).ok()?;
-    let (first, rest) = keys.split_first()?;
-    let mut value = root.get_ref().get(*first)?;
-    for key in rest {
-        value = value.get_ref().get(*key)?;
-    }
-    Some(value.span())
 }
 
 fn texts<T: Clone>(values: &[T]) -> Vec<Text<T>> {
@@ -629,18 +339,33 @@ impl Config {
                 stdout: Some(self.audit.stdout),
             },
             policy: self.written_policy(),
-            scan: FileScan {
-                clamd: self.scan.clamd.clone().map(Text),
-                directions: Some(self.scan.directions.clone()),
-                max_bytes: Some(Text(Size(self.scan.max_bytes))),
-                oversize: Some(self.scan.oversize),
-                unavailable: Some(self.scan.unavailable),
-                time: Some(Text(self.scan.time)),
-                connections: NonZeroUsize::new(self.scan.connections),
-                skip: Some(self.scan.skip.clone()),
-            },
+            scan: self.written_scan(),
             limits: FileLimits::of(&self.limits),
         })
+    }
+
+    fn written_scan(&self) -> FileScan {
+        let (clamd, icap, icap_upload) = match self.scan.service.clone() {
+            None => (None, None, None),
+            Some(scan::Service::Clamd(at)) => (Some(Text(at)), None, None),
+            Some(scan::Service::Icap { download, upload }) => {
+                (None, Some(Text(download)), Some(Text(upload)))
+            }
+        };
+        FileScan {
+            clamd,
+            icap,
+            icap_upload,
+            directions: Some(self.scan.directions.clone()),
+            max_bytes: Some(Text(Size(self.scan.max_bytes))),
+            oversize: Some(self.scan.oversize),
+            unscannable: Some(self.scan.unscannable),
+            unavailable: Some(self.scan.unavailable),
+            ranges: Some(self.scan.ranges),
+            time: Some(Text(self.scan.time)),
+            connections: NonZeroUsize::new(self.scan.connections),
+            skip: Some(self.scan.skip.clone()),
+        }
     }
 
     fn written_policy(&self) -> FilePolicy {

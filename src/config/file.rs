@@ -14,7 +14,7 @@ use super::value::{Resolve, Size, Text};
 use super::{RulesMode, TransparentMode};
 use crate::net::{Limits, Port};
 use crate::policy::{FailModes, Fronting, HostPattern, NameMismatch, PortAction};
-use crate::scan::{Direction, Endpoint, Outcome};
+use crate::scan::{Address, Direction, Endpoint, Outcome, Ranges};
 use crate::tls::verify::{KeyDigest, OverLong, RevocationMode, ServerAuth};
 use crate::waf::lang::ast::SetupMode;
 
@@ -119,10 +119,14 @@ pub struct FileAudit {
 #[serde(default, deny_unknown_fields)]
 pub struct FileScan {
     pub clamd: Option<Text<Endpoint>>,
+    pub icap: Option<Text<Address>>,
+    pub icap_upload: Option<Text<Address>>,
     pub directions: Option<Vec<Direction>>,
     pub max_bytes: Option<Text<Size>>,
     pub oversize: Option<Outcome>,
+    pub unscannable: Option<Outcome>,
     pub unavailable: Option<Outcome>,
+    pub ranges: Option<Ranges>,
     pub time: Option<Text<Duration>>,
     pub connections: Option<NonZeroUsize>,
     pub skip: Option<Vec<String>>,
@@ -279,6 +283,8 @@ limits! {
     per_client: NonZeroUsize,
     connections: NonZeroUsize,
     h2_streams: NonZeroU32,
+    h2_control_burst: NonZeroU32,
+    h2_control_rate: NonZeroU32,
     drain_time: Text<Duration>,
     leaf_cache: NonZeroU64,
     verified_time: Text<Duration>,

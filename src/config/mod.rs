@@ -4,6 +4,7 @@
 
 mod build;
 mod category;
+mod check;
 mod choice;
 pub mod core_rules;
 mod error;
@@ -13,6 +14,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use flags::Flags;
 pub use system::System;
 pub use value::Resolve;
+pub use written::load_ca;
 
 use crate::net::Limits;
 use crate::policy;
@@ -71,6 +74,14 @@ pub struct Config {
     pub log: String,
     /// Worker threads; `None` is one per core.
     pub workers: Option<usize>,
+}
+
+/// Where the CA is, and the files with what unlocks its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaPlace {
+    pub dir: PathBuf,
+    pub passphrase_file: Option<PathBuf>,
+    pub pin_file: Option<PathBuf>,
 }
 
 /// A listener for redirected traffic only.

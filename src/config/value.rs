@@ -14,7 +14,7 @@ use crate::net::Port;
 use crate::net::authority::unmap;
 pub use crate::origin::Override as Resolve;
 use crate::policy::HostPattern;
-use crate::scan::Endpoint;
+use crate::scan::{Address, Endpoint};
 use crate::tls::verify::{KeyDigest, RevocationMode};
 use crate::waf::lang::ast::SetupMode;
 
@@ -221,6 +221,18 @@ impl FromText for IpNet {
             return Err(refuse::<IpNet>(text, "write the IPv4 network inside it"));
         }
         Ok(net.trunc())
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl FromText for Address {
+    const WHAT: &'static str = "a service such as \"icap://127.0.0.1:1344/avscan\"";
+
+    fn from_text(text: &str) -> Result<Address, String> {
+        text.parse().map_err(|why: String| refuse::<Address>(text, &why))
     }
 
     fn to_text(&self) -> String {

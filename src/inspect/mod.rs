@@ -19,7 +19,7 @@ pub use frames::{Conversation, Heard};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
-pub use scan::{ScanNote, Scanning, scan_request, scan_response};
+pub use scan::{Asked, ScanNote, Scanning, scan_request, scan_response};
 
 use crate::message::body::BodyError;
 use crate::waf::input::Field;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::held::coding;
@@ -22,7 +22,7 @@ use crate::message::decode::DecodeError;
 use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
-use crate::scan::{Direction, Finding, Outcome, Scan, Scanner, boundary};
+use crate::scan::{About, Direction, Finding, OddBoundary, Outcome, Ranges, Scan, Scanner, boundary};
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,16 @@ impl ScanNote {
     }
 }
 
+/// What is asked for, as far as a scanner is told.
+pub struct Asked {
+    pub method: Method,
+    /// Without its query.
+    pub url: String,
+}
+
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
     pub fail: &'a FailModes,
@@ -55,7 +63,7 @@ pub async fn scan_request(
 ) -> Result<Cleared<Request<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
     // On the heap, because it is large and rare.
-    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, body, false)).await?;
+    let body = Box::pin(scanning.run(Direction::Upload, &parts.headers, None, body)).await?;
     Ok(Cleared(Request::from_parts(parts, body)))
 }
 
@@ -65,9 +73,7 @@ pub async fn scan_response(
     cleared: Cleared<Response<Streamed>>,
 ) -> Result<Cleared<Response<Streamed>>, Stop> {
     let (parts, body) = cleared.into_inner().into_parts();
-    // What was asked for by its range is scanned for what it is, and is not the file.
-    let piece = parts.status == StatusCode::PARTIAL_CONTENT;
-    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, body, piece)).await?;
+    let body = Box::pin(scanning.run(Direction::Download, &parts.headers, Some(parts.status), body)).await?;
     Ok(Cleared(Response::from_parts(parts, body)))
 }
 
@@ -76,8 +82,8 @@ impl Scanning<'_> {
         self,
         side: Direction,
         headers: &HeaderMap,
+        status: Option<StatusCode>,
         body: Streamed,
-        piece: bool,
     ) -> Result<Streamed, Stop> {
         let scanner = self.scanner;
         if !scanner.covers(side) || body.is_end_stream() {
@@ -85,13 +91,24 @@ impl Scanning<'_> {
         }
         // There should be one; where there are more, the receiver takes any of them.
         let types = || headers.get_all(CONTENT_TYPE).iter().map(|value| value.as_bytes());
-        if types().next().is_some() && types().all(|content_type| scanner.skips(content_type)) {
+        // A stream is not a file to be kept: what says that it is one is scanned whatever else it says.
+        let streams = types().next().is_some() && !headers.contains_key(CONTENT_DISPOSITION);
+        if streams && types().all(|content_type| scanner.skips(content_type)) {
             self.note.set(Facts {
                 engine: scanner.engine().into(),
                 result: "skipped".into(),
                 ..Facts::default()
             });
             return Ok(body);
+        }
+        // A piece of a file is scanned for what it is, and is not the file.
+        let piece = match status {
+            Some(status) => status == StatusCode::PARTIAL_CONTENT,
+            None => headers.contains_key(CONTENT_RANGE),
+        };
+        if piece && status.is_some() && scanner.config.ranges == Ranges::Whole {
+            let sentence = "the origin answered with a piece of the file, which was not asked for";
+            return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
         }
         let (window, undecodable) = match side {
             Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
@@ -104,10 +121,30 @@ impl Scanning<'_> {
             decoded_ratio: usize::MAX,
             ..self.limits.clone()
         };
+        let coding = coding(headers, &limits, most, self.fail)?;
+        let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
+        let (boundary, odd) = match boundaries {
+            Ok(found) => (found.into_iter().flatten().next(), None),
+            Err(OddBoundary) => {
+                (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
+            }
+        };
+        let about = About {
+            direction: side,
+            method: self.asked.method.to_string(),
+            url: self.asked.url.clone(),
+            status: status.map_or(0, |status| status.as_u16()),
+            content_type: types().next().unwrap_or_default().to_vec(),
+            boundary,
+        };
         let feed = Feed {
-            coding: coding(headers, &limits, most, self.fail)?,
-            boundary: types().find_map(boundary),
+            partial: piece || matches!(coding, Coding::Failed(_)),
+            coding,
+            about: Some(about),
             undecodable,
+            coded: VecDeque::new(),
+            more: false,
+            failed: odd.map(str::to_owned),
             pending: VecDeque::new(),
             waiting: 0,
             bytes: 0,
@@ -116,7 +153,6 @@ impl Scanning<'_> {
             whole: false,
             told: false,
             over: false,
-            partial: piece,
         };
         let mut scanned = Scanned {
             scanner: scanner.clone(),
@@ -128,6 +164,7 @@ impl Scanning<'_> {
             size: 0,
             trailers: None,
             ended: false,
+            begun: false,
             clear: false,
         };
         let step = std::future::poll_fn(|cx| scanned.poll_step(cx)).await?;
@@ -145,8 +182,14 @@ fn refused(code: Code, sentence: String) -> BodyError {
 /// What the scanner is given.
 struct Feed {
     coding: Coding,
-    boundary: Option<Vec<u8>>,
+    /// Until the scan is open.
+    about: Option<About>,
     undecodable: Undecoded,
+    /// What is still to be decoded, and whether more may come out without it. Decoding waits for the scanner.
+    coded: VecDeque<Bytes>,
+    more: bool,
+    /// Why the scanner's word would be worth nothing.
+    failed: Option<String>,
     /// Decoded bytes that the scanner did not take yet, and how many.
     pending: VecDeque<Bytes>,
     waiting: usize,
@@ -163,50 +206,73 @@ struct Feed {
 }
 
 impl Feed {
-    fn take(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
-        /// Little goes in at once, because much may come out.
-        const PIECE: usize = 4096;
+    /// Whether bytes wait for being decoded.
+    fn is_behind(&self) -> bool {
+        !self.whole && (self.more || !self.coded.is_empty())
+    }
+
+    /// Decodes one step's worth of what waits. `held` is the whole body so far, where nothing of it is gone yet.
+    fn decode(&mut self, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
+        /// What comes out at once.
+        const STEP: usize = 64 * 1024;
         let Coding::Decode(decoder) = &mut self.coding else {
-            self.add(chunk.clone());
+            let coded = std::mem::take(&mut self.coded);
+            coded.into_iter().for_each(|chunk| self.add(chunk));
             return Ok(());
         };
-        let mut outcome = Ok(());
-        let mut pieces = Vec::new();
-        for piece in chunk.chunks(PIECE) {
-            let mut text = Vec::new();
-            outcome = decoder.push(piece, &mut text);
-            pieces.push(text);
-            if outcome.is_err() || decoder.is_cut() {
-                break;
-            }
-        }
+        let mut text = Vec::new();
+        let chunk = self.coded.pop_front().unwrap_or_default();
+        let outcome = decoder.push_some(&chunk, STEP, &mut text);
         let cut = decoder.is_cut();
-        pieces.into_iter().for_each(|text| self.add(text.into()));
+        self.more = text.len() >= STEP;
+        if let Ok(read) = outcome
+            && read < chunk.len()
+        {
+            self.coded.push_front(chunk.slice(read..));
+        }
+        self.add(text.into());
         if cut {
             self.cut();
             self.over = true;
         }
-        outcome.or_else(|error| self.broken(error))
+        outcome.map(drop).or_else(|error| self.broken(error, held))
     }
 
-    fn finish(&mut self) -> Result<(), BodyError> {
-        self.whole = true;
-        match &mut self.coding {
-            Coding::Decode(decoder) => decoder.finish().or_else(|error| self.broken(error)),
-            _ => Ok(()),
+    /// The body has ended and everything was decoded.
+    fn finish(&mut self, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
+        if let Coding::Decode(decoder) = &mut self.coding {
+            decoder.finish().or_else(|error| self.broken(error, held))?;
         }
+        self.whole |= !self.is_behind();
+        Ok(())
     }
 
-    /// The receiver sees what was decoded, if anything.
-    fn broken(&mut self, error: DecodeError) -> Result<(), BodyError> {
+    /// The body is not what its coding says. A receiver shows what was decoded of one that was cut off. One that does
+    /// not decode sees the bytes as they are: so does the scanner, where nothing came out.
+    fn broken(&mut self, error: DecodeError, held: Option<&VecDeque<Bytes>>) -> Result<(), BodyError> {
         if self.undecodable == Undecoded::Deny && !matches!(error, DecodeError::TooLarge(_)) {
             return Err(refused(
                 Code::Uninspectable,
                 format!("the content coding cannot be undone: {error}"),
             ));
         }
-        self.over |= matches!(error, DecodeError::TooLarge(_));
-        self.cut();
+        self.partial = true;
+        self.more = false;
+        match (error, held) {
+            (DecodeError::TooLarge(_), _) => {
+                self.over = true;
+                self.cut();
+            }
+            (DecodeError::Truncated(_), _) if self.bytes > 0 => self.cut(),
+            (_, Some(held)) if self.bytes == 0 => {
+                self.coding = Coding::Failed(error.to_string());
+                self.coded = held.clone();
+            }
+            _ => {
+                self.failed = Some(format!("its content coding cannot be undone: {error}"));
+                self.cut();
+            }
+        }
         Ok(())
     }
 
@@ -232,7 +298,10 @@ impl Feed {
 
     /// Hands over what waits; true when the scanner wants no more.
     fn poll_flush(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<bool> {
-        let scan = self.scan.get_or_insert_with(|| scanner.open(self.boundary.take()));
+        if let Some(about) = self.about.take() {
+            self.scan = Some(scanner.open(about));
+        }
+        let Some(scan) = &mut self.scan else { return Poll::Ready(false) };
         while !self.pending.is_empty() {
             if ready!(scan.poll_ready(cx)).is_err() {
                 return Poll::Ready(true);
@@ -245,6 +314,9 @@ impl Feed {
     }
 
     fn poll_finding(&mut self, scanner: &Scanner, cx: &mut Context<'_>) -> Poll<Finding> {
+        if let Some(why) = self.failed.take() {
+            return Poll::Ready(Finding::Failed(why));
+        }
         let decided = ready!(self.poll_flush(scanner, cx));
         let Some(scan) = &mut self.scan else {
             return Poll::Ready(Finding::Failed("the scan was not begun".to_owned()));
@@ -276,6 +348,8 @@ struct Scanned {
     size: usize,
     trailers: Option<HeaderMap>,
     ended: bool,
+    /// Some of it has gone to the receiver.
+    begun: bool,
     clear: bool,
 }
 
@@ -296,39 +370,52 @@ impl Scanned {
                 self.feed.whole = true;
                 continue;
             }
+            if self.feed.is_behind() {
+                let held = (!self.begun).then_some(&self.held);
+                self.feed.decode(held)?;
+                if self.feed.over && self.scanner.config.oversize == Outcome::Deny {
+                    return Poll::Ready(Err(self.too_large()));
+                }
+                continue;
+            }
+            if self.ended {
+                self.feed.finish((!self.begun).then_some(&self.held))?;
+                continue;
+            }
             if let Some(first) = self.held.front()
                 && self.size - first.len() >= self.window
             {
                 return Poll::Ready(Ok(Step::First));
             }
+            // It may know before the body is whole, and the sender may take its time.
+            if let Some(scan) = &mut self.feed.scan
+                && let Poll::Ready(finding) = scan.poll_finding(cx)
+            {
+                self.settle(finding)?;
+                continue;
+            }
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                None => self.end()?,
+                None => self.ended = true,
                 Some(Err(error)) => return Poll::Ready(Err(error)),
-                Some(Ok(frame)) => self.take(frame)?,
+                Some(Ok(frame)) => self.take(frame),
             }
         }
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), BodyError> {
+    fn take(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
-                self.feed.take(&chunk)?;
+                if !self.feed.whole {
+                    self.feed.coded.push_back(chunk.clone());
+                }
                 self.size += chunk.len();
                 self.held.push_back(chunk);
-                if self.feed.over && self.scanner.config.oversize == Outcome::Deny {
-                    return Err(self.too_large());
-                }
             }
             Err(frame) => self.trailers = frame.into_trailers().ok(),
         }
         // A body whose length was said is known to be whole at its last byte.
-        if self.inner.is_end_stream() { self.end() } else { Ok(()) }
-    }
-
-    fn end(&mut self) -> Result<(), BodyError> {
-        self.ended = true;
-        if self.feed.whole { Ok(()) } else { self.feed.finish() }
+        self.ended = self.inner.is_end_stream();
     }
 
     fn too_large(&self) -> BodyError {
@@ -338,52 +425,62 @@ impl Scanned {
     }
 
     fn tell(&self, result: &'static str, why: String) {
-        self.note.set(Facts {
-            engine: self.scanner.engine().into(),
-            result: result.into(),
-            why,
-            bytes: self.feed.bytes,
-            ..Facts::default()
-        });
+        self.set(Facts { result: result.into(), why, ..Facts::default() });
+    }
+
+    /// What the scanner has a name for.
+    fn name(&self, result: &'static str, signature: String) {
+        self.set(Facts { result: result.into(), signature, ..Facts::default() });
+    }
+
+    fn set(&self, facts: Facts) {
+        self.note.set(Facts { engine: self.scanner.engine().into(), bytes: self.feed.bytes, ..facts });
     }
 
     /// What a finding means.
     fn settle(&mut self, finding: Finding) -> Result<(), BodyError> {
-        let config = &self.scanner.config;
-        match finding {
-            Finding::Clean if self.feed.partial => self.tell("partial", String::new()),
-            Finding::Clean => self.tell("clean", String::new()),
-            Finding::Found(name) => {
-                self.note.set(Facts {
-                    engine: self.scanner.engine().into(),
-                    result: "found".into(),
-                    signature: name.clone(),
-                    bytes: self.feed.bytes,
-                    ..Facts::default()
-                });
-                return Err(refused(Code::Malware, format!("the scanner found {name}")));
+        let denied = self.scanner.config.outcome(&finding) == Outcome::Deny;
+        let (code, sentence) = match finding {
+            Finding::Clean => {
+                self.tell(if self.feed.partial { "partial" } else { "clean" }, String::new());
+                self.pass();
+                return Ok(());
             }
-            Finding::TooLarge if config.oversize == Outcome::Deny => {
+            Finding::Found(name) => {
+                self.name("found", name.clone());
+                (Code::Malware, format!("the scanner found {name}"))
+            }
+            Finding::Changed => {
+                self.tell("changed", String::new());
+                (Code::ScanChanged, "the scanner answered with another message than it was given".to_owned())
+            }
+            Finding::Unscannable(name) => {
+                self.name("unscannable", name.clone());
+                (Code::ScanUnscannable, format!("the scanner could not look into all of it: {name}"))
+            }
+            Finding::TooLarge => {
                 self.tell("too_large", String::new());
                 let sentence = "the body is longer than the scanner takes (clamd's StreamMaxLength)";
-                return Err(refused(Code::ScanTooLarge, sentence.to_owned()));
+                (Code::ScanTooLarge, sentence.to_owned())
             }
-            Finding::TooLarge => self.tell("too_large", String::new()),
             Finding::Failed(why) => {
                 tracing::warn!("a body was not scanned: {why}");
                 self.tell("failed", why.clone());
-                if config.unavailable == Outcome::Deny {
-                    return Err(refused(
-                        Code::ScanUnavailable,
-                        format!("the body could not be scanned: {why}"),
-                    ));
-                }
+                (Code::ScanUnavailable, format!("the body could not be scanned: {why}"))
             }
+        };
+        if denied {
+            return Err(refused(code, sentence));
         }
+        self.pass();
+        Ok(())
+    }
+
+    fn pass(&mut self) {
         self.clear = true;
         self.feed.pending.clear();
+        self.feed.coded.clear();
         self.feed.scan = None;
-        Ok(())
     }
 }
 
@@ -405,6 +502,7 @@ impl http_body::Body for Scanned {
         }
         if let Some(chunk) = this.held.pop_front() {
             this.size -= chunk.len();
+            this.begun = true;
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if !this.ended {

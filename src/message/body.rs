@@ -29,6 +29,9 @@ pub enum BodyError {
     /// A check that is no rule decided.
     #[error("{}", .0.sentence)]
     Refused(Box<Refusal>),
+    /// The request was malformed; the answer's stream ends with that error.
+    #[error("the request was malformed")]
+    Malformed(#[source] h2::Error),
 }
 
 /// The reason of a refusal, and what it says.
@@ -87,6 +90,12 @@ impl Streamed {
         Streamed { held, trailers, rest, tied: None }
     }
 
+    /// The answer to a malformed request over HTTP/2: a page may come first, but the stream must end in an error
+    /// (RFC 9113 section 8.1.1).
+    pub fn then_reset(page: Bytes) -> Streamed {
+        Streamed::held(VecDeque::from([page]), None, Some(Box::new(ThenReset::default())))
+    }
+
     /// Keeps `tied` until the body is dropped.
     pub fn until_dropped(mut self, tied: Box<dyn std::any::Any + Send>) -> Streamed {
         self.tied = Some(tied);
@@ -141,6 +150,30 @@ impl Body for Streamed {
             hint.set_upper(held.saturating_add(upper));
         }
         hint
+    }
+}
+
+/// A reset throws away what waits before it, so the page is given this long to leave.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct ThenReset {
+    deadline: Deadline,
+    due: Option<Instant>,
+}
+
+impl Body for ThenReset {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let due = *this.due.get_or_insert_with(|| Instant::now() + A_MOMENT);
+        std::task::ready!(this.deadline.poll(cx, due));
+        Poll::Ready(Some(Err(BodyError::Malformed(h2::Reason::PROTOCOL_ERROR.into()))))
     }
 }
 

@@ -2,6 +2,8 @@
 //! as the sender encoded it. Bytes are pushed in as they arrive; out comes what the receiver
 //! will see, up to as much as inspection wants, at a bounded price whatever the input.
 
+use std::ops::Range;
+
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
@@ -108,7 +110,14 @@ impl Decoder {
             if stages.len() == MOST_CODINGS {
                 return Err(Unknown::TooMany);
             }
-            stages.push(Stage { codec, piece: vec![0; PIECE], at_end: false, begun: false });
+            stages.push(Stage {
+                codec,
+                piece: vec![0; PIECE],
+                ready: 0..0,
+                full: false,
+                at_end: false,
+                begun: false,
+            });
         }
         if stages.is_empty() {
             return Ok(None);
@@ -123,14 +132,23 @@ impl Decoder {
     /// Decodes a further piece of the body to the end of `out`. Costs nothing once enough is
     /// decoded. After an error, the same error again.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.push_some(chunk, usize::MAX, out).map(drop)
+    }
+
+    /// As `push`, but stops when about `most` bytes came out (by one piece more), whatever the input unpacks to.
+    /// Says how much of the chunk was read; there may be more to come from what was read as long as `most` came out.
+    pub fn push_some(&mut self, chunk: &[u8], most: usize, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self.meter.cut || chunk.is_empty() {
-            return Ok(());
+        if self.meter.cut {
+            return Ok(chunk.len());
         }
         self.meter.encoded += chunk.len();
-        feed(&mut self.stages, chunk, &mut self.meter, out).inspect_err(|error| self.failed = Some(*error))
+        let read = feed(&mut self.stages, chunk, &mut self.meter, most.saturating_add(out.len()), out)
+            .inspect_err(|error| self.failed = Some(*error))?;
+        self.meter.encoded -= chunk.len() - read;
+        Ok(read)
     }
 
     /// True when the body decodes to more than was wanted: what is out is its first part.
@@ -184,36 +202,42 @@ impl Meter {
     }
 }
 
-/// Puts `input` through the first stage, and what comes out through those behind it.
-fn feed(stages: &mut [Stage], input: &[u8], meter: &mut Meter, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let Some((stage, behind)) = stages.split_first_mut() else {
-        meter.deliver(input, out);
-        return Ok(());
-    };
-    stage.begun |= !input.is_empty();
-    let mut input = input;
+/// Puts `input` through the stages until it is used up or `out` has `full` bytes; says how much was read. What a stage
+/// gave waits there until the next has taken it, so that no stage runs ahead.
+fn feed(
+    stages: &mut [Stage],
+    input: &[u8],
+    meter: &mut Meter,
+    full: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, DecodeError> {
+    let mut read = 0;
     loop {
-        if stage.at_end {
-            if input.is_empty() {
-                return Ok(());
+        if let Some(last) = stages.last_mut() {
+            meter.deliver(&last.piece[std::mem::take(&mut last.ready)], out);
+        }
+        if meter.cut {
+            return Ok(input.len());
+        }
+        if out.len() >= full {
+            return Ok(read);
+        }
+        // The last stage that has something to do, so that what comes out of a stage finds the next one empty.
+        let mut moved = None;
+        for at in (0..stages.len()).rev() {
+            let (before, rest) = stages.split_at_mut(at);
+            let given = before.last().map_or(&input[read..], |stage| &stage.piece[stage.ready.clone()]);
+            moved = rest[0].step(given, meter)?;
+            if let Some(taken) = moved {
+                match before.last_mut() {
+                    Some(stage) => stage.ready.start += taken,
+                    None => read += taken,
+                }
+                break;
             }
-            stage.codec.restart(input)?;
         }
-        let step = stage.codec.step(input, &mut stage.piece)?;
-        stage.at_end = step.at_end;
-        input = &input[step.read..];
-        if step.written > 0 {
-            meter.count(step.written)?;
-            feed(behind, &stage.piece[..step.written], meter, out)?;
-            if meter.cut {
-                return Ok(());
-            }
-        }
-        if input.is_empty() && step.written < stage.piece.len() {
-            return Ok(());
-        }
-        if step.read == 0 && step.written == 0 {
-            return Err(DecodeError::Corrupt(stage.codec.name()));
+        if moved.is_none() {
+            return Ok(read);
         }
     }
 }
@@ -221,12 +245,36 @@ fn feed(stages: &mut [Stage], input: &[u8], meter: &mut Meter, out: &mut Vec<u8>
 struct Stage {
     codec: Codec,
     piece: Vec<u8>,
+    /// What of the piece the next stage has not taken yet.
+    ready: Range<usize>,
+    /// The last step filled the whole piece, so that more may come out without more going in.
+    full: bool,
     /// The stream is complete as far as it was read.
     at_end: bool,
     begun: bool,
 }
 
 impl Stage {
+    /// How much of `input` was read; `None` when there is nothing to do.
+    fn step(&mut self, input: &[u8], meter: &mut Meter) -> Result<Option<usize>, DecodeError> {
+        if input.is_empty() && (self.at_end || !self.full) {
+            return Ok(None);
+        }
+        self.begun |= !input.is_empty();
+        if self.at_end {
+            self.codec.restart(input)?;
+        }
+        let step = self.codec.step(input, &mut self.piece)?;
+        if step.read == 0 && step.written == 0 && !input.is_empty() {
+            return Err(DecodeError::Corrupt(self.codec.name()));
+        }
+        self.at_end = step.at_end;
+        self.full = step.written == self.piece.len();
+        self.ready = 0..step.written;
+        meter.count(step.written)?;
+        Ok(Some(step.read))
+    }
+
     /// Nothing may have come out of the coding before it, which is then the empty body.
     fn is_complete(&self) -> bool {
         self.at_end || !self.begun
@@ -595,6 +643,37 @@ mod tests {
         let twice = encode("gzip", &encode("gzip", &vec![0; 64 << 20]));
         let (_, outcome, _) = decode("gzip, gzip", &twice, Caps { wanted: usize::MAX, ..CAPS }, 4096);
         assert_eq!(outcome, Err(DecodeError::Ratio(100)));
+    }
+
+    #[test]
+    fn what_comes_out_at_once_is_bounded_whatever_goes_in() {
+        let plain = vec![b'a'; 4 << 20];
+        let wide = Caps { wanted: usize::MAX, bytes: usize::MAX, ratio: usize::MAX };
+        for (coding, name, packed) in CODINGS
+            .map(|(coding, name)| (coding, name.to_owned(), encode(coding, &plain)))
+            .into_iter()
+            .filter(|(coding, ..)| *coding != "br")
+            .chain([
+                ("br", "br".to_owned(), STANDARD.decode(BROTLI_BOMB).unwrap()),
+                ("twice", "gzip, zstd".to_owned(), encode("zstd", &encode("gzip", &plain))),
+            ])
+        {
+            let mut decoder = Decoder::new(&name, wide.bytes, wide.ratio, wide.wanted).unwrap().unwrap();
+            let (mut all, mut rest, mut steps) = (Vec::new(), &packed[..], 0);
+            loop {
+                let mut out = Vec::new();
+                let read = decoder.push_some(rest, 50_000, &mut out).unwrap();
+                assert!(out.len() < 50_000 + PIECE, "{coding}: {}", out.len());
+                rest = &rest[read..];
+                all.extend_from_slice(&out);
+                steps += 1;
+                if rest.is_empty() && out.len() < 50_000 {
+                    break;
+                }
+            }
+            assert!(all == plain && steps > 60, "{coding}: {} in {steps}", all.len());
+            assert_eq!(decoder.finish(), Ok(()), "{coding}");
+        }
     }
 
     #[test]

@@ -83,6 +83,18 @@ codes! {
         "The file is too large to be scanned",
         "Files are scanned for malware here up to a certain length, and the policy is not to let longer ones pass.",
         "Send or fetch it in smaller parts, or let the policy pass such files: `max_bytes` and `oversize` under [scan].";
+    ScanUnscannable = "scan_unscannable", "http_request_denied",
+        "The scanner could not look into the file",
+        "The file is encrypted, or has more archives within archives, more entries or more bytes in them than the malware scanner looks into, and the policy is not to let such files pass.",
+        "Send or fetch what is in it by itself. `portward explain` shows which limit of the scanner it was; `unscannable = \"pass\"` under [scan] lets such files pass.";
+    ScanChanged = "scan_changed", "http_request_denied",
+        "The scanner would have changed the file",
+        "The malware scanner answered with another message than it was given. This proxy takes its word on files, but no other file in their place.",
+        "Whoever runs this proxy finds the reason in the scanner's own log.";
+    ScanPartial = "scan_partial", "http_response_incomplete",
+        "A piece of a file could not be scanned",
+        "Files are scanned for malware here, for which they are fetched whole, and the origin answered with a piece that was not asked for.",
+        "Try again. If this origin answers so each time, `ranges = \"pass\"` under [scan] lets pieces be scanned for what they are.";
 
     // Policy.
     Port = "port", "http_request_denied",

@@ -8,12 +8,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Streamed;
+use super::interim::{self, Counted, Heads};
 use crate::net::{Alpn, Limits};
 
 /// The sending half of an origin connection. Its other half runs as a task that ends with it.
 pub enum Sender {
     H1(http1::SendRequest<Streamed>),
-    H2(http2::SendRequest<Streamed>),
+    H2(http2::SendRequest<Streamed>, Heads),
 }
 
 /// The origin did not answer a request.
@@ -24,6 +25,8 @@ pub enum SendError {
     Unsent(Box<Request<Streamed>>),
     #[error("{0}")]
     Failed(#[from] hyper::Error),
+    #[error("the origin sent more than {} interim answers", interim::LIMIT)]
+    Interim,
 }
 
 impl Sender {
@@ -32,14 +35,13 @@ impl Sender {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let io = TokioIo::new(io);
         match protocol {
             Alpn::Http11 => {
                 let (sender, connection) = http1::Builder::new()
                     .preserve_header_case(true)
                     .max_headers(limits.head_fields.max(256))
                     .max_header_size(limits.head_bytes * 2)
-                    .handshake(io)
+                    .handshake(TokioIo::new(io))
                     .await?;
                 tokio::spawn(async move {
                     if let Err(error) = connection.with_upgrades().await {
@@ -49,6 +51,8 @@ impl Sender {
                 Ok(Sender::H1(sender))
             }
             Alpn::H2 => {
+                let heads = Heads::new();
+                let io = TokioIo::new(Counted::new(io, heads.clone()));
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .initial_stream_window_size(256 * 1024)
@@ -62,7 +66,7 @@ impl Sender {
                         tracing::debug!(%error, "origin connection ended");
                     }
                 });
-                Ok(Sender::H2(sender))
+                Ok(Sender::H2(sender, heads))
             }
         }
     }
@@ -70,7 +74,7 @@ impl Sender {
     pub fn protocol(&self) -> Alpn {
         match self {
             Sender::H1(_) => Alpn::Http11,
-            Sender::H2(_) => Alpn::H2,
+            Sender::H2(..) => Alpn::H2,
         }
     }
 
@@ -78,14 +82,14 @@ impl Sender {
     pub fn share(&self) -> Option<Sender> {
         match self {
             Sender::H1(_) => None,
-            Sender::H2(sender) => Some(Sender::H2(sender.clone())),
+            Sender::H2(sender, heads) => Some(Sender::H2(sender.clone(), heads.clone())),
         }
     }
 
     pub fn is_closed(&self) -> bool {
         match self {
             Sender::H1(sender) => sender.is_closed(),
-            Sender::H2(sender) => sender.is_closed(),
+            Sender::H2(sender, _) => sender.is_closed(),
         }
     }
 
@@ -93,7 +97,7 @@ impl Sender {
     pub fn is_ready(&self) -> bool {
         match self {
             Sender::H1(sender) => sender.is_ready(),
-            Sender::H2(sender) => sender.is_ready(),
+            Sender::H2(sender, _) => sender.is_ready(),
         }
     }
 
@@ -101,7 +105,7 @@ impl Sender {
     pub async fn ready(&mut self) -> hyper::Result<()> {
         match self {
             Sender::H1(sender) => sender.ready().await,
-            Sender::H2(sender) => sender.ready().await,
+            Sender::H2(sender, _) => sender.ready().await,
         }
     }
 
@@ -110,11 +114,20 @@ impl Sender {
         match self {
             Sender::H1(sender) => {
                 *request.version_mut() = Version::HTTP_11;
-                sender.try_send_request(request).await.map_err(recover)
+                let too_many = interim::too_many(&mut request);
+                tokio::select! {
+                    answer = sender.try_send_request(request) => answer.map_err(recover),
+                    () = too_many => Err(SendError::Interim),
+                }
             }
-            Sender::H2(sender) => {
+            Sender::H2(sender, heads) => {
                 *request.version_mut() = Version::HTTP_2;
-                sender.try_send_request(request).await.map_err(recover)
+                heads.asked();
+                let answer = sender.try_send_request(request).await.map_err(recover);
+                answer.map_err(|error| match error {
+                    SendError::Failed(_) if heads.are_over() => SendError::Interim,
+                    other => other,
+                })
             }
         }
     }

@@ -27,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::Streamed;
-use super::flood::{FrameBudget, Written};
+use super::flood::{Inbound, Objection};
 use super::follow::{Fault, Follower, Verdict};
+use super::frames::Written;
 use super::stall::{Sent, Streams};
 use super::target_line::TargetLine;
 use crate::net::{Alpn, Limits};
@@ -240,6 +241,8 @@ pub enum Rejected {
     HeaderTimeout,
     /// More HTTP/2 frames that carry nothing than any client needs.
     Flood,
+    /// An HTTP/2 frame that breaks the protocol, and how.
+    Frame(&'static str),
 }
 
 /// Which budget of a waiting connection ran out.
@@ -271,8 +274,8 @@ pub struct Guarded<T> {
     timer: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
     on_rejected: OnRejected,
-    /// What the client may still send of HTTP/2's frames that carry nothing.
-    budget: Option<FrameBudget>,
+    /// What HTTP/2 frames have to be like.
+    inbound: Option<Inbound>,
     written: Written,
     /// Our own words on their way, in place of what hyper wrote.
     instead: Option<Bytes>,
@@ -305,7 +308,7 @@ impl<T> Guarded<T> {
             timer: None,
             stalled: None,
             on_rejected,
-            budget: (protocol == Alpn::H2).then(|| FrameBudget::new(Instant::now())),
+            inbound: (protocol == Alpn::H2).then(|| Inbound::new(limits, Instant::now())),
             written: Written::default(),
             instead: None,
         }
@@ -392,17 +395,21 @@ impl<T: AsyncWrite + Unpin> Guarded<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends a connection whose client has spent its budget, with a word when one fits in.
-    fn flooded(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(budget) = self.budget.take() {
-            // The record is all that is wanted: there is no answer to a flood.
-            (self.on_rejected)(Rejected::Flood, &[]);
+    /// Ends a connection whose client's frames are not to be taken, with a word when one fits in.
+    fn objects(&mut self, cx: &mut Context<'_>, objection: Objection) -> Poll<io::Result<()>> {
+        let (rejected, what) = match objection {
+            Objection::Flood => (Rejected::Flood, "a flood of HTTP/2 frames"),
+            Objection::Broken(violation) => (Rejected::Frame(violation.why), violation.why),
+        };
+        if let Some(inbound) = self.inbound.take() {
+            // The record is all that is wanted: there is no answer to a frame.
+            (self.on_rejected)(rejected, &[]);
             if self.written.is_between_frames() {
-                let _ = Pin::new(&mut self.inner).poll_write(cx, &budget.goodbye());
+                let _ = Pin::new(&mut self.inner).poll_write(cx, &inbound.goodbye(objection));
                 let _ = Pin::new(&mut self.inner).poll_flush(cx);
             }
         }
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "a flood of HTTP/2 frames")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, what)))
     }
 
     /// A write that makes no progress ends the connection after `write_stall`.
@@ -442,13 +449,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            if this
-                .budget
-                .as_mut()
-                .is_some_and(|budget| !budget.allows(&buf.filled()[before..], Instant::now()))
+            if let Some(inbound) = &mut this.inbound
+                && let Err(objection) = inbound.sees(&buf.filled()[before..], Instant::now())
             {
                 buf.set_filled(before);
-                return this.flooded(cx);
+                return this.objects(cx, objection);
             }
             let http1 = this.protocol == Alpn::Http11 && !this.pulse.is_detached();
             let fresh = &mut buf.filled_mut()[before..];
@@ -489,8 +494,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(buf.len()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
-        if let (Some(budget), Poll::Ready(Ok(n))) = (&mut this.budget, &outcome) {
-            budget.answered(this.written.wrote(&buf[..*n]));
+        if let (Some(inbound), Poll::Ready(Ok(n))) = (&mut this.inbound, &outcome) {
+            inbound.answered(this.written.wrote(&buf[..*n]));
         }
         this.bound(cx, outcome)
     }
@@ -506,11 +511,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
-        if let (Some(budget), Poll::Ready(Ok(n))) = (&mut this.budget, &outcome) {
+        if let (Some(inbound), Poll::Ready(Ok(n))) = (&mut this.inbound, &outcome) {
             let mut left = *n;
             for buf in bufs {
                 let part = left.min(buf.len());
-                budget.answered(this.written.wrote(&buf[..part]));
+                inbound.answered(this.written.wrote(&buf[..part]));
                 left -= part;
             }
         }

@@ -57,10 +57,19 @@ pub enum TargetError {
     Disagree,
     #[error("the request target has a scheme other than http and https")]
     BadScheme,
+    #[error("the request names another scheme than its connection has")]
+    OtherScheme,
     #[error("the request is addressed to this proxy itself, not through it")]
     ToProxy,
     #[error("the request target has no path")]
     NoPath,
+}
+
+impl TargetError {
+    /// Nobody could read it rightly, as against a request that is not for us.
+    pub fn is_malformed(self) -> bool {
+        !matches!(self, TargetError::BadScheme | TargetError::OtherScheme | TargetError::ToProxy)
+    }
 }
 
 /// Reads a request that came to us as a proxy: absolute-form is required (RFC 9112 section 3.2.2).
@@ -84,7 +93,11 @@ pub fn origin_form(
     version: Version,
     scheme: Scheme,
 ) -> Result<Target, TargetError> {
-    read(method, uri, headers, version, scheme)
+    // What came inside TLS must not leave in plain text because its client says so, nor the other way round.
+    match uri.scheme_str() {
+        Some(named @ ("http" | "https")) if named != scheme.name() => Err(TargetError::OtherScheme),
+        _ => read(method, uri, headers, version, scheme),
+    }
 }
 
 fn read(

@@ -66,6 +66,11 @@ pub struct Limits {
     pub connections: usize,
     /// Concurrent HTTP/2 streams a client may open.
     pub h2_streams: u32,
+    /// HTTP/2 frames that carry nothing, of one sort (resets; all others), that a client may send at once, and how
+    /// many it is given back a second. A browser that leaves a page resets a hundred streams; a rapid reset
+    /// (CVE-2023-44487) lives from tens of thousands a second.
+    pub h2_control_burst: u32,
+    pub h2_control_rate: u32,
     /// Time for open exchanges after SIGTERM.
     pub drain_time: Duration,
     /// Leaf certificates remembered.
@@ -108,6 +113,8 @@ impl Default for Limits {
             per_client: 256,
             connections: 16 * 1024,
             h2_streams: 100,
+            h2_control_burst: 500,
+            h2_control_rate: 20,
             drain_time: s(30),
             leaf_cache: 4096,
             verified_time: s(600),

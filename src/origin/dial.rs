@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::resolve::{ResolveError, Resolver};
+use super::resolve::{self, ResolveError, Resolver};
 use crate::audit::record::{CertificateFacts, OriginMarks};
 use crate::message::send::Sender;
 use crate::net::{Alpn, Authority, Limits, OriginAddr};
@@ -101,7 +101,12 @@ impl Dialer {
     /// Connects to the permit's origin, trying its addresses as RFC 8305 has it.
     pub async fn connect(&self, permit: &Permit) -> Result<(TcpStream, OriginAddr), OriginError> {
         let origin = permit.dial();
-        let answer = self.resolver.resolve(origin).await?;
+        let answer = match permit.leads() {
+            Some(leads) => {
+                resolve::Answer { addrs: leads.addresses.iter().copied().collect(), dial_port: leads.port }
+            }
+            None => self.resolver.resolve(origin).await?,
+        };
         let mut allowed: Vec<DialPermit> = Vec::with_capacity(answer.addrs.len());
         let mut denied = None;
         for ip in answer.addrs {
@@ -150,11 +155,13 @@ impl Dialer {
             .map_err(|_| OriginError::TlsTimeout { origin: origin(), limit })?
             .map_err(|refusal| OriginError::Tls { origin: origin(), refusal })?;
         let Connected { stream, negotiated, judged, client_auth } = connected;
-        let shown = judged.as_ref().map(|Judged { certificate: info, .. }| {
-            Arc::new(CertificateFacts { sha256: info.fingerprint.clone(), issuer: info.issuer.clone() })
-        });
-        let marks = judged.as_ref().map(|judged| self.marks(&origin(), &judged.marks)).unwrap_or_default();
-        let certificate = judged.map(|judged| judged.certificate);
+        let Judged { certificate, marks } = judged;
+        let shown = Some(Arc::new(CertificateFacts {
+            sha256: certificate.fingerprint.clone(),
+            issuer: certificate.issuer.clone(),
+        }));
+        let marks = self.marks(&origin(), &marks);
+        let certificate = Some(certificate);
         let tls = Some(negotiated);
         Ok(Secured { stream, facts: OriginFacts { addr, tls, certificate, shown, marks, client_auth } })
     }

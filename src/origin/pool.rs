@@ -91,11 +91,14 @@ impl Keep {
         Keep(Mutex::new(idle))
     }
 
-    /// Takes the kept connection if it is for this key; one for another key goes to the pool.
+    /// Takes the kept connection if it is for this key; one for another key goes to the pool. What was verified by
+    /// rules that hold no longer is of use to nobody, and is closed.
     pub fn take(&self, key: &PoolKey, pool: &Pool) -> Option<Lease> {
         let idle = self.slot().take()?;
         if !idle.is_for(key) {
-            pool.put(idle);
+            if idle.key.verification == key.verification {
+                pool.put(idle);
+            }
             return None;
         }
         if !idle.is_good(Instant::now(), &pool.limits) {

@@ -7,7 +7,7 @@
 //! refuses, but also how browsers prepare for a click that never comes: it counts only where it repeats and the
 //! client never asked anything of that host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -129,7 +129,7 @@ impl Case {
     }
 
     /// How sure it is that this client refuses our certificate for this host, when it does.
-    fn refuses(&self) -> Option<Certainty> {
+    pub fn refuses(&self) -> Option<Certainty> {
         // An alert that is older than a success was heeded: somebody installed the CA.
         if self.certain > 0 && (self.trusted == 0 || self.refused_at > self.trusted_at) {
             Some(Certainty::Certain)
@@ -142,10 +142,6 @@ impl Case {
         } else {
             None
         }
-    }
-
-    fn same_program(&self, other: &Case) -> bool {
-        self.client == other.client && self.ja4 == other.ja4
     }
 }
 
@@ -190,87 +186,120 @@ pub struct Finding {
 
 /// Looks at everything that was seen. Findings come surest first.
 pub fn judge(cases: &[Case], now: i64) -> Vec<Finding> {
-    let mut done: BTreeSet<(IpAddr, &str)> = BTreeSet::new();
-    let mut findings = Vec::new();
-    for case in cases.iter().filter(|case| case.refuses().is_some()) {
-        if done.insert((case.client, case.ja4.as_str())) {
-            findings.extend(judge_client(cases, case, now));
-        }
-    }
+    let table = Table::of(cases);
+    let mut findings: Vec<Finding> =
+        table.programs.values().flat_map(|program| table.judge_all(program, now)).collect();
     findings.sort_by(|a, b| {
         b.certainty.cmp(&a.certainty).then(b.refusals.cmp(&a.refusals)).then(a.client.cmp(&b.client))
     });
     findings
 }
 
-/// The findings about the client of one case.
-pub fn judge_client(cases: &[Case], about: &Case, now: i64) -> Vec<Finding> {
-    let own = || cases.iter().filter(|case| case.same_program(about));
-    let refused: Vec<&Case> = own().filter(|case| case.refuses().is_some()).collect();
-    let trusted = own().filter(|case| case.trusted > 0 && case.refuses().is_none()).count();
-    if refused.is_empty() {
-        return Vec::new();
-    }
-    if trusted > 0 {
-        return refused.into_iter().filter_map(|case| pinned(cases, case, trusted, now)).collect();
-    }
-    let neighbours =
-        cases.iter().any(|case| case.client == about.client && !case.same_program(about) && case.trusted > 0);
-    let cause = if neighbours { Cause::OwnStore } else { Cause::Untrusting };
-    untrusting(&refused, cause, now).into_iter().collect()
+/// The cases in the order of the questions about them, so that judging all of them costs one walk and not its square.
+pub struct Table<'a> {
+    /// By client and fingerprint.
+    programs: BTreeMap<(IpAddr, &'a str), Vec<&'a Case>>,
+    /// The fingerprints of a machine's programs that have trusted us.
+    trusting: BTreeMap<IpAddr, BTreeSet<&'a str>>,
+    /// How many programs of all machines have trusted us for a host.
+    trusted_for: HashMap<&'a Host, usize>,
 }
 
-fn pinned(cases: &[Case], case: &Case, trusted: usize, now: i64) -> Option<Finding> {
-    let others = cases
-        .iter()
-        .filter(|other| other.host == case.host && !other.same_program(case) && other.trusted > 0)
-        .count();
-    let mut sentence = format!(
-        "{} refuses our CA for host {}, {}; it accepts our CA for {}",
-        case.client,
-        case.host,
-        seen(&[case]),
-        several(trusted, "other host"),
-    );
-    if others > 0 {
-        let _ = write!(sentence, ", and {} for this one", several(others, "other client"));
-    }
-    sentence.push_str(": pinned application");
-    let advice = format!(
-        "If {} may go unread for this client, add the rule below; it ends by itself, and the host stays inspected \
-         for everybody else.",
-        case.host
-    );
-    finding(&[case], Cause::Pinned, sentence, advice, now)
+fn refused<'a>(program: &[&'a Case]) -> Vec<&'a Case> {
+    program.iter().copied().filter(|case| case.refuses().is_some()).collect()
 }
 
-fn untrusting(refused: &[&Case], cause: Cause, now: i64) -> Option<Finding> {
-    let case = refused.first()?;
-    let mut hosts: Vec<String> = refused.iter().take(NAMED).map(|case| case.host.to_string()).collect();
-    if refused.len() > NAMED {
-        hosts.push("others".to_owned());
+/// Hosts for which a program accepts our CA.
+fn trusted(program: &[&Case]) -> usize {
+    program.iter().filter(|case| case.trusted > 0 && case.refuses().is_none()).count()
+}
+
+impl<'a> Table<'a> {
+    pub fn of(cases: &'a [Case]) -> Table<'a> {
+        let mut table =
+            Table { programs: BTreeMap::new(), trusting: BTreeMap::new(), trusted_for: HashMap::new() };
+        for case in cases {
+            table.programs.entry((case.client, &case.ja4)).or_default().push(case);
+            if case.trusted > 0 {
+                table.trusting.entry(case.client).or_default().insert(&case.ja4);
+                *table.trusted_for.entry(&case.host).or_default() += 1;
+            }
+        }
+        table
     }
-    let wherever = if refused.len() == 1 { "" } else { " everywhere" };
-    let mut sentence = format!(
-        "{} refuses our CA{wherever} ({}), {}, and was never seen to accept it",
-        case.client,
-        hosts.join(", "),
-        seen(refused)
-    );
-    let advice = match cause {
-        Cause::OwnStore => {
-            sentence.push_str(
-                ", while other programs on that machine do: this program has a trust store of its own",
-            );
-            "Tell the program of the CA: `portward env` prints the variable or flag that its kind of program wants."
+
+    /// What is found of one client and fingerprint at one host.
+    pub fn judge(&self, client: IpAddr, ja4: &str, host: &Host, now: i64) -> Option<Finding> {
+        let program = self.programs.get(&(client, ja4))?;
+        let case = program.iter().find(|case| case.host == *host)?;
+        case.refuses()?;
+        match trusted(program) {
+            0 => self.untrusting(&refused(program), now),
+            trusted => self.pinned(case, trusted, now),
         }
-        _ => {
-            sentence.push_str(": it does not trust our CA");
-            "On that machine, run `portward trust install` (browsers, system) or `portward env` (one shell)."
+    }
+
+    fn judge_all(&self, program: &[&Case], now: i64) -> Vec<Finding> {
+        let refused = refused(program);
+        match trusted(program) {
+            0 => self.untrusting(&refused, now).into_iter().collect(),
+            trusted => refused.into_iter().filter_map(|case| self.pinned(case, trusted, now)).collect(),
         }
-    };
-    let advice = format!("{advice} Only if that cannot be done, add the rule below.");
-    finding(refused, cause, sentence, advice, now)
+    }
+
+    fn pinned(&self, case: &Case, trusted: usize, now: i64) -> Option<Finding> {
+        let everybody = self.trusted_for.get(&case.host).copied().unwrap_or_default();
+        let others = everybody.saturating_sub(usize::from(case.trusted > 0));
+        let mut sentence = format!(
+            "{} refuses our CA for host {}, {}; it accepts our CA for {}",
+            case.client,
+            case.host,
+            seen(&[case]),
+            several(trusted, "other host"),
+        );
+        if others > 0 {
+            let _ = write!(sentence, ", and {} for this one", several(others, "other client"));
+        }
+        sentence.push_str(": pinned application");
+        let advice = format!(
+            "If {} may go unread for this client, add the rule below; it ends by itself, and the host stays inspected \
+             for everybody else.",
+            case.host
+        );
+        finding(&[case], Cause::Pinned, sentence, advice, now)
+    }
+
+    fn untrusting(&self, refused: &[&Case], now: i64) -> Option<Finding> {
+        let case = refused.first()?;
+        let programs = self.trusting.get(&case.client);
+        let neighbours = programs.is_some_and(|all| all.iter().any(|ja4| *ja4 != case.ja4));
+        let cause = if neighbours { Cause::OwnStore } else { Cause::Untrusting };
+        let mut hosts: Vec<String> = refused.iter().take(NAMED).map(|case| case.host.to_string()).collect();
+        if refused.len() > NAMED {
+            hosts.push("others".to_owned());
+        }
+        let wherever = if refused.len() == 1 { "" } else { " everywhere" };
+        let mut sentence = format!(
+            "{} refuses our CA{wherever} ({}), {}, and was never seen to accept it",
+            case.client,
+            hosts.join(", "),
+            seen(refused)
+        );
+        let advice = match cause {
+            Cause::OwnStore => {
+                sentence.push_str(
+                    ", while other programs on that machine do: this program has a trust store of its own",
+                );
+                "Tell the program of the CA: `portward env` prints the variable or flag that its kind of program wants."
+            }
+            _ => {
+                sentence.push_str(": it does not trust our CA");
+                "On that machine, run `portward trust install` (browsers, system) or `portward env` (one shell)."
+            }
+        };
+        let advice = format!("{advice} Only if that cannot be done, add the rule below.");
+        finding(refused, cause, sentence, advice, now)
+    }
 }
 
 fn finding(refused: &[&Case], cause: Cause, sentence: String, advice: String, now: i64) -> Option<Finding> {
@@ -401,6 +430,45 @@ mod tests {
         // Another machine's does not.
         let stranger = case("10.0.0.9", "browser", "c.test", &[Trusted]);
         assert_eq!(one(&[cases.to_vec(), vec![stranger]].concat()).cause, Cause::Untrusting);
+    }
+
+    #[test]
+    fn one_case_is_judged_as_the_whole_table_judges_it() {
+        let cases = [
+            case("10.0.0.7", "app", "api.test", &[ALERT, ALERT]),
+            case("10.0.0.7", "app", "pay.test", &[Trusted, ALERT]),
+            case("10.0.0.7", "app", "news.test", &[Trusted]),
+            case("10.0.0.7", "curl", "api.test", &[ALERT]),
+            case("10.0.0.7", "curl", "news.test", &[Probable]),
+            case("10.0.0.8", "curl", "api.test", &[ALERT]),
+            case("10.0.0.9", "app", "api.test", &[Trusted]),
+        ];
+        let all = judge(&cases, NOW);
+        assert_eq!(all.len(), 4, "{all:#?}");
+        let table = Table::of(&cases);
+        for about in &cases {
+            let found = table.judge(about.client, &about.ja4, &about.host, NOW);
+            let of_it = |finding: &&Finding| {
+                finding.client == about.client
+                    && finding.ja4 == about.ja4
+                    && finding.hosts.contains(&about.host.to_string())
+            };
+            assert_eq!(found.as_ref(), all.iter().find(of_it), "{about:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_is_judged_in_one_walk() {
+        // A client that accepted us once and refuses everything else; the square of this is not waited for.
+        let mut cases: Vec<Case> =
+            (0..8192).map(|n| case("10.0.0.7", "x", &format!("h{n}.test"), &[ALERT])).collect();
+        cases.push(case("10.0.0.7", "x", "a.test", &[Trusted]));
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            assert_eq!(judge(&cases, NOW).len(), 8192);
+        }
+        println!("a full table twenty times in {:?}", began.elapsed());
+        assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use fail::{
     SilentTunnel, Undecoded, Unparsable,
 };
 pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
-pub use permit::{DialPermit, Passage, Permit, VerificationId};
+pub use permit::{DialPermit, Leads, Passage, Permit, VerificationId};
 pub use verdict::{Answer, Denial, Reason, RequestAnswer};
 
 use crate::net::hello::Sni;
@@ -471,6 +471,7 @@ impl Policy {
         Permit {
             target: target.clone(),
             dial: target.clone(),
+            leads: None,
             server_name: target.host.clone(),
             channel: Channel::Plain,
             passage,

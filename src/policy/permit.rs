@@ -9,19 +9,30 @@ use std::time::SystemTime;
 use super::address::AddressGuard;
 use super::matching::Who;
 use super::verdict::Denial;
-use crate::net::{Authority, Entry, Host, OriginAddr};
+use crate::net::{Authority, Entry, Host, OriginAddr, Port};
 
 /// Leave to reach one origin for one client.
 #[derive(Clone, Debug)]
 pub struct Permit {
     pub(super) target: Authority,
     pub(super) dial: Authority,
+    pub(super) leads: Option<Arc<Leads>>,
     pub(super) server_name: Host,
     pub(super) channel: Channel,
     pub(super) passage: Passage,
     pub(super) verification: VerificationId,
     pub(super) guard: Arc<AddressGuard>,
     pub(super) subject: Arc<Subject>,
+}
+
+/// Where a name led when it was judged. It could lead elsewhere the next time it is asked, so that these addresses
+/// are what is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leads {
+    /// In the order to try them.
+    pub addresses: Vec<IpAddr>,
+    /// Dialled instead of the permit's port, where the configuration says so.
+    pub port: Option<Port>,
 }
 
 /// What may be done with the connection.
@@ -71,6 +82,11 @@ impl Permit {
     /// client's address cannot be trusted to belong to the name it goes by.
     pub fn dial(&self) -> &Authority {
         &self.dial
+    }
+
+    /// The addresses of [`Permit::dial`], where they were judged already: nobody is to be asked for them again.
+    pub fn leads(&self) -> Option<&Leads> {
+        self.leads.as_deref()
     }
 
     /// The host that the origin's certificate must prove, and the name sent as SNI.

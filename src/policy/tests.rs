@@ -376,6 +376,23 @@ fn what_is_not_http_follows_the_fail_modes() {
 }
 
 #[test]
+fn a_silent_tunnel_is_no_leave_for_tls() {
+    let fail = FailModes { silent_tunnel: SilentTunnel::Tunnel, ..FailModes::default() };
+    let policy = Policy::new(&Config { fail, ..Config::default() });
+    let Answer::Tunnel(permit, reason) = policy.opaque(permit(&policy, "a.test:443"), Opaque::Silent) else {
+        panic!("relayed as long as it is silent")
+    };
+    assert_eq!(permit.passage(), Passage::Tunnel);
+    for name in ["a.test", "b.test"] {
+        let Answer::Inspect(back) = policy.tunnelled(&permit, &reason, &hello(name)) else {
+            panic!("{name}")
+        };
+        assert_eq!(back.passage(), Passage::Inspect);
+        assert_eq!(matches!(policy.hello(back, &hello(name)), Answer::Inspect(_)), name == "a.test");
+    }
+}
+
+#[test]
 fn a_new_policy_holds_for_the_next_request_of_an_open_connection() {
     let old = Policy::new(&Config::default());
     let Answer::Inspect(permit) = old.hello(permit(&old, "a.test:443"), &hello("a.test")) else {
@@ -490,10 +507,13 @@ fn a_name_that_leads_to_bypassed_addresses_alone_is_bypassed_there() {
     let name = permit(&policy, "plc.test:443");
     assert!(policy.asks_where(&name));
     let leads_to = |ips: &[&str]| {
-        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-        policy.leads_to(&name, &ips).map(|(permit, reason)| show(&Answer::Tunnel(permit, reason)))
+        let leads =
+            Leads { addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect(), port: Port::new(9443) };
+        let (permit, reason) = policy.leads_to(&name, leads.clone())?;
+        assert_eq!(permit.leads(), Some(&leads), "what was judged is what is dialled");
+        Some(show(&Answer::Tunnel(permit, reason)))
     };
-    let tunnel = Some("tunnel 192.0.2.7:443 plc.test: bypass".to_owned());
+    let tunnel = Some("tunnel plc.test:443 plc.test: bypass".to_owned());
     assert_eq!(leads_to(&["192.0.2.7"]), tunnel);
     assert_eq!(leads_to(&["192.0.2.7", "192.0.2.8"]), tunnel);
     assert_eq!(leads_to(&["192.0.2.7", "203.0.113.1"]), None);

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::permit::Channel;
-use super::{Answer, Denial, NameMismatch, Passage, Permit, Policy, Reason};
+use super::{Answer, Denial, Leads, NameMismatch, Passage, Permit, Policy, Reason};
 use crate::net::hello::Sni;
-use crate::net::{Authority, Hello, Host};
+use crate::net::{Hello, Host};
 
 impl Policy {
     /// Whether it matters for the bypass list where this name leads.
@@ -15,23 +15,33 @@ impl Policy {
         self.bypass.has_addresses && permit.dial.host.ip().is_none()
     }
 
-    /// The name of a connection that is to be inspected leads to these addresses. When each of them is on the
-    /// bypass list, one of them is what is dialled: the name could lead elsewhere the next time it is asked.
-    pub fn leads_to(&self, permit: &Permit, addresses: &[IpAddr]) -> Option<(Permit, Reason)> {
+    /// The name of a connection that is to be inspected leads there. When each of the addresses is on the bypass
+    /// list, the connection is relayed to one of them.
+    pub fn leads_to(&self, permit: &Permit, leads: Leads) -> Option<(Permit, Reason)> {
         let who = permit.subject.who();
         let listed = |ip: &IpAddr| self.bypass.find(&Host::from(*ip), who);
-        let reason = listed(addresses.first()?)?;
-        if !addresses.iter().all(|ip| listed(ip).is_some()) {
+        let reason = listed(leads.addresses.first()?)?;
+        if !leads.addresses.iter().all(|ip| listed(ip).is_some()) {
             return None;
         }
-        let dial = Authority::new(Host::from(*addresses.first()?), permit.dial.port);
-        Some((Permit { dial, passage: Passage::Tunnel, ..permit.clone() }, reason))
+        let leads = Some(Arc::new(leads));
+        Some((Permit { leads, passage: Passage::Tunnel, ..permit.clone() }, reason))
+    }
+
+    /// A tunnel was to be relayed because its client said nothing, and now the client begins before the origin
+    /// did: that is looked at as if it had come at once.
+    pub fn began(&self, permit: &Permit) -> Permit {
+        Permit { passage: Passage::Inspect, ..permit.clone() }
     }
 
     /// A ClientHello arrived in a tunnel that is relayed unread since its target was asked for: every name in
     /// it is judged all the same, and the strictest answer for any of them holds. A tunnel whose names disagree,
     /// where that is allowed, stays unread only when each of them is on the bypass list.
     pub fn tunnelled(&self, permit: &Permit, reason: &Reason, hello: &Hello) -> Answer {
+        // Silence is no leave for TLS.
+        if *reason == Reason::Silent {
+            return Answer::Inspect(self.began(permit));
+        }
         let mut permit = permit.clone();
         let tunnel = |permit| Answer::Tunnel(permit, reason.clone());
         let sni = match &hello.sni {

@@ -127,6 +127,11 @@ pub enum Denial {
     NotHttp,
     #[error("the client opened a tunnel and sent nothing")]
     Silent,
+    /// What is to be inspected begins where the client has bytes of the origin already.
+    #[error(
+        "the client begins TLS that is to be inspected after the origin spoke, which is too late for that"
+    )]
+    SpokeFirst,
 }
 
 impl Denial {
@@ -148,6 +153,7 @@ impl Denial {
             Denial::AlpnNotHttp => "alpn_not_http",
             Denial::NotHttp => "not_http",
             Denial::Silent => "silent",
+            Denial::SpokeFirst => "spoke_first",
         }
     }
 
@@ -186,6 +192,7 @@ impl Denial {
                 "set `silent_tunnel = \"tunnel\"` under [policy.fail], or list the host in [[policy.bypass]]"
                     .to_owned()
             }
+            Denial::SpokeFirst => "list the host in [[policy.bypass]]".to_owned(),
             Denial::OwnListener { .. } | Denial::SniInvalid => return None,
         })
     }

@@ -80,6 +80,20 @@ impl Slots {
     }
 }
 
+#[cfg(test)]
+impl Slots {
+    /// A place for a client of this machine.
+    pub fn take_one(&self) -> Slot {
+        let place = self.all.clone().try_acquire_owned().expect("a place");
+        self.take(place, std::net::Ipv4Addr::LOCALHOST.into()).expect("a client's place")
+    }
+
+    /// Clients that have places.
+    pub fn taken(&self) -> usize {
+        self.per_client.len()
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         if let dashmap::Entry::Occupied(mut entry) = self.per_client.entry(self.ip) {

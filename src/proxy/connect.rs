@@ -29,7 +29,11 @@ pub async fn serve_http(gateway: &Arc<Gateway>, client: Client, io: BoxIo, proto
 
 /// One request to the proxy itself: CONNECT opens a tunnel, anything else is forwarded.
 pub async fn proxied(way: &Arc<Way>, request: Request<Incoming>) -> Result<Response<Streamed>, Dropped> {
-    if let (&Method::CONNECT, Err(problem)) = (request.method(), exchange::check_framing(way)) {
+    // Before anybody is asked for a name: a 407 would leave the connection open.
+    if let Err(problem) = exchange::check_framing(way) {
+        if request.method() != Method::CONNECT {
+            return exchange::exchange(way, request).await;
+        }
         let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Connect);
         ending.stage(Stage::Connect);
         return exchange::answer(&problem, &request, ending);
@@ -99,12 +103,12 @@ fn connect_target(request: &Request<Incoming>) -> Result<Authority, Problem> {
     let authority = uri
         .authority()
         .filter(|_| uri.scheme().is_none() || request.version() == http::Version::HTTP_2)
-        .ok_or_else(|| Problem::BadConnect("CONNECT needs host:port as its target".to_owned()))?;
+        .ok_or_else(|| Problem::ConnectTarget("CONNECT needs host:port as its target".to_owned()))?;
     if authority.as_str().contains('@') {
-        return Err(Problem::BadConnect("the CONNECT target carries user information".to_owned()));
+        return Err(Problem::ConnectTarget("the CONNECT target carries user information".to_owned()));
     }
     Authority::parse(authority.as_str(), None)
-        .map_err(|error| Problem::BadConnect(format!("the CONNECT target is not host:port: {error}")))
+        .map_err(|error| Problem::ConnectTarget(format!("the CONNECT target is not host:port: {error}")))
 }
 
 /// Answers 200 and goes on with the connection when hyper has let go of it.

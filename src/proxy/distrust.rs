@@ -1,19 +1,23 @@
 //! How clients' handshakes ended, by client, fingerprint and host: a bounded table, kept over restarts in a file that
 //! `portward doctor --client` reads. What it means is judged in `policy::distrust`; here it is counted and told.
+//!
+//! Judging walks over the whole table, which takes milliseconds: it is done once in a while for all that was counted
+//! meanwhile, and never by a connection.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::net::Host;
-use crate::policy::distrust::{Case, Ending, Finding, judge_client};
+use crate::policy::distrust::{Case, Cause, Ending, Finding, Table};
 
 /// Clients and hosts remembered; the least used are forgotten first. About 300 bytes each.
 const CASES: u64 = 8192;
@@ -21,18 +25,20 @@ const CASES: u64 = 8192;
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// A finding is told again after this.
 const TOLD_AGAIN: Duration = Duration::from_secs(3600);
-/// Findings told within [`TOLD_AGAIN`] in all: a client can have as many names as it likes.
-const TOLD: u64 = 256;
-/// A client that refuses everything, as fast as it can, has the table judged this often a second. The next refusal
-/// is judged with all that was counted meanwhile.
-const JUDGED_A_SECOND: u32 = 20;
+/// Findings told within [`TOLD_AGAIN`] in all, and of one address: a client can have as many names as it likes.
+const TOLD: usize = 256;
+const TOLD_OF_ONE: usize = 32;
+/// Refusals that wait to be judged, in all and of one address. One that finds no place is judged when it comes
+/// again.
+const WAITING: usize = 128;
+const WAITING_OF_ONE: usize = 8;
 /// The file is written by us; one of this size is not ours.
 const LONGEST_FILE: u64 = 32 << 20;
 
 /// Its name in the state directory.
 pub const FILE: &str = "clients.json";
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     client: IpAddr,
     ja4: Arc<str>,
@@ -42,10 +48,10 @@ struct Key {
 /// The table.
 pub struct Clients {
     cases: Cache<Key, Arc<Mutex<Case>>>,
-    told: Cache<(IpAddr, Arc<str>, Option<Host>), ()>,
-    /// The second, and how often the table was judged in it.
-    judged: Mutex<(i64, u32)>,
+    attention: Mutex<Attention>,
     file: Option<PathBuf>,
+    /// One writer at a time.
+    saving: Mutex<()>,
     /// Something that changes what is found.
     news: AtomicBool,
     /// Counts alone.
@@ -70,18 +76,24 @@ pub enum ClientsError {
 }
 
 impl Clients {
-    /// `file` is where the table is kept; one that cannot be read is told and written anew.
+    /// `file` is where the table is kept. One that cannot be read is told, and set aside before another is written in
+    /// its place: it may be of a later release, which is to find it again.
     pub fn open(file: Option<PathBuf>) -> Clients {
         let clients = Clients {
             cases: Cache::builder().max_capacity(CASES).time_to_idle(REMEMBERED).build(),
-            told: Cache::builder().max_capacity(TOLD).time_to_live(TOLD_AGAIN).build(),
-            judged: Mutex::new((0, 0)),
+            attention: Mutex::default(),
             file,
+            saving: Mutex::new(()),
             news: AtomicBool::new(false),
             changed: AtomicBool::new(false),
         };
         let known = clients.file.as_deref().map(read).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "what was seen of clients before is forgotten");
+            let aside = clients.file.as_deref().and_then(|file| {
+                let aside = file.with_extension("json.unread");
+                std::fs::rename(file, &aside).ok().map(|()| aside)
+            });
+            let kept = aside.map(|path| path.display().to_string()).unwrap_or_default();
+            tracing::warn!(%error, kept, "what was seen of clients before is not used; a later release reads it when it is moved back");
             None
         });
         let oldest = seconds() - REMEMBERED.as_secs() as i64;
@@ -92,53 +104,51 @@ impl Clients {
         clients
     }
 
-    /// One more handshake ended. Tells the operator when that makes a finding.
+    /// One more handshake ended. Takes no time to speak of.
     pub fn saw(&self, client: IpAddr, ja4: Option<&Arc<str>>, host: &Host, ending: &Ending) {
         let ja4: Arc<str> = ja4.cloned().unwrap_or_default();
         let key = Key { client, ja4: ja4.clone(), host: host.clone() };
-        let case = self.cases.get_with(key, || Arc::new(Mutex::new(Case::new(client, &ja4, host.clone()))));
-        let about = {
+        let case =
+            self.cases.get_with(key.clone(), || Arc::new(Mutex::new(Case::new(client, &ja4, host.clone()))));
+        {
             let Ok(mut case) = case.lock() else { return };
             let routine =
                 *ending == Ending::Trusted && case.trusted > 0 && case.trusted_at >= case.refused_at;
             let kind = if routine { &self.changed } else { &self.news };
             kind.store(true, Ordering::Relaxed);
             case.count(ending, seconds());
-            // Most clients trust us, every time.
-            if *ending == Ending::Trusted {
+            // Most clients trust us, every time; and to leave once means nothing yet.
+            if *ending == Ending::Trusted || case.refuses().is_none() {
                 return;
             }
-            case.clone()
-        };
-        self.tell(&ja4, &about);
+        }
+        if let Ok(mut attention) = self.attention.lock() {
+            attention.wait(key);
+        }
     }
 
-    fn tell(&self, ja4: &Arc<str>, about: &Case) {
-        // A client is told of once for all hosts, and once for each host that it pins.
-        let (whole, single) =
-            ((about.client, ja4.clone(), None), (about.client, ja4.clone(), Some(about.host.clone())));
-        if self.told.contains_key(&single) || !self.may_judge() {
+    /// Whether there is something to judge.
+    pub fn is_pending(&self) -> bool {
+        self.attention.lock().is_ok_and(|attention| !attention.waiting.is_empty())
+    }
+
+    /// Judges what was counted since the last time, and tells the operator what is found.
+    pub fn tell(&self) {
+        let now = seconds();
+        let Ok(waiting) = self.attention.lock().map(|mut attention| attention.take(now)) else { return };
+        if waiting.is_empty() {
             return;
         }
-        for finding in judge_client(&self.all(), about, seconds()) {
-            let pinned = finding.cause == crate::policy::distrust::Cause::Pinned;
-            if pinned && finding.hosts.iter().all(|host| *host != about.host.to_string()) {
-                continue;
+        let cases = self.all();
+        let table = Table::of(&cases);
+        for Key { client, ja4, host } in waiting {
+            let Some(finding) = table.judge(client, &ja4, &host, now) else { continue };
+            // A client is told of once for all hosts, and once for each host that it pins.
+            let about = (client, ja4, (finding.cause == Cause::Pinned).then_some(host));
+            if self.attention.lock().is_ok_and(|mut attention| attention.told(about, now)) {
+                warn(&finding);
             }
-            let key = if pinned { single.clone() } else { whole.clone() };
-            if self.told.contains_key(&key) || self.told.entry_count() >= TOLD {
-                continue;
-            }
-            self.told.insert(key, ());
-            warn(&finding);
         }
-    }
-
-    fn may_judge(&self) -> bool {
-        let Ok(mut judged) = self.judged.lock() else { return false };
-        let now = seconds();
-        *judged = if judged.0 == now { (now, judged.1 + 1) } else { (now, 1) };
-        judged.1 <= JUDGED_A_SECOND
     }
 
     fn all(&self) -> Vec<Case> {
@@ -146,8 +156,23 @@ impl Clients {
     }
 
     /// Writes the table when there is something new; with `counts`, also when only numbers changed. Blocks on the
-    /// disk.
+    /// disk. Where another writer is still at it, or the disk fails, what is new stays new for the next time. What
+    /// was not told yet is told first.
     pub fn save(&self, counts: bool) {
+        self.tell();
+        if let Ok(_one) = self.saving.try_lock() {
+            self.write_news(counts);
+        }
+    }
+
+    /// The last time: waits for a writer that is still at it.
+    pub fn save_last(&self) {
+        self.tell();
+        let _one = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_news(true);
+    }
+
+    fn write_news(&self, counts: bool) {
         let Some(file) = &self.file else { return };
         let news = self.news.swap(false, Ordering::Relaxed);
         let changed = counts && self.changed.swap(false, Ordering::Relaxed);
@@ -156,7 +181,53 @@ impl Clients {
         }
         if let Err(error) = write(file, &Written { version: 1, cases: self.all() }) {
             tracing::warn!(%error, file = %file.display(), "what was seen of clients cannot be kept");
+            self.news.fetch_or(news, Ordering::Relaxed);
+            self.changed.fetch_or(changed, Ordering::Relaxed);
         }
+    }
+}
+
+/// A client, its fingerprint, and the host, where it is of one alone.
+type About = (IpAddr, Arc<str>, Option<Host>);
+
+/// What is to be judged next, and what the operator was told lately: both are bounded, for each client too, so that
+/// one that refuses everything hides none of the others.
+#[derive(Default)]
+struct Attention {
+    waiting: Vec<Key>,
+    told: HashMap<About, i64>,
+}
+
+impl Attention {
+    fn wait(&mut self, key: Key) {
+        let of_one = self.waiting.iter().filter(|other| other.client == key.client).count();
+        if self.waiting.len() < WAITING && of_one < WAITING_OF_ONE && !self.waiting.contains(&key) {
+            self.waiting.push(key);
+        }
+    }
+
+    /// Those that may be told of.
+    fn take(&mut self, now: i64) -> Vec<Key> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|key| self.may_tell(&(key.client, key.ja4.clone(), Some(key.host.clone())), now));
+        waiting
+    }
+
+    fn may_tell(&mut self, about: &About, now: i64) -> bool {
+        let old = now - TOLD_AGAIN.as_secs() as i64;
+        // A clock that was set back makes nothing unspeakable.
+        self.told.retain(|_, at| (old..=now).contains(at));
+        let of_one = self.told.keys().filter(|told| told.0 == about.0).count();
+        self.told.len() < TOLD && of_one < TOLD_OF_ONE && !self.told.contains_key(about)
+    }
+
+    /// True when it is to be told now, and not again for a while.
+    fn told(&mut self, about: About, now: i64) -> bool {
+        let may = self.may_tell(&about, now);
+        if may {
+            self.told.insert(about, now);
+        }
+        may
     }
 }
 
@@ -200,6 +271,8 @@ fn write(file: &Path, written: &Written) -> std::io::Result<()> {
     let mut out =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     out.write_all(&text)?;
+    // A rename that survives a power cut before what it names would leave an empty table.
+    out.sync_all()?;
     std::fs::rename(&beside, file)
 }
 
@@ -237,5 +310,72 @@ mod tests {
         std::fs::write(&file, "{").unwrap();
         assert!(read(&file).is_err());
         assert!(Clients::open(Some(file)).all().is_empty());
+    }
+
+    #[test]
+    fn what_was_not_written_is_written_the_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("state");
+        let file = folder.join(FILE);
+        // A file is where the folder should be.
+        std::fs::write(&folder, "").unwrap();
+        let clients = Clients::open(None);
+        let clients = Clients { file: Some(file.clone()), ..clients };
+        clients.saw("10.0.0.7".parse().unwrap(), None, &Host::parse("a.test").unwrap(), &Ending::Probable);
+        clients.save(true);
+        std::fs::remove_file(&folder).unwrap();
+        // Somebody else is writing: neither beside it, nor forgotten.
+        let writing = clients.saving.lock().unwrap();
+        clients.save(true);
+        assert!(!file.exists());
+        drop(writing);
+        clients.save(false);
+        assert_eq!(read(&file).unwrap().len(), 1);
+        // And nothing is written when there is nothing new.
+        std::fs::remove_file(&file).unwrap();
+        clients.save(true);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn one_client_that_refuses_everything_hides_no_other() {
+        let mut attention = Attention::default();
+        let key = |client: &str, host: usize| {
+            let (client, host) = (client.parse().unwrap(), Host::parse(&format!("h{host}.test")).unwrap());
+            Key { client, ja4: "t13d".into(), host }
+        };
+        // A thousand refusals of one client, then one of another: how many of each are told.
+        let mut turn = |other: &str, now: usize| {
+            (0..1000).for_each(|host| attention.wait(key("10.0.0.7", 1000 * now + host)));
+            attention.wait(key(other, 0));
+            let now = now as i64;
+            let told: Vec<Key> = (attention.take(now).into_iter())
+                .filter(|key| attention.told((key.client, key.ja4.clone(), Some(key.host.clone())), now))
+                .collect();
+            let others = told.iter().filter(|told| **told == key(other, 0)).count();
+            (told.len() - others, others)
+        };
+        assert_eq!(turn("10.0.0.8", 0), (WAITING_OF_ONE, 1));
+        assert_eq!(turn("10.0.0.8", 1), (WAITING_OF_ONE, 0), "the same is told once");
+        let hour: usize = (2..100).map(|now| turn("10.0.0.9", now).0).sum();
+        assert_eq!(hour + 2 * WAITING_OF_ONE, TOLD_OF_ONE, "within an hour");
+        assert_eq!(turn("10.0.0.10", 100), (0, 1), "another one in the same hour");
+        assert_eq!(turn("10.0.0.10", 101 + 3600), (WAITING_OF_ONE, 1), "later again");
+    }
+
+    #[test]
+    fn what_is_found_is_told_once() {
+        let clients = Clients::open(None);
+        let (client, host) = ("10.0.0.7".parse().unwrap(), Host::parse("a.test").unwrap());
+        clients.saw(client, None, &host, &Ending::Probable);
+        assert!(!clients.is_pending(), "once is chance");
+        clients.saw(client, None, &host, &Ending::Probable);
+        assert!(clients.is_pending());
+        clients.tell();
+        let told = || clients.attention.lock().unwrap().told.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(told(), [(client, Arc::from(""), None)]);
+        clients.saw(client, None, &host, &Ending::Certain("UnknownCA"));
+        clients.tell();
+        assert_eq!(told().len(), 1);
     }
 }

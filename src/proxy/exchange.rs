@@ -33,7 +33,7 @@ use crate::message::target::{self, Scheme, Target};
 use crate::net::{Alpn, Authority, Host, Port};
 use crate::origin::{Idle, Keep};
 use crate::policy::{FailModes, Permit, RequestAnswer};
-use crate::scan::Direction;
+use crate::scan::{Direction, Scanner};
 use crate::tls::BoxIo;
 use crate::waf::Transaction;
 use crate::waf::input::ConnectionFacts;
@@ -148,12 +148,19 @@ pub async fn serve(way: Arc<Way>, io: BoxIo, protocol: Alpn) {
         async move {
             let beat = way.pulse.begin();
             way.pulse.request(request.method(), request.uri());
+            let faulty = way.pulse.fault().is_some();
             let response = match way.leg {
                 // On the heap: it is larger than what goes on inside tunnels, and rarer.
                 Leg::Proxy => Box::pin(connect::proxied(&way, request)).await,
                 Leg::Tunnel(_) => exchange(&way, request).await,
             };
-            response.map(|response| relay::with_beat(response, beat))
+            response.map(|mut response| {
+                if faulty {
+                    // Whatever is answered: where the next request begins is anybody's guess.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                relay::with_beat(response, beat)
+            })
         }
     });
     let serving =
@@ -168,20 +175,22 @@ fn reject(way: &Arc<Way>, rejected: Rejected, head: &[u8]) -> bytes::Bytes {
     let (status, code) = match rejected {
         Rejected::HeaderTimeout => (408, Code::HeaderTimeout),
         Rejected::Flood => (429, Code::FrameFlood),
+        Rejected::Frame(_) => (400, Code::Malformed),
         Rejected::Head(414) => (414, Code::UriTooLong),
         Rejected::Head(431) => (431, Code::HeadTooLarge),
         Rejected::Head(status) => (status, Code::Malformed),
     };
     let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Exchange);
     ending.stage(Stage::Request);
-    ending.broke(code, code.explanation().sentence.to_owned());
+    let sentence = if let Rejected::Frame(why) = rejected { why } else { code.explanation().sentence };
+    ending.broke(code, sentence.to_owned());
     ending.note(|record| record.status = Some(status));
-    if let (Code::Malformed, Some(head)) = (code, RawHead::read(head)) {
+    if let Some(head) = RawHead::read(head) {
         ending.note(|record| {
             record.method = shown(head.method, 32).into();
             record.url = shown(head.target, 8 * 1024);
         });
-        if head.has_clear_fields {
+        if code == Code::Malformed && head.has_clear_fields {
             way.refused(&way.gateway.live.load_full(), &mut ending, |case, scheme| {
                 inspect::refused_raw(case, scheme, &head);
             });
@@ -241,7 +250,8 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
         }
         Err(problem) => {
             let host: Option<&Host> = host.get();
-            say(&problem, accept.as_ref(), host.map(Host::to_string).as_deref(), method == "HEAD", ending)
+            let host = host.map(Host::to_string);
+            say(&problem, accept.as_ref(), host.as_deref(), method == "HEAD", version, ending)
         }
     }
 }
@@ -309,13 +319,14 @@ async fn run(
     let opening = inspects.then(|| (request.headers().clone(), path.clone().into_owned()));
     let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
+    let scan = snapshot.scanner.as_ref().map(|scanner| (scanner, scanned_as(&request, &aim)));
     let (cleared, seen) =
         inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
     ending.note(|record| record.request_inspection = Some(inspection(seen)));
     if let Some(reply) = last_hop {
         return Ok(Outcome::Own(reply));
     }
-    let cleared = match scanning(gateway, fail, Direction::Upload, ending) {
+    let cleared = match scanning(&scan, gateway, fail, Direction::Upload, ending) {
         Some(scanning) => inspect::scan_request(scanning, cleared).await.map_err(Problem::Request)?,
         None => cleared,
     };
@@ -323,6 +334,9 @@ async fn run(
     // To the origin.
     ending.stage(Stage::Send);
     let (mut cleared, asked) = relay::outbound(gateway, cleared, &target, &authority, client_version);
+    if snapshot.scanner.as_ref().is_some_and(|scanner| scanner.wants_whole()) && cleared.without_range() {
+        ending.note(|record| record.range_removed = true);
+    }
     let talk = opening.filter(|_| asked.websocket).map(|(headers, path)| {
         let begin = beginning(way, snapshot, permit.dial().host.ip(), authority.port, ending);
         let authority = authority.clone();
@@ -360,7 +374,7 @@ async fn run(
         record.origin_leg.protocol = protocol(origin_version).into();
         record.stage = Stage::ResponseBody;
     });
-    let cleared = match scanning(gateway, fail, Direction::Download, ending) {
+    let cleared = match scanning(&scan, gateway, fail, Direction::Download, ending) {
         Some(scanning) => inspect::scan_response(scanning, cleared).await.map_err(Problem::Response)?,
         None => cleared,
     };
@@ -370,13 +384,22 @@ async fn run(
 
 /// The malware scanner, where one looks at this direction.
 fn scanning<'a>(
+    scan: &'a Option<(&'a Arc<Scanner>, inspect::Asked)>,
     gateway: &'a Gateway,
     fail: &'a FailModes,
     direction: Direction,
     ending: &mut Ending,
 ) -> Option<Scanning<'a>> {
-    let scanner = gateway.scanner.as_ref().filter(|scanner| scanner.covers(direction))?;
-    Some(Scanning { scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
+    let (scanner, asked) = scan.as_ref().filter(|(scanner, _)| scanner.covers(direction))?;
+    Some(Scanning { asked, scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
+}
+
+/// What a scanner is told of a request; queries carry secrets and are none of its business.
+fn scanned_as(request: &Request<Incoming>, aim: &Aim<'_>) -> inspect::Asked {
+    let host = aim.authority.host_field(aim.scheme.default_port());
+    let path = aim.path.split(['?', '#']).next().unwrap_or_default();
+    let url = format!("{}://{host}{path}", aim.scheme.name());
+    inspect::Asked { method: request.method().clone(), url }
 }
 
 /// Target, loop, policy and length: everything before the rules.
@@ -413,6 +436,7 @@ fn admit(
             record.target = Some(authority.clone());
         }
     });
+    check_framing(way)?;
     if let Leg::Tunnel(inside) = &way.leg
         && let Some((denied, explained)) = &inside.refused
     {
@@ -431,7 +455,7 @@ fn admit(
     }
     let answer = match &way.leg {
         Leg::Proxy if target.scheme == Scheme::Https => {
-            return Err(Problem::BadConnect("https goes through this proxy by CONNECT".to_owned()));
+            return Err(Problem::NeedsConnect);
         }
         Leg::Proxy => snapshot.policy.forward(&way.client.facts(), &authority),
         Leg::Tunnel(inside) => snapshot.policy.request(&inside.permit, &authority),
@@ -455,7 +479,6 @@ pub fn check_framing(way: &Way) -> Result<(), Problem> {
 /// only as its buffer grows.
 fn check_head(way: &Way, headers: &HeaderMap) -> Result<(), Problem> {
     let limits = &way.gateway.limits;
-    check_framing(way)?;
     if headers.len() > limits.head_fields {
         return Err(Problem::TooManyFields { limit: limits.head_fields });
     }
@@ -548,7 +571,7 @@ pub fn answer(
         }
     });
     let host = request.uri().host().map(str::to_owned);
-    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, ending)
+    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, request.version(), ending)
 }
 
 /// The page for a problem, and the record of it.
@@ -557,6 +580,7 @@ fn say(
     accept: Option<&HeaderValue>,
     host: Option<&str>,
     head_only: bool,
+    version: Version,
     mut ending: Ending,
 ) -> Result<Response<Streamed>, Dropped> {
     ending.problem(problem);
@@ -587,9 +611,14 @@ fn say(
         record.status = Some(reply.status);
         record.bytes_to_client = if head_only { 0 } else { reply.body.len() as u64 };
     });
-    let mut response = response(reply);
-    if let Problem::Ambiguous | Problem::TransferCoding | Problem::Target(_) = problem {
-        // Where the next request begins on this connection is anybody's guess.
+    let mut response = if version == Version::HTTP_2 && problem.is_malformed() {
+        let page = Streamed::then_reset(reply.body.clone());
+        response(reply).map(|_| page)
+    } else {
+        response(reply)
+    };
+    if let Problem::Target(_) = problem {
+        // Two readers would not agree on whom it is for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

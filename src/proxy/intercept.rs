@@ -11,7 +11,7 @@ use super::exchange::{Inside, Leg, Way};
 use super::finish::{self, Ending};
 use super::leaves::{For, Verified};
 use super::respond::Problem;
-use super::tunnel::Judged;
+use super::tunnel::{Handover, Judged};
 use super::witness::{Ear, Witness};
 use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
 use crate::audit::record::{Protection, TlsFacts};
@@ -22,7 +22,7 @@ use crate::net::{Alpn, Hello, Host};
 use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
-use crate::policy::{Answer, Denial, Opaque, OriginError as OriginErrorMode, Permit};
+use crate::policy::{Answer, Denial, Leads, Opaque, OriginError as OriginErrorMode, Permit};
 use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
 use crate::tls::grade::{Grade, Strength};
@@ -60,6 +60,19 @@ fn outside(gateway: &Gateway, permit: &Permit, sni: Option<&Host>) -> Option<Ans
 
 /// Looks into a tunnel that is to be inspected, and serves it.
 pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) {
+    let target = permit.target().clone();
+    let again = look(gateway.clone(), client.clone(), permit, io).await;
+    // Its client was silent for long enough to be relayed, and began then.
+    if let Some(Handover { permit, io }) = again
+        && look(gateway.clone(), client.clone(), permit, io).await.is_some()
+    {
+        // It began, and did not go on: that is not to be had without end.
+        finish::denied(&gateway, &client, &target, &Denial::Silent);
+    }
+}
+
+/// A tunnel that was relayed at first comes back when it is to be inspected after all.
+async fn look(gateway: Arc<Gateway>, client: Client, permit: Permit, io: BoxIo) -> Option<Handover> {
     let mut io = Rewind::new(io);
     let sniffed = timeout(gateway.limits.tunnel_first_byte, io.sniff(gateway.limits.classify_bytes)).await;
     match sniffed {
@@ -70,28 +83,38 @@ pub async fn intercept(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         }
         // Opened and not used: browsers do that to be quicker later.
         Ok(Ok(Sniff::NeedMore)) | Ok(Err(_)) => {}
-        Ok(Ok(Sniff::Socks5 | Sniff::Other)) => opaque(gateway, client, permit, io, Opaque::NotHttp).await,
-        Err(_) => opaque(gateway, client, permit, io, Opaque::Silent).await,
+        Ok(Ok(Sniff::Socks5 | Sniff::Other)) => {
+            return opaque(gateway, client, permit, io, Opaque::NotHttp).await;
+        }
+        Err(_) => return opaque(gateway, client, permit, io, Opaque::Silent).await,
     }
+    None
 }
 
 /// Bytes that we cannot read: policy says what becomes of them.
-async fn opaque(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>, what: Opaque) {
+async fn opaque(
+    gateway: Arc<Gateway>,
+    client: Client,
+    permit: Permit,
+    io: Rewind<BoxIo>,
+    what: Opaque,
+) -> Option<Handover> {
     let target = permit.target().clone();
     let answer = gateway.live.load().policy.opaque(permit, what);
     match answer {
         Answer::Tunnel(permit, reason) => {
             let judged = match what {
                 Opaque::NotHttp => Judged::NoTls,
-                // It may still begin a handshake, when it begins.
+                // It may still begin something that can be read.
                 Opaque::Silent => Judged::Not(permit.clone(), reason.clone()),
             };
-            relay_untouched(gateway, client, permit, &reason, io, judged).await;
+            return relay_untouched(gateway, client, permit, &reason, io, judged).await;
         }
         Answer::Deny(denial) => finish::denied(&gateway, &client, &target, &denial),
         // Nothing in it can be inspected, so this answer has nobody to act on it.
         Answer::Inspect(_) => finish::denied(&gateway, &client, &target, &Denial::NotHttp),
     }
+    None
 }
 
 async fn relay_untouched(
@@ -101,12 +124,14 @@ async fn relay_untouched(
     reason: &crate::policy::Reason,
     io: Rewind<BoxIo>,
     judged: Judged,
-) {
+) -> Option<Handover> {
     let mut ending = finish::tunnel(&gateway, &client, &permit, reason);
     match tunnel::dial(&gateway, &permit, &mut ending).await {
-        // Only bypassed tunnels are handed over, and those were judged.
-        Ok(origin) => drop(tunnel::relay(&gateway, Box::new(io), origin, ending, judged).await),
-        Err(problem) => ending.fail(&problem),
+        Ok(origin) => tunnel::relay(&gateway, Box::new(io), origin, ending, judged).await,
+        Err(problem) => {
+            ending.fail(&problem);
+            None
+        }
     }
 }
 
@@ -160,8 +185,10 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Answer::Tunnel(permit, reason) => {
             let (gateway, client) = (gateway.clone(), client.clone());
             let judged = Judged::Hello(hello, permit.server_name().clone());
-            return relay_untouched(gateway, client, permit, &reason, greeting.into_untouched(), judged)
-                .await;
+            let io = greeting.into_untouched();
+            // What was judged is not handed over.
+            drop(relay_untouched(gateway, client, permit, &reason, io, judged).await);
+            return;
         }
         // Nothing is minted for a name that is none.
         Answer::Deny(denial @ Denial::SniInvalid) => {
@@ -244,7 +271,8 @@ async fn by_address(gateway: &Gateway, snapshot: &Snapshot, answer: Answer) -> A
         Answer::Inspect(permit) if snapshot.policy.asks_where(&permit) => {
             // A name that leads nowhere is told by whoever dials.
             let found = gateway.dialer.resolver.resolve(permit.dial()).await.ok();
-            match found.and_then(|found| snapshot.policy.leads_to(&permit, &found.addrs)) {
+            let leads = found.map(|found| Leads { addresses: found.addrs.to_vec(), port: found.dial_port });
+            match leads.and_then(|leads| snapshot.policy.leads_to(&permit, leads)) {
                 Some((permit, reason)) => Answer::Tunnel(permit, reason),
                 None => Answer::Inspect(permit),
             }

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use time::OffsetDateTime;
 
 use super::respond::Problem;
-use crate::ca::{Ca, CaError, KeyPool, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
+use crate::ca::{Ca, CaError, KeyPool, Leaf, LeafCache, LeafPair, LeafProfile, Minted, Purpose};
 use crate::metrics::Metrics;
 use crate::net::{Authority, Host, KeyType, Limits};
 use crate::policy::{Permit, VerificationId};
@@ -25,6 +25,8 @@ pub struct Leaves {
     cache: LeafCache<LeafConfig>,
     keys: KeyPool,
     rsa: RsaKey,
+    /// Held by a mint that may have to wait; a hundred of them would take a hundred threads.
+    slow: tokio::sync::Mutex<()>,
     verified: Cache<Verified, Arc<CertificateInfo>>,
     own_host: Host,
     metrics: Arc<Metrics>,
@@ -55,7 +57,7 @@ pub enum MintError {
     Ca(#[from] CaError),
     #[error(transparent)]
     Leaf(#[from] LeafError),
-    #[error("the key was not made: {0}")]
+    #[error("the leaf was not made: {0}")]
     Task(String),
 }
 
@@ -115,6 +117,7 @@ impl Leaves {
             cache: LeafCache::new(limits.leaf_cache),
             keys: KeyPool::start(),
             rsa: RsaKey::default(),
+            slow: tokio::sync::Mutex::default(),
             verified: Cache::builder()
                 .max_capacity(limits.leaf_cache)
                 .time_to_live(limits.verified_time)
@@ -161,7 +164,7 @@ impl Leaves {
                 KeyType::Ecdsa => self.keys.take()?,
                 KeyType::Rsa => self.rsa.get().await?,
             });
-            let leaf = self.ca.mint(&profile, now)?;
+            let leaf = self.mint(profile, now).await?;
             let key = match &leaf.key {
                 LeafPair::Ecdsa(key) => ServerKey::Ecdsa(key.clone()),
                 LeafPair::Rsa(key) => ServerKey::Rsa(key.clone()),
@@ -170,6 +173,17 @@ impl Leaves {
             Ok(Minted::new(config, &leaf, now))
         };
         self.cache.get_or_mint(&key, now, cap, mint).await
+    }
+
+    /// On a thread of its own while the CA has files to write or a token to ask, one at a time.
+    async fn mint(&self, profile: LeafProfile, now: OffsetDateTime) -> Result<Leaf, MintError> {
+        if self.ca.mints_in_memory(now) {
+            return Ok(self.ca.mint(&profile, now)?);
+        }
+        let _turn = self.slow.lock().await;
+        let ca = self.ca.clone();
+        let minted = tokio::task::spawn_blocking(move || ca.mint(&profile, now)).await;
+        Ok(minted.map_err(|error| MintError::Task(error.to_string()))??)
     }
 
     /// Why there is no leaf for any host, until somebody does something about the CA.
@@ -232,5 +246,31 @@ impl RsaKey {
         let key = made.map_err(|error| MintError::Task(error.to_string()))??;
         *held = Some((key.clone(), Instant::now()));
         Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::CaDir;
+
+    #[tokio::test]
+    async fn a_renewal_that_has_to_wait_holds_up_nobody_else() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("ca");
+        // Half an hour before its intermediate ends, and no timer came by.
+        let made = OffsetDateTime::now_utc() - time::Duration::days(7) + time::Duration::minutes(30);
+        let ca = Arc::new(CaDir::new(&dir).open_or_create(made).unwrap());
+        let host = Host::parse("a.test").unwrap();
+        let (limits, metrics) = (Limits::default(), Arc::new(Metrics::default()));
+        let leaves = Leaves::new(ca.clone(), host.clone(), Duration::from_secs(3600), &limits, metrics);
+        let leaves = leaves.unwrap();
+        let lock = std::fs::File::options().write(true).open(dir.join("lock")).unwrap();
+        lock.lock().unwrap();
+        // This test has one thread: were the renewal on it, the lock would never be let go of.
+        let release = async { drop(lock) };
+        let (leaf, ()) = tokio::join!(leaves.leaf(&host, For::ErrorPage, KeyType::Ecdsa), release);
+        leaf.unwrap();
+        assert_eq!(ca.generation(), 1, "renewed");
     }
 }

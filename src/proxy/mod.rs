@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub users: Option<Arc<Store>>,
     /// Short id of the rules, for the audit record.
     pub fingerprint: Cow<'static, str>,
+    /// Looks for malware in bodies, where one is configured.
+    pub scanner: Option<Arc<Scanner>>,
 }
 
 /// What every connection shares.
@@ -75,8 +77,6 @@ pub struct Gateway {
     pub keys_logged: bool,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
-    /// Looks for malware in bodies, where one is configured.
-    pub scanner: Option<Arc<Scanner>>,
     pub via: Via,
     pub limits: Limits,
     /// Cancelled when the process drains: no new exchange is begun.
@@ -169,8 +169,11 @@ impl Client {
 /// Runs a part of a connection as a task of its own. A panic in it is counted and ends that
 /// connection alone.
 fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static) {
-    let metrics = gateway.metrics.clone();
-    gateway.tasks.spawn(std::panic::AssertUnwindSafe(flow).catch_unwind().map(move |outcome| {
+    spawn_counted(&gateway.tasks, gateway.metrics.clone(), flow);
+}
+
+fn spawn_counted(tasks: &Tasks, metrics: Arc<Metrics>, flow: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(std::panic::AssertUnwindSafe(flow).catch_unwind().map(move |outcome| {
         if outcome.is_err() {
             metrics.panics.increment();
             tracing::error!("a connection's task panicked; the other connections go on");
@@ -178,23 +181,54 @@ fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static
     }));
 }
 
-/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed.
+/// Keeps what lives long in order: idle origin connections end, the CA's intermediate is renewed, and what clients did
+/// is looked at.
 pub async fn housekeeping(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut beats = 0u32;
     loop {
         tokio::select! {
-            _ = tick.tick() => {
-                gateway.pool.sweep();
-                let clients = gateway.clients.clone();
-                let counts = beats.is_multiple_of(12);
-                tokio::task::spawn_blocking(move || clients.save(counts));
-            }
+            _ = tick.tick() => {}
             () = gateway.draining.cancelled() => return,
         }
+        let clients = gateway.clients.clone();
+        if beats.is_multiple_of(5) {
+            gateway.pool.sweep();
+            let counts = beats.is_multiple_of(60);
+            tokio::task::spawn_blocking(move || clients.save(counts));
+        } else if clients.is_pending() {
+            tokio::task::spawn_blocking(move || clients.tell());
+        }
         beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(720) {
+        if beats.is_multiple_of(3600) {
             gateway.leaves.refresh().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_connection_frees_its_place_and_counts_one() {
+        let (tasks, metrics) = (Tasks::default(), Arc::new(Metrics::default()));
+        let slots = accept::Slots::new(&Limits::default(), 1);
+        let finished = Arc::new(AtomicU32::new(0));
+        for number in 0..10 {
+            let (finished, slot) = (finished.clone(), slots.take_one());
+            spawn_counted(&tasks, metrics.clone(), async move {
+                let _slot = slot;
+                tokio::task::yield_now().await;
+                assert!(number != 3, "a connection that comes upon a fault of ours");
+                tokio::task::yield_now().await;
+                finished.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        tasks.wait().await;
+        assert_eq!((finished.load(Ordering::Relaxed), metrics.panics.get()), (9, 1));
+        assert_eq!(slots.taken(), 0);
     }
 }

@@ -53,6 +53,13 @@ impl Outbound {
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         (!offer.is_empty()).then(|| offer.join(", "))
     }
+
+    /// Takes out what asks for a piece of a file; false when nothing did.
+    pub fn without_range(&mut self) -> bool {
+        let headers = self.request.headers_mut();
+        headers.remove(header::IF_RANGE);
+        headers.remove(header::RANGE).is_some()
+    }
 }
 
 /// Makes a cleared request fit the origin's leg: hop-by-hop fields out, Via in, Host and target in
@@ -170,6 +177,7 @@ pub async fn send(
             Err(SendError::Unsent(_)) => {
                 return Err(asked::unanswered(permit, &lease.facts, lease.served, Problem::Unsent));
             }
+            Err(SendError::Interim) => return Err(Problem::Interim),
             Err(SendError::Failed(error)) => {
                 return Err(match progress.broke() {
                     Some(broke) => Problem::Request(Stop::Body(broke)),
@@ -408,6 +416,8 @@ impl Delivered {
             }),
             Some(BodyError::Refused(refusal)) => ending.refused(*refusal),
             Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
+            // Pages of our own alone end so.
+            Some(error @ BodyError::Malformed(_)) => ending.broke(Code::Malformed, error.to_string()),
             None if complete => ending.passed(Verdict::Passed),
             None => ending.broke(Code::ClientGone, "the client left before the response was complete".into()),
         }

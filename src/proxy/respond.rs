@@ -18,7 +18,9 @@ pub enum Problem {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{0}")]
-    BadConnect(String),
+    ConnectTarget(String),
+    #[error("https goes through this proxy by CONNECT")]
+    NeedsConnect,
     #[error(transparent)]
     Denied(#[from] Denial),
     #[error("the proxy asks for a user name and password")]
@@ -60,6 +62,8 @@ pub enum Problem {
     NoUpgrade,
     #[error("the origin's answer has a transfer coding that nobody asked for")]
     OriginCoding,
+    #[error("the origin sent interim answers without end")]
+    Interim,
     #[error("the origin closed a fresh connection before the request was sent")]
     Unsent,
 }
@@ -80,6 +84,15 @@ impl Problem {
         match self {
             Problem::Request(Stop::Rule(why)) | Problem::Response(Stop::Rule(why)) => Some(why),
             _ => None,
+        }
+    }
+
+    /// The request is malformed in the sense of RFC 9113 section 8.1.1.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Problem::Target(target) => target.is_malformed(),
+            Problem::WhiteSpace | Problem::ConnectTarget(_) => true,
+            _ => false,
         }
     }
 
@@ -108,7 +121,7 @@ impl Problem {
 
     fn status(&self) -> (u16, Code) {
         match self {
-            Problem::Target(_) | Problem::BadConnect(_) => (400, Code::Malformed),
+            Problem::Target(_) | Problem::ConnectTarget(_) | Problem::NeedsConnect => (400, Code::Malformed),
             Problem::Denied(denial) => self::denial(denial),
             Problem::AuthRequired => (407, Code::AuthRequired),
             Problem::Loop => (508, Code::Loop),
@@ -130,7 +143,7 @@ impl Problem {
                 "ca_not_permitted" => (403, Code::CaConstraints),
                 _ => (502, Code::Internal),
             },
-            Problem::NoUpgrade | Problem::OriginCoding => (502, Code::OriginGarbage),
+            Problem::NoUpgrade | Problem::OriginCoding | Problem::Interim => (502, Code::OriginGarbage),
             Problem::Unsent => (502, Code::OriginClosed),
         }
     }
@@ -149,7 +162,7 @@ pub fn denial(denial: &Denial) -> (u16, Code) {
         Denial::OutsideCa { .. } => (403, Code::CaConstraints),
         Denial::SniInvalid => (400, Code::ClientTls),
         Denial::TunnelName { .. } => (502, Code::NameMismatch),
-        Denial::AlpnNotHttp | Denial::NotHttp => (403, Code::NotHttp),
+        Denial::AlpnNotHttp | Denial::NotHttp | Denial::SpokeFirst => (403, Code::NotHttp),
         Denial::Silent => (408, Code::Silent),
     }
 }
@@ -212,6 +225,7 @@ fn refused(code: Code, odd: u16) -> u16 {
     match code {
         Code::ScanUnavailable => 503,
         Code::ScanTooLarge | Code::Uninspectable => odd,
+        Code::ScanPartial => 502,
         _ => 403,
     }
 }

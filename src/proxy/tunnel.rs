@@ -20,7 +20,7 @@ use crate::message::reason::Code;
 use crate::net::{Hello, Host, Limits};
 use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
-use crate::tls::accept::{ACCESS_DENIED, alert};
+use crate::tls::accept::{ACCESS_DENIED, DECODE_ERROR, alert};
 use crate::tls::{BoxIo, Rewind};
 
 /// Per direction; larger ones do not move bytes faster on loopback or a gigabit line.
@@ -85,10 +85,13 @@ pub async fn relay(
                 let (io, held) = gate.into_parts();
                 return Some(Handover { permit, io: Box::new(Rewind::with_prefix(io, held)) });
             }
-            // The origin spoke first, so that the client cannot be given another one now.
-            let sni = gate.hello().and_then(|hello| hello.sni.name()).cloned();
-            let sni = sni.unwrap_or_else(|| permit.target().host.clone());
-            Denial::SniMismatch { sni, target: permit.target().clone() }
+            // The client cannot be given another origin now.
+            Denial::SpokeFirst
+        }
+        (Some(Shut::Malformed(why)), _) => {
+            ending.broke(Code::ClientTls, why.to_owned());
+            refuse(gateway, &mut gate, DECODE_ERROR).await;
+            return None;
         }
         (Some(Shut::Slow(limit)), _) => {
             ending.broke(Code::ClientTls, format!("the ClientHello was not whole within {limit:?}"));
@@ -105,9 +108,13 @@ pub async fn relay(
         }
     };
     ending.problem(&Problem::Denied(denial));
-    // A client that does not read is not waited for.
-    let _ = tokio::time::timeout(gateway.limits.classify_time, alert(&mut gate, ACCESS_DENIED)).await;
+    refuse(gateway, &mut gate, ACCESS_DENIED).await;
     None
+}
+
+/// Tells the client by an alert. One that does not read is not waited for.
+async fn refuse(gateway: &Gateway, gate: &mut Gate<BoxIo>, description: u8) {
+    let _ = tokio::time::timeout(gateway.limits.classify_time, alert(gate, description)).await;
 }
 
 /// What the ends of a tunnel showed, into its record.

@@ -40,6 +40,8 @@ pub enum Shut {
     Inspect(Permit),
     /// A ClientHello was begun and not finished in time.
     Slow(Duration),
+    /// It begins like TLS, and is no ClientHello.
+    Malformed(&'static str),
 }
 
 enum Stage {
@@ -64,6 +66,8 @@ pub struct Gate<T> {
     expected: Expected,
     time: Duration,
     hello: Option<Hello>,
+    /// The client has bytes of the origin.
+    spoken: bool,
 }
 
 impl<T> Gate<T> {
@@ -76,6 +80,7 @@ impl<T> Gate<T> {
             expected: Expected::default(),
             time,
             hello: None,
+            spoken: false,
         }
     }
 
@@ -94,6 +99,7 @@ impl<T> Gate<T> {
             expected,
             time: Duration::ZERO,
             hello: hello.map(|(hello, _)| hello.clone()),
+            spoken: false,
         }
     }
 
@@ -119,24 +125,29 @@ impl<T> Gate<T> {
         (self.inner, self.held)
     }
 
-    /// Looks at what is held; true when it is decided.
-    fn decide(&mut self) -> bool {
-        let Stage::Looking { reader, .. } = &mut self.stage else { return true };
+    /// Looks at what is held, until it is decided.
+    fn decide(&mut self) {
+        let Stage::Looking { reader, .. } = &mut self.stage else { return };
+        if let Some(judge) =
+            self.judge.as_ref().filter(|judge| judge.reason == Reason::Silent && !self.spoken)
+        {
+            self.stage = Stage::Shut(Shut::Inspect(judge.policy().began(&judge.permit)));
+            return;
+        }
         // ContentType handshake, legacy_record_version 3.x; whatever else it is, it is no ClientHello.
         if !matches!(self.held[..], [] | [22] | [22, 3, ..]) {
             self.stage = Stage::Open { given: 0 };
-            return true;
+            return;
         }
         let hello = match reader.look(&self.held) {
-            Look::NeedMore => return false,
+            Look::NeedMore => return,
             Look::Malformed(why) => {
-                tracing::debug!(why, "a tunnel begins like TLS and is none");
-                self.stage = Stage::Shut(Shut::Denied(Denial::SniInvalid));
-                return true;
+                self.stage = Stage::Shut(Shut::Malformed(why));
+                return;
             }
             Look::Hello(hello) => hello,
         };
-        let Some(judge) = &self.judge else { return true };
+        let Some(judge) = &self.judge else { return };
         self.stage = match judge.policy().tunnelled(&judge.permit, &judge.reason, &hello) {
             Answer::Tunnel(permit, _) => {
                 let _ = self.expected.set(permit.server_name().clone());
@@ -146,7 +157,6 @@ impl<T> Gate<T> {
             Answer::Deny(denial) => Stage::Shut(Shut::Denied(denial)),
         };
         self.hello = Some(hello);
-        true
     }
 }
 
@@ -192,8 +202,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gate<T> {
                         }
                     }
                     if chunk.filled().is_empty() {
-                        // What is held is no whole ClientHello, and no more will come.
-                        this.stage = Stage::Open { given: 0 };
+                        // What is held begins a ClientHello that nobody judged, and no more will come.
+                        this.stage = match this.held.is_empty() {
+                            true => Stage::Open { given: 0 },
+                            false => Stage::Shut(Shut::Malformed("the ClientHello ends in the middle")),
+                        };
                         continue;
                     }
                     this.held.extend_from_slice(chunk.filled());
@@ -206,7 +219,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gate<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Gate<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))?;
+        this.spoken |= written > 0;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,20 +2,16 @@
 //! length, one line for an answer. One connection scans one stream.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::parts::{Event, Splitter};
-use super::{Finding, Piece};
+use super::Finding;
+use super::wait::Budget;
 
 /// An answer is a line with the name of a signature.
 const MOST_ANSWER: u64 = 4096;
@@ -51,95 +47,14 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// What is left of the time that a body may wait for the scanner. Waiting for the body's sender costs nothing.
-pub(super) struct Budget(Duration);
-
-impl Budget {
-    pub(super) fn new(time: Duration) -> Budget {
-        Budget(time)
-    }
-
-    /// `None` when the time is up.
-    pub(super) async fn spend<F: Future>(&mut self, wait: F) -> Option<F::Output> {
-        let began = Instant::now();
-        let output = tokio::time::timeout(self.0, wait).await.ok();
-        self.0 = self.0.saturating_sub(began.elapsed());
-        output
-    }
-
-    async fn io<T>(&mut self, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let up = || io::Error::new(io::ErrorKind::TimedOut, "it took longer than scan.time");
-        self.spend(wait).await.ok_or_else(up)?
-    }
-}
-
-/// Scans one body: as a whole, and each of its parts where it has such.
-pub(super) async fn scan(
-    at: &Endpoint,
-    mut budget: Budget,
-    boundary: Option<&[u8]>,
-    mut pieces: mpsc::Receiver<Piece>,
-) -> io::Result<Finding> {
-    let mut whole = Session::open(at, &mut budget).await?;
-    let mut splitter = boundary.map(Splitter::new);
-    let mut part: Option<Session> = None;
-    loop {
-        let Some(piece) = pieces.recv().await else {
-            return Ok(Finding::Failed("the body broke off".to_owned()));
-        };
-        let mut events = Vec::new();
-        let ended = match &piece {
-            Piece::Data(bytes) => {
-                if let Some(finding) = whole.write(bytes, &mut budget).await? {
-                    return Ok(finding);
-                }
-                if let Some(splitter) = &mut splitter {
-                    splitter.push(bytes, &mut events);
-                }
-                false
-            }
-            Piece::End => {
-                if let Some(splitter) = &mut splitter {
-                    splitter.finish(&mut events);
-                }
-                true
-            }
-        };
-        for event in events {
-            match event {
-                Event::Data(bytes) => {
-                    let session = match &mut part {
-                        Some(session) => session,
-                        none => none.insert(Session::open(at, &mut budget).await?),
-                    };
-                    if let Some(finding) = session.write(&bytes, &mut budget).await? {
-                        return Ok(finding);
-                    }
-                }
-                Event::End => {
-                    if let Some(session) = part.take() {
-                        match session.finish(&mut budget).await? {
-                            Finding::Clean => {}
-                            finding => return Ok(finding),
-                        }
-                    }
-                }
-            }
-        }
-        if ended {
-            return whole.finish(&mut budget).await;
-        }
-    }
-}
-
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// One stream in the hands of clamd.
-struct Session(Box<dyn Io>);
+pub(super) struct Session(Box<dyn Io>);
 
 impl Session {
-    async fn open(at: &Endpoint, budget: &mut Budget) -> io::Result<Session> {
+    pub(super) async fn open(at: &Endpoint, budget: &mut Budget) -> io::Result<Session> {
         let mut io: Box<dyn Io> = match at {
             Endpoint::Unix(path) => Box::new(budget.io(UnixStream::connect(path)).await?),
             Endpoint::Tcp(addr) => {
@@ -153,7 +68,7 @@ impl Session {
     }
 
     /// Sends a chunk. A finding where clamd took enough already.
-    async fn write(&mut self, bytes: &[u8], budget: &mut Budget) -> io::Result<Option<Finding>> {
+    pub(super) async fn write(&mut self, bytes: &[u8], budget: &mut Budget) -> io::Result<Option<Finding>> {
         // Far below what four bytes can say.
         const MOST: usize = 1 << 20;
         for chunk in bytes.chunks(MOST) {
@@ -168,7 +83,7 @@ impl Session {
         Ok(None)
     }
 
-    async fn finish(mut self, budget: &mut Budget) -> io::Result<Finding> {
+    pub(super) async fn finish(mut self, budget: &mut Budget) -> io::Result<Finding> {
         let sent = budget.io(self.0.write_all(&[0; 4])).await;
         self.answer(budget).await.map_err(|error| sent.err().unwrap_or(error))
     }
@@ -199,7 +114,7 @@ fn understood(answer: &[u8]) -> Finding {
         return Finding::Clean;
     }
     if let Some(name) = text.strip_suffix(" FOUND") {
-        return Finding::Found(name.to_owned());
+        return Finding::named(name);
     }
     if text.contains("size limit exceeded") {
         return Finding::TooLarge;

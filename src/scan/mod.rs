@@ -2,11 +2,15 @@
 //! Connections, waits and bytes are bounded here. What a finding means for an exchange is not decided here.
 
 mod clamd;
+mod icap;
 mod parts;
+mod streams;
+mod wait;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,22 +19,35 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 
 pub use clamd::Endpoint;
-pub use parts::boundary;
+pub use icap::Address;
+pub use parts::{OddBoundary, boundary};
+use streams::Engine;
+use wait::Budget;
 
 /// Pieces that wait for the scanner; the peer waits when there are more.
 const QUEUE: usize = 4;
 
+/// A sender that the scanner waits for keeps its place for this long, and as long again as its bytes take at this
+/// rate (a second); after that only while no other body needs the place.
+const GRACE: Duration = Duration::from_secs(5);
+const RATE: u64 = 64 * 1024;
+/// How often is looked whether another body needs the place.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How bodies are scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where clamd listens; `None` scans nothing.
-    pub clamd: Option<Endpoint>,
+    /// `None` scans nothing.
+    pub service: Option<Service>,
     pub directions: Vec<Direction>,
     /// Decoded bytes of a body that are scanned, and what becomes of a longer one.
     pub max_bytes: u64,
     pub oversize: Outcome,
+    /// What becomes of what the scanner has to leave unseen: archives beyond its own limits, encrypted ones.
+    pub unscannable: Outcome,
     /// What happens when the scanner cannot be asked.
     pub unavailable: Outcome,
+    pub ranges: Ranges,
     /// How long one body may wait for the scanner, all waits together.
     pub time: Duration,
     /// Bodies that are with the scanner at the same time.
@@ -42,12 +59,14 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            clamd: None,
+            service: None,
             directions: vec![Direction::Download, Direction::Upload],
             // The least that clamd's own StreamMaxLength has been by default.
             max_bytes: 25 << 20,
             oversize: Outcome::Pass,
+            unscannable: Outcome::Deny,
             unavailable: Outcome::Deny,
+            ranges: Ranges::Whole,
             time: Duration::from_secs(30),
             connections: 32,
             // They have no end to wait for, so that holding their last bytes would break them.
@@ -56,6 +75,29 @@ impl Default for Config {
                 .to_vec(),
         }
     }
+}
+
+impl Config {
+    pub fn outcome(&self, finding: &Finding) -> Outcome {
+        match finding {
+            Finding::Clean => Outcome::Pass,
+            Finding::Found(_) | Finding::Changed => Outcome::Deny,
+            Finding::Unscannable(_) => self.unscannable,
+            Finding::TooLarge => self.oversize,
+            Finding::Failed(_) => self.unavailable,
+        }
+    }
+}
+
+/// Where the scanner is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    Clamd(Endpoint),
+    /// The services for either direction may be one.
+    Icap {
+        download: Address,
+        upload: Address,
+    },
 }
 
 /// Which way a body goes.
@@ -75,36 +117,150 @@ pub enum Outcome {
     Deny,
 }
 
+/// What becomes of downloads in pieces, of which no scanner can make out the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ranges {
+    /// Requests go out without their range; a piece that comes all the same is refused.
+    Whole,
+    /// Each piece is scanned for what it is.
+    Pass,
+}
+
+/// What a body belongs to, as far as a scanner is told of it: no query, no fields but the type, no credentials.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub direction: Direction,
+    pub method: String,
+    pub url: String,
+    /// Of the answer.
+    pub status: u16,
+    pub content_type: Vec<u8>,
+    /// The parts of a multipart body are scanned one by one besides the whole, because a scanner does not look
+    /// for files in it.
+    pub boundary: Option<Vec<u8>>,
+}
+
 /// What a scanner says of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     Clean,
     /// The name of what was found.
     Found(String),
+    /// It answered with another message than it was given, and did not say why.
+    Changed,
+    /// It could not look into all of it; its name for the reason.
+    Unscannable(String),
     /// The scanner's own limit is lower than ours.
     TooLarge,
     Failed(String),
 }
 
+impl Finding {
+    /// What the scanner has a name for.
+    fn named(name: &str) -> Finding {
+        /// What clamd says with AlertExceedsMax and AlertEncrypted.
+        const UNSEEN: [&str; 2] = ["Heuristics.Limits.Exceeded", "Heuristics.Encrypted."];
+        /// Longer than any name of a signature.
+        const MOST: usize = 200;
+        let name: String = name.trim().chars().filter(|c| !c.is_control()).take(MOST).collect();
+        match UNSEEN.iter().any(|start| name.starts_with(start)) {
+            true => Finding::Unscannable(name),
+            false => Finding::Found(name),
+        }
+    }
+}
+
 /// The way to the scanner, for all exchanges.
 #[derive(Debug)]
 pub struct Scanner {
-    pub config: Config,
-    endpoint: Endpoint,
-    slots: Arc<Semaphore>,
+    pub config: Arc<Config>,
+    engine: Engine,
+    slots: Arc<Slots>,
+}
+
+/// Places at the scanner, and how many bodies wait for one.
+#[derive(Debug)]
+struct Slots {
+    free: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Waiting<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where the scan of a body has its pieces from.
+struct Pieces {
+    queue: mpsc::Receiver<Piece>,
+    slots: Arc<Slots>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pieces {
+    /// The next piece, or why there is none.
+    async fn next(&mut self) -> Result<Piece, &'static str> {
+        loop {
+            let began = Instant::now();
+            let next = tokio::time::timeout(LOOK, self.queue.recv()).await;
+            self.waited += began.elapsed();
+            match next {
+                Ok(Some(piece)) => {
+                    if let Piece::Data(bytes) = &piece {
+                        self.bytes += bytes.len() as u64;
+                    }
+                    return Ok(piece);
+                }
+                Ok(None) => return Err("the body broke off"),
+                Err(_) => {
+                    let due = GRACE + Duration::from_secs(self.bytes / RATE);
+                    if self.waited > due && self.slots.waiting.load(Ordering::Relaxed) > 0 {
+                        return Err("it came too slowly while others waited for the scanner");
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Scanner {
     /// `None` when no scanner is configured.
     pub fn new(config: &Config) -> Option<Scanner> {
-        let endpoint = config.clamd.clone()?;
-        let slots = Arc::new(Semaphore::new(config.connections));
-        Some(Scanner { config: config.clone(), endpoint, slots })
+        let icap = |at: &Address| Arc::new(icap::Service::new(at.clone(), config.connections));
+        let engine = match config.service.as_ref()? {
+            Service::Clamd(at) => Engine::Clamd(at.clone()),
+            Service::Icap { download, upload } if download == upload => {
+                let service = icap(download);
+                Engine::Icap { download: service.clone(), upload: service }
+            }
+            Service::Icap { download, upload } => {
+                Engine::Icap { download: icap(download), upload: icap(upload) }
+            }
+        };
+        let slots =
+            Arc::new(Slots { free: Semaphore::new(config.connections), waiting: AtomicUsize::new(0) });
+        Some(Scanner { config: Arc::new(config.clone()), engine, slots })
     }
 
     /// For the audit record.
     pub fn engine(&self) -> &'static str {
-        "clamd"
+        match self.engine {
+            Engine::Clamd(_) => "clamd",
+            Engine::Icap { .. } => "icap",
+        }
     }
 
     pub fn covers(&self, direction: Direction) -> bool {
@@ -122,21 +278,28 @@ impl Scanner {
         })
     }
 
-    /// Opens the scan of one body. The parts of a multipart body are scanned one by one besides the whole, because
-    /// a scanner does not look for files in it.
-    pub fn open(&self, boundary: Option<Vec<u8>>) -> Scan {
-        let (sender, pieces) = mpsc::channel(QUEUE);
-        let mut budget = clamd::Budget::new(self.config.time);
-        let (endpoint, slots, most) = (self.endpoint.clone(), self.slots.clone(), self.config.connections);
+    /// Whether downloads are to come whole.
+    pub fn wants_whole(&self) -> bool {
+        self.config.ranges == Ranges::Whole && self.covers(Direction::Download)
+    }
+
+    /// Opens the scan of one body.
+    pub fn open(&self, about: About) -> Scan {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let mut wait = Budget::new(self.config.time);
+        let (engine, slots, config) = (self.engine.clone(), self.slots.clone(), self.config.clone());
         let task = tokio::spawn(async move {
-            let _slot = match budget.spend(slots.acquire()).await {
+            let waiting = Waiting::new(&slots.waiting);
+            let _slot = match wait.spend(slots.free.acquire()).await {
                 Some(Ok(slot)) => slot,
-                _ => return Finding::Failed(format!("all {most} connections to the scanner are busy")),
+                _ => {
+                    let most = config.connections;
+                    return Finding::Failed(format!("all {most} connections to the scanner are busy"));
+                }
             };
-            match clamd::scan(&endpoint, budget, boundary.as_deref(), pieces).await {
-                Ok(finding) => finding,
-                Err(error) => Finding::Failed(format!("clamd at {endpoint}: {error}")),
-            }
+            drop(waiting);
+            let pieces = Pieces { queue, slots: slots.clone(), waited: Duration::ZERO, bytes: 0 };
+            streams::scan(&engine, about, &config, wait, pieces).await
         });
         Scan { pieces: PollSender::new(sender), task }
     }
@@ -198,8 +361,8 @@ mod tests {
 
     #[test]
     fn types_are_skipped_by_name_or_by_their_beginning() {
-        let clamd = "tcp:127.0.0.1:3310".parse().ok();
-        let scanner = Scanner::new(&Config { clamd, ..Config::default() }).unwrap();
+        let service = Some(Service::Clamd("tcp:127.0.0.1:3310".parse().unwrap()));
+        let scanner = Scanner::new(&Config { service, ..Config::default() }).unwrap();
         for (content_type, skips) in [
             ("text/event-stream", true),
             ("Text/Event-Stream; charset=utf-8", true),

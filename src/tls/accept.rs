@@ -282,7 +282,7 @@ impl Greeting {
 // RFC 8446 section 6.2.
 const ILLEGAL_PARAMETER: u8 = 47;
 pub const ACCESS_DENIED: u8 = 49;
-const DECODE_ERROR: u8 = 50;
+pub const DECODE_ERROR: u8 = 50;
 
 /// Ends a handshake that was not answered yet with a fatal alert. The client is told if it still listens; there
 /// is nothing else to do when it does not.

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use super::private::{self, Unfit};
 use crate::policy::{Matcher, Permit, Rule};
 
 /// A chain and a key that are shown to some hosts for some clients.
@@ -105,21 +105,14 @@ fn pair(file: &ClientCertificateFile) -> Result<CertifiedKey, ClientCertificateE
 fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ClientCertificateError> {
     const MOST: u64 = 1 << 20;
     let unreadable = |source| ClientCertificateError::Read { path: path.to_owned(), source };
-    let file = File::options()
-        .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC)
-        .open(path)
-        .map_err(unreadable)?;
+    let file = private::open(path, File::options().read(true)).map_err(|why| match why {
+        Unfit::Io(source) => unreadable(source),
+        Unfit::Owner { owner, user } => ClientCertificateError::Owner { path: path.to_owned(), owner, user },
+        Unfit::Mode(mode) => ClientCertificateError::Mode { path: path.to_owned(), mode },
+    })?;
     let meta = file.metadata().map_err(unreadable)?;
-    if !meta.is_file() || meta.len() > MOST {
-        return Err(unreadable(io::Error::other("it is not a file of a key's size")));
-    }
-    let user = nix::unistd::geteuid().as_raw();
-    if meta.uid() != user && meta.uid() != 0 {
-        return Err(ClientCertificateError::Owner { path: path.to_owned(), owner: meta.uid(), user });
-    }
-    if meta.mode() & 0o077 != 0 {
-        return Err(ClientCertificateError::Mode { path: path.to_owned(), mode: meta.mode() & 0o7777 });
+    if meta.len() > MOST {
+        return Err(unreadable(io::Error::other("it is larger than a key")));
     }
     let mut text = Zeroizing::new(Vec::with_capacity(meta.len() as usize + 1));
     file.take(MOST).read_to_end(&mut text).map_err(unreadable)?;

@@ -15,8 +15,7 @@ use crate::policy::Permit;
 
 use super::client_certificate::{ClientAuth, ClientCertificates};
 use super::verify::{
-    Changes, Judged, Marks, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, describe,
-    server_name,
+    Changes, Judged, OwnCa, RootsError, Settings, Verifier, Watch, certificate_code, server_name,
 };
 use super::{KeyLog, Negotiated};
 
@@ -56,7 +55,7 @@ pub struct OriginTls {
 pub struct Connected<T> {
     pub stream: OriginStream<T>,
     pub negotiated: Negotiated,
-    pub judged: Option<Judged>,
+    pub judged: Judged,
     pub client_auth: ClientAuth,
 }
 
@@ -162,13 +161,11 @@ impl OriginTls {
         config.client_auth_cert_resolver = asked.clone();
         match TlsConnector::from(Arc::new(config)).connect(name, io).await {
             Ok(stream) => {
-                let connection = stream.get_ref().1;
-                // A session that was resumed was judged when it began.
-                let judged = watch.take_verdict().and_then(Result::ok).or_else(|| {
-                    let certificate = connection.peer_certificates()?.first().and_then(describe)?;
-                    Some(Judged { certificate, marks: Marks::default() })
-                });
-                let negotiated = Negotiated::of(connection);
+                // No session is resumed, so that every handshake is judged; one that was not is not used.
+                let judged = watch.take_verdict().unwrap_or_else(|| {
+                    Err(Refusal::Garbage("the handshake ended without a certificate".to_owned()))
+                })?;
+                let negotiated = Negotiated::of(stream.get_ref().1);
                 Ok(Connected { stream, negotiated, judged, client_auth: asked.outcome() })
             }
             Err(error) => {

@@ -2,13 +2,14 @@
 //! In TLS 1.2 that is its certificate; from TLS 1.3 on there is nothing to see. Only looks: chains, dates and
 //! signatures are the client's business in such a tunnel.
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use tls_parser::nom;
 use tls_parser::{
     TlsMessageHandshake, TlsRecordType, TlsVersion, parse_tls_extension_unknown,
     parse_tls_handshake_msg_certificate, parse_tls_handshake_server_hello, parse_tls_raw_record,
 };
 
+use super::verify::server_name;
 use crate::net::Host;
 
 /// A first flight beyond this shows nothing: certificate messages of deployed servers have a few KiB.
@@ -32,6 +33,8 @@ pub struct FlightReader {
     rest: Vec<u8>,
     /// Handshake messages out of their records, not yet whole.
     messages: Vec<u8>,
+    /// The ServerHello went by.
+    greeted: bool,
     seen: usize,
 }
 
@@ -52,12 +55,18 @@ impl FlightReader {
             match parse_tls_raw_record(&self.rest[at..]) {
                 Ok((rest, record)) => {
                     at = self.rest.len() - rest.len();
-                    if record.hdr.record_type != TlsRecordType::Handshake {
-                        break Some(Flight::Nothing);
-                    }
-                    self.messages.extend_from_slice(record.data);
-                    if let Some(flight) = next(&mut self.messages) {
-                        break Some(flight);
+                    match record.hdr.record_type {
+                        TlsRecordType::Handshake => {
+                            self.messages.extend_from_slice(record.data);
+                            if let Some(flight) = next(&mut self.messages, &mut self.greeted) {
+                                break Some(flight);
+                            }
+                        }
+                        // A warning ends nothing (RFC 5246 section 7.2.2); servers that do not know the name send one.
+                        TlsRecordType::Alert if warns(record.data) => {}
+                        // RFC 8446 section 5: dropped by clients until the version is known.
+                        TlsRecordType::ChangeCipherSpec if !self.greeted => {}
+                        _ => break Some(Flight::Nothing),
                     }
                 }
                 Err(nom::Err::Incomplete(_)) => break None,
@@ -69,16 +78,25 @@ impl FlightReader {
     }
 }
 
+fn warns(alerts: &[u8]) -> bool {
+    !alerts.is_empty() && alerts.chunks(2).all(|alert| matches!(alert, [1, _]))
+}
+
 /// Takes whole messages off the front until one decides.
-fn next(messages: &mut Vec<u8>) -> Option<Flight> {
+fn next(messages: &mut Vec<u8>, greeted: &mut bool) -> Option<Flight> {
     loop {
         let [kind, a, b, c, rest @ ..] = messages.as_slice() else { return None };
         let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
         let body = rest.get(..length)?;
         let decided = match kind {
+            // RFC 5246 section 7.4.1.1: a HelloRequest in a handshake is passed over by clients.
+            0 if body.is_empty() => None,
             2 => match server_hello(body) {
                 Some(TlsVersion::Tls13) => Some(Flight::Hidden),
-                Some(_) => None,
+                Some(_) => {
+                    *greeted = true;
+                    None
+                }
                 None => Some(Flight::Nothing),
             },
             11 => Some(match parse_tls_handshake_msg_certificate(body) {
@@ -116,13 +134,7 @@ fn server_hello(body: &[u8]) -> Option<TlsVersion> {
 
 /// Whether a leaf is for this host (RFC 6125, by webpki). One that cannot be read is for nobody.
 pub fn is_for(leaf: &[u8], host: &Host) -> bool {
-    let name = match host {
-        Host::Ip(ip) => ServerName::from(*ip),
-        Host::Name(name) => match ServerName::try_from(&**name) {
-            Ok(name) => name,
-            Err(_) => return false,
-        },
-    };
+    let Ok(name) = server_name(host) else { return false };
     let leaf = CertificateDer::from(leaf);
     webpki::EndEntityCert::try_from(&leaf)
         .is_ok_and(|cert| cert.verify_is_valid_for_subject_name(&name).is_ok())
@@ -179,6 +191,39 @@ mod tests {
             assert_eq!(reader.look(&[*byte]), None);
         }
         assert_eq!(reader.look(&wire[wire.len() - 1..]), leaf);
+    }
+
+    #[test]
+    fn what_clients_pass_over_does_not_hide_the_leaf() {
+        let shown = record(22, &[hello(0x303, &[]), certificates(&[b"leaf"])].concat());
+        let passed_over: [&[u8]; 6] = [
+            // unrecognized_name, one alert a record and two.
+            &record(21, &[1, 112]),
+            &record(21, &[1, 112, 1, 0]),
+            &record(22, &message(0, b"")),
+            &record(22, &[message(0, b""), message(0, b"")].concat()),
+            &record(20, &[1]),
+            &[record(21, &[1, 112]), record(22, &message(0, b"")), record(20, &[1])].concat(),
+        ];
+        for before in passed_over {
+            let leaf = Some(Flight::Leaf(b"leaf".to_vec()));
+            assert_eq!(flight(&[before, &shown].concat()), leaf, "{before:?}");
+            let mut reader = FlightReader::default();
+            let wire = [before, &shown].concat();
+            assert_eq!(wire.iter().find_map(|byte| reader.look(&[*byte])), leaf, "byte by byte: {before:?}");
+        }
+        // Between ServerHello and Certificate as well.
+        let between =
+            [record(22, &hello(0x303, &[])), record(21, &[1, 90]), record(22, &certificates(&[b"leaf"]))]
+                .concat();
+        assert_eq!(flight(&between), Some(Flight::Leaf(b"leaf".to_vec())));
+        for fatal in [&[2, 112][..], &[1, 112, 2, 40], &[1], &[]] {
+            assert_eq!(
+                flight(&[&record(21, fatal)[..], &shown].concat()),
+                Some(Flight::Nothing),
+                "{fatal:?}"
+            );
+        }
     }
 
     #[test]

@@ -22,6 +22,12 @@ const LONGEST: usize = 0xffff;
 /// The same with the heads of records around it, one for every few bytes.
 const LONGEST_ON_WIRE: usize = 4 * LONGEST;
 
+/// Extensions of one ClientHello. Browsers send some twenty.
+const EXTENSIONS: usize = 256;
+
+/// Protocols of one ClientHello, which are kept for as long as its connection.
+const PROTOCOLS: usize = 64;
+
 /// `encrypted_client_hello`.
 const ECH: u16 = 0xfe0d;
 
@@ -82,7 +88,9 @@ impl HelloReader {
         let body = body.get(..length)?;
         Some(match hello(body) {
             Some(hello) => Look::Hello(hello),
-            None => Look::Malformed("the ClientHello breaks its own lengths or repeats an extension"),
+            None => Look::Malformed(
+                "the ClientHello breaks its own lengths, repeats an extension or has too much in one",
+            ),
         })
     }
 }
@@ -122,7 +130,7 @@ fn hello(body: &[u8]) -> Option<Hello> {
         let whole = &rest[..rest.len() - next.len()];
         rest = next;
         // RFC 8446 section 4.2: an extension comes once.
-        if parts.extensions.contains(&kind.0) {
+        if parts.extensions.len() >= EXTENSIONS || parts.extensions.contains(&kind.0) {
             return None;
         }
         parts.extensions.push(kind.0);
@@ -132,12 +140,7 @@ fn hello(body: &[u8]) -> Option<Hello> {
                 Ok(([], TlsExtension::SignatureAlgorithms(list))) => parts.signatures = list,
                 _ => return None,
             },
-            16 => match parse_tls_extension_alpn_content(data) {
-                Ok(([], TlsExtension::ALPN(list))) => {
-                    hello.alpn = list.iter().map(|name| name.to_vec()).collect();
-                }
-                _ => return None,
-            },
+            16 => hello.alpn = protocols(data)?,
             43 => match parse_tls_extension_supported_versions(whole) {
                 Ok(([], TlsExtension::SupportedVersions(list))) => {
                     parts.versions = list.iter().map(|version| version.0).collect();
@@ -151,6 +154,15 @@ fn hello(body: &[u8]) -> Option<Hello> {
     parts.alpn = hello.alpn.first().cloned();
     hello.ja4 = Some(parts.ja4().into());
     Some(hello)
+}
+
+/// RFC 7301 section 3.1: at least one name, and none of them empty.
+fn protocols(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let Ok(([], TlsExtension::ALPN(list))) = parse_tls_extension_alpn_content(data) else { return None };
+    let read: usize = list.iter().map(|name| 1 + name.len()).sum();
+    let fits = (1..=PROTOCOLS).contains(&list.len()) && read + 2 == data.len();
+    (fits && list.iter().all(|name| !name.is_empty()))
+        .then(|| list.iter().map(|name| name.to_vec()).collect())
 }
 
 fn server_name(data: &[u8]) -> Sni {
@@ -265,6 +277,48 @@ pub(super) mod tests {
         }
         let twice = client_hello(0x303, &[0x1301], &[names(&[b"a.test"]), names(&[b"b.test"])]);
         assert!(matches!(look(&twice), Look::Malformed(_)));
+    }
+
+    #[test]
+    fn a_list_of_protocols_is_kept_only_when_it_is_one() {
+        let offers = |data: &[u8]| match look(&client_hello(0x303, &[0x1301], &[extension(16, data)])) {
+            Look::Hello(hello) => Some(hello.alpn),
+            Look::Malformed(_) => None,
+            Look::NeedMore => panic!("the ClientHello is whole"),
+        };
+        let list = |names: &[u8]| [&(names.len() as u16).to_be_bytes()[..], names].concat();
+        assert_eq!(offers(&list(b"\x02h2\x08http/1.1")), Some(vec![b"h2".to_vec(), b"http/1.1".to_vec()]));
+        assert_eq!(offers(&list(&b"\x01x".repeat(64))).map(|names| names.len()), Some(64));
+        let bad = [
+            // Sixty thousand names that fill two bytes of the wire and twenty-four of memory each.
+            list(&[0; 60_000]),
+            list(&b"\x01x".repeat(65)),
+            list(b"\x02h2\0"),
+            list(b""),
+            list(b"\x02h2\x09http"),
+            [&list(b"\x02h2")[..], b"\x02h3"].concat(),
+            vec![],
+            vec![0],
+        ];
+        for data in bad {
+            assert_eq!(offers(&data), None, "{} bytes", data.len());
+        }
+    }
+
+    #[test]
+    fn more_extensions_than_any_client_has_are_refused_at_once() {
+        let extensions =
+            |count: u16| (0x4000..0x4000 + count).map(|kind| extension(kind, b"")).collect::<Vec<_>>();
+        assert!(matches!(look(&client_hello(0x303, &[0x1301], &extensions(256))), Look::Hello(_)));
+        for count in [257, 16_000] {
+            let hello = client_hello(0x303, &[0x1301], &extensions(count));
+            assert!(matches!(look_in_records(&hello[5..]), Look::Malformed(_)), "{count}");
+        }
+    }
+
+    /// One message in records of the greatest length.
+    fn look_in_records(message: &[u8]) -> Look {
+        look(&message.chunks(1 << 14).flat_map(record).collect::<Vec<_>>())
     }
 
     #[test]

@@ -5,11 +5,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroize;
+
+use super::private::{self, Unfit};
 
 /// The open file.
 pub struct KeyLog {
@@ -23,23 +25,20 @@ pub enum KeyLogError {
     Open { path: PathBuf, source: io::Error },
     #[error("the TLS key log {} has mode {mode:04o}: other users could read everybody's traffic\n  fix: chmod 600 {}", path.display(), path.display())]
     Mode { path: PathBuf, mode: u32 },
+    #[error("the TLS key log {} belongs to user {owner}, who could read everybody's traffic\n  fix: mv {} {}.old, or name another file", path.display(), path.display(), path.display())]
+    Owner { path: PathBuf, owner: u32 },
 }
 
 impl KeyLog {
     /// Opens the file for its owner alone, and adds to what is in it.
     pub fn open(path: &Path) -> Result<Arc<KeyLog>, KeyLogError> {
-        let failed = |source| KeyLogError::Open { path: path.to_owned(), source };
-        let file = File::options()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC)
-            .open(path)
-            .map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        if meta.mode() & 0o077 != 0 {
-            return Err(KeyLogError::Mode { path: path.to_owned(), mode: meta.mode() & 0o7777 });
-        }
+        let file = private::open(path, File::options().append(true).create(true).mode(0o600));
+        let path = path.to_owned();
+        let file = file.map_err(|why| match why {
+            Unfit::Io(source) => KeyLogError::Open { path, source },
+            Unfit::Owner { owner, .. } => KeyLogError::Owner { path, owner },
+            Unfit::Mode(mode) => KeyLogError::Mode { path, mode },
+        })?;
         Ok(Arc::new(KeyLog { file: Mutex::new(file) }))
     }
 }
@@ -64,7 +63,7 @@ impl rustls::KeyLog for KeyLog {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use rustls::KeyLog as _;
 
@@ -87,5 +86,30 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
         assert!(matches!(KeyLog::open(&link), Err(KeyLogError::Open { .. })));
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_put_there_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.log");
+        // Waiting for a reader of the pipe would hold up the start for ever; with a reader it would get everything.
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        nix::unistd::mkfifo(&path, mode).unwrap();
+        assert!(matches!(KeyLog::open(&path), Err(KeyLogError::Open { .. })));
+        let reader = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
+        assert!(matches!(KeyLog::open(&path), Err(KeyLogError::Open { .. })));
+        drop(reader);
+        // Only root can give a file away; elsewhere the message alone is checked.
+        let path = dir.path().join("planted.log");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let error = if nix::unistd::geteuid().is_root() {
+            nix::unistd::chown(&path, Some(12345.into()), None).unwrap();
+            KeyLog::open(&path).unwrap_err()
+        } else {
+            KeyLogError::Owner { path, owner: 12345 }
+        };
+        let text = error.to_string();
+        assert!(text.contains("belongs to user 12345") && text.contains("fix: mv "), "{text}");
     }
 }

@@ -12,6 +12,7 @@ pub mod hello;
 mod ja4;
 pub mod key_log;
 pub mod own;
+mod private;
 pub mod probe;
 pub mod rewind;
 pub mod sniff;

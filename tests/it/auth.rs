@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::client::{Client, Entry, NoTunnel, field, read_head, request, rest};
 use crate::support::origin::{HELLO, Origin, Spec};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::{Http, peer};
+use crate::support::{Http, peer, pki, within};
 
 /// Two users: ann by argon2, bob by bcrypt.
 fn users() -> String {
@@ -39,6 +39,61 @@ async fn known_users_pass_through_every_entry_and_are_named_in_the_record() {
     assert_eq!(origin.seen().len(), 6);
     let log = std::fs::read_to_string(proxy.audit_path()).unwrap();
     assert!(!log.contains("secret"), "a password in the audit log");
+}
+
+/// Two requests that hang together by a body with two lengths, and what came back up to the connection's end.
+async fn two_lengths(mut stream: impl crate::support::origin::Stream, target: &str, fields: &str) -> String {
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: origin.test\r\n{fields}Content-Length: 4\r\n\
+         Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET {target}second HTTP/1.1\r\nHost: origin.test\r\n\r\n"
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.flush().await;
+    let got = within("the end of the connection", rest(&mut stream)).await;
+    String::from_utf8_lossy(&got).to_lowercase()
+}
+
+fn is_one_400_that_closes(got: &str) -> bool {
+    got.starts_with("http/1.1 400")
+        && got.matches("http/1.1 ").count() == 1
+        && got.contains("connection: close")
+}
+
+/// A 407 leaves the connection open, and what is behind two lengths would be read as a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_whose_request_has_two_lengths_are_cut_off_and_not_asked_for_a_name() {
+    let (origin, proxy) = guarded().await;
+    for entry in [Entry::HttpProxy, Entry::HttpsProxy] {
+        let stream = Client::new(entry, &proxy).dial().await.unwrap();
+        let got = two_lengths(stream, "http://origin.test/", "").await;
+        assert!(is_one_400_that_closes(&got), "{entry:?}: {got}");
+    }
+    let record = proxy.record("the refusal", |r| r["status"] == 400).await;
+    assert_eq!((&record["reason"], &record["method"]), (&"malformed".into(), &"POST".into()));
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_lengths_close_the_connection_whatever_else_is_wrong() {
+    let broken = Spec::chain(pki::lab().leaf(&["origin.test"], pki::Leaf::Expired)).start().await;
+    let proxy = Setup::new().origin(&broken).start().await;
+    // A tunnel whose origin was refused, in which every request gets a page that says so.
+    let tls = Client::new(Entry::HttpProxy, &proxy).tls("origin.test", 443, &[Http::H1]).await.unwrap();
+    let got = two_lengths(tls, "/", "").await;
+    assert!(is_one_400_that_closes(&got), "{got}");
+    let dial = || async { Client::new(Entry::HttpProxy, &proxy).dial().await.unwrap() };
+    for (target, fields) in [
+        ("http://127.0.0.1:9/", ""),
+        ("http://no-such-name.test/", ""),
+        ("ftp://origin.test/", ""),
+        ("http://user@origin.test/", ""),
+        ("https://origin.test/", ""),
+        ("/", ""),
+        ("http://origin.test/", "Expect: the impossible\r\n"),
+    ] {
+        let got = two_lengths(dial().await, target, fields).await;
+        assert!(is_one_400_that_closes(&got), "{target} {fields}: {got}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

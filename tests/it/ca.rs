@@ -394,6 +394,52 @@ async fn a_wrong_pin_is_tried_once_and_a_token_is_not_locked_by_us() {
     ok(init(&token.pin));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_proxy_never_tries_a_wrong_pin_twice() {
+    let token = Token::new().await;
+    let ca = token.place.path().join("ca");
+    let (ca_text, uri) = (ca.to_str().unwrap(), token.uri("root"));
+    let pin = token.pin.to_str().unwrap();
+    ok(token.portward(&["ca", "init", "--ca", ca_text, "--pkcs11", &uri, "--pin-file", pin]));
+    // Another PIN, of which nobody told the proxy.
+    fs::write(&token.pin, "999999\n").unwrap();
+    let proxy = token.setup(&ca).start().await;
+    proxy.stderr.line("the first attempt", |line| line.contains("a token that does not answer")).await;
+    let log_in = |pin: &str| {
+        let mut tool = token.command("pkcs11-tool");
+        tool.args([
+            "--module",
+            MODULE,
+            "--token-label",
+            "portward",
+            "--login",
+            "--pin",
+            pin,
+            "--list-objects",
+        ]);
+        peer::run(tool)
+    };
+    let tries = || async {
+        let mut tool = token.command("pkcs11-tool");
+        tool.args(["--module", MODULE, "--list-token-slots"]);
+        peer::run(tool).await.ok().text().contains("user PIN count low")
+    };
+    assert!(tries().await, "the token saw a wrong PIN");
+    // A person's login forgives it, after which a token lets everybody try again.
+    log_in(PIN).await.ok();
+    assert!(!tries().await);
+    for round in 0..2 {
+        let reloaded = || proxy.stderr.all().iter().filter(|line| line.ends_with("reloaded")).count();
+        let before = reloaded();
+        proxy.signal(nix::sys::signal::Signal::SIGHUP);
+        until("a reload", || (reloaded() > before).then_some(())).await;
+        assert!(!tries().await, "round {round}: the wrong PIN was tried again");
+    }
+    secret(token.place.path(), "pin", PIN);
+    ok(token.portward(&["ca", "rotate", "--ca", ca_text, "--pin-file", pin]));
+    assert!(!proxy.stderr.text().contains("999999"));
+}
+
 /// Every file of a folder and what is in it.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let Ok(entries) = fs::read_dir(dir) else { return BTreeMap::new() };
@@ -418,6 +464,12 @@ fn a_dry_run_writes_nothing_and_names_what_the_real_one_then_writes() {
         &["passwd", "--new-passphrase-file", phrase],
         &["import", "--cert", cert, "--key", key, "--force", "--passphrase-file", phrase],
     ];
+    // What needs a person, or would be refused, is told before anything is written.
+    let dry = |words: &[&str]| portward(&[&["ca"], words, &["--dry-run", "--ca", ca_text]].concat());
+    let told = ok(dry(&["init", "--passphrase"]));
+    assert!(told.contains("under the passphrase") && !told.contains("without"), "{told}");
+    let out = place.path().join("portward.crt");
+    let export = ["export", "-o", out.to_str().unwrap()];
     for verb in verbs {
         let words = [&["ca"], verb, &["--ca", ca_text]].concat();
         let before = content(&ca);
@@ -437,7 +489,77 @@ fn a_dry_run_writes_nothing_and_names_what_the_real_one_then_writes() {
             assert!(told.contains(name), "{verb:?} wrote {name}, and told:\n{told}");
         }
         assert!(told.lines().all(|line| line.starts_with("would ")), "{told}");
+        if verb[0] == "init" {
+            let told = ok(dry(&["passwd"]));
+            assert!(told.contains("under the new passphrase") && !told.contains("without"), "{told}");
+            let told = ok(dry(&["passwd", "--remove"]));
+            assert!(told.contains("without a passphrase"), "{told}");
+            for dry_run in [&["--dry-run"][..], &[]] {
+                let narrower = [&["ca", "init", "--permit", "b.test", "--ca", ca_text], dry_run].concat();
+                let refused = portward(&narrower);
+                assert!(
+                    refused.status.code() == Some(2) && said(&refused).contains("already"),
+                    "{refused:?}"
+                );
+            }
+            let told = ok(dry(&export));
+            assert!(told.contains("portward.crt") && !out.exists(), "{told}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_pointed_at_the_ca_without_its_passphrase() {
+    let place = place();
+    let ca = place.path().join("ca");
+    let (ca_text, phrase) = (ca.to_str().unwrap(), secret(place.path(), "phrase", "correct horse"));
+    ok(portward(&["ca", "init", "--ca", ca_text, "--passphrase-file", phrase.to_str().unwrap()]));
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let config = format!("[ca]\npassphrase_file = \"{}\"", phrase.display());
+    let proxy = Setup::new().ca(&ca).origin(&origin).config(&config).start().await;
+    let pem = fs::read_to_string(ca.join("root.pem")).unwrap();
+    assert_eq!(ok(portward(&["ca", "export", "--ca", ca_text])), pem);
+    assert!(ok(portward(&["env", "--ca", ca_text])).contains("SSL_CERT_FILE"));
+    let url = format!("http://{}", proxy.addr());
+    let run = ["exec", "--ca", ca_text, "--proxy", &url, "--", "sh", "-c", "cat \"$NODE_EXTRA_CA_CERTS\""];
+    let done = portward(&run);
+    assert!(done.status.success() && said(&done).contains(pem.trim()), "{}", said(&done));
+    assert!(!said(&done).contains("does not prove"), "{}", said(&done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_passphrase_is_asked_for_before_the_new_one_and_each_once() {
+    let place = place();
+    let ca = place.path().join("ca");
+    let (ca_text, phrase) = (ca.to_str().unwrap(), secret(place.path(), "phrase", "old one"));
+    ok(portward(&["ca", "init", "--ca", ca_text, "--passphrase-file", phrase.to_str().unwrap()]));
+    // A terminal, at which each question is answered in turn.
+    let script = "import os, pty, sys\n\
+        answers = [b'old one', b'new one', b'new one']\n\
+        pid, terminal = pty.fork()\n\
+        if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+        seen, asked = b'', 0\n\
+        while True:\n\
+        \x20   try: more = os.read(terminal, 4096)\n\
+        \x20   except OSError: break\n\
+        \x20   if not more: break\n\
+        \x20   seen += more\n\
+        \x20   while seen.count(b': ') > asked and asked < len(answers) and seen.endswith(b': '):\n\
+        \x20       os.write(terminal, answers[asked] + b'\\n')\n\
+        \x20       asked += 1\n\
+        _, status = os.waitpid(pid, 0)\n\
+        sys.stdout.buffer.write(seen)\n\
+        sys.exit(os.waitstatus_to_exitcode(status))\n";
+    let mut python = peer::command("python3");
+    python.args(["-c", script, PORTWARD, "ca", "passwd", "--ca", ca_text]);
+    let text = peer::run(python).await.ok().text();
+    let asked: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once(": ").map(|(asked, _)| asked)).collect();
+    let questions = ["passphrase of the CA's keys", "new passphrase of the CA's keys", "the same once more"];
+    assert_eq!(asked[..3], questions, "{text}");
+    assert_eq!(text.matches("passphrase of the CA's keys: ").count(), 2, "{text}");
+    secret(place.path(), "phrase", "new one");
+    ok(portward(&["ca", "show", "--ca", ca_text, "--passphrase-file", phrase.to_str().unwrap()]));
 }
 
 /// The checkpoint that a check printed.

@@ -181,6 +181,80 @@ fn a_broken_configuration_stops_check_and_start_with_its_place() {
 }
 
 #[test]
+fn what_check_loads_starts_and_what_it_refuses_does_not() {
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (config, says) in [
+        ("[clients]\nauth_file = \"bad\"", "bad:1"),
+        ("[origin]\nca_file = \"bad\"", "bad"),
+        ("[origin]\ncrls = [\"bad\"]", "bad"),
+        ("[[origin.client_certificates]]\nhosts = [\"a.test\"]\ncertificate = \"bad\"\nkey = \"bad\"", "bad"),
+    ] {
+        let bad = if config.contains("auth_file") { "no user\n" } else { garbage };
+        let setup = Setup::new().public_roots().config(config).file("bad", bad);
+        let file = setup.dir().join("portward.toml");
+        fs::write(&file, config).unwrap();
+        let checked = portward(&["check", "--config", file.to_str().unwrap()]);
+        assert_eq!(checked.status.code(), Some(2), "{config}: {}", text(&checked));
+        assert!(checked.stdout.is_empty(), "{config}: nothing is in effect");
+        let refused = setup.refused();
+        assert_eq!(refused.code, Some(2), "{config}: {}", refused.stderr);
+        for said in [text(&checked), refused.stderr] {
+            assert!(said.contains(says), "{config}: {said}");
+        }
+    }
+}
+
+#[test]
+fn every_command_finds_the_ca_where_the_configuration_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    // Another part of it is broken, which is none of these commands' business.
+    let config = "[ca]\ndir = \"own\"\npassphrase_file = \"secret\"\n[rules]\npaths = [\"no/such\"]\n";
+    fs::create_dir(at("here")).unwrap();
+    fs::write(at("here/portward.toml"), config).unwrap();
+    fs::write(at("here/secret"), "a phrase of some length\n").unwrap();
+    fs::set_permissions(at("here/secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let run = |folder: &str, args: &[&str]| {
+        let mut command = Command::new(PORTWARD);
+        command.args(args).current_dir(at(folder)).env("HOME", at("home")).env("NO_COLOR", "1");
+        command.env_remove("XDG_STATE_HOME").env_remove("PORTWARD_CA").stdin(std::process::Stdio::null());
+        let done = command.output().unwrap();
+        (done.status.code(), text(&done))
+    };
+    let own = at("here/own");
+    let (code, said) = run("here", &["ca", "init"]);
+    assert_eq!((code, own.join("root.pem").exists()), (Some(0), true), "{said}");
+    let key = fs::read_to_string(own.join("root.key")).unwrap();
+    assert!(key.contains("ENCRYPTED"), "by the passphrase of the configuration");
+    let (code, said) = run("here", &["ca", "show"]);
+    assert!(code == Some(0) && said.contains(own.to_str().unwrap()), "{said}");
+    let (code, said) = run("here", &["env"]);
+    assert!(code == Some(0) && said.contains(&format!("{}/", own.display())), "{said}");
+    let (_, said) = run("here", &["trust", "status", "--json", "--store", "system"]);
+    let tag = &portward::ca::sha256_hex(&pem(&own.join("root.pem")))[..16];
+    assert!(said.contains(tag), "{said}");
+    let (_, said) = run("here", &["exec", "--proxy", "http://127.0.0.1:1", "--", "true"]);
+    assert!(said.contains("nothing answers"), "it came past the CA: {said}");
+    // From elsewhere by its name; a flag goes before the file.
+    fs::create_dir(at("elsewhere")).unwrap();
+    let file = at("here/portward.toml").display().to_string();
+    let (code, said) = run("elsewhere", &["ca", "show", "--config", &file]);
+    assert!(code == Some(0) && said.contains(own.to_str().unwrap()), "{said}");
+    let other = at("other").display().to_string();
+    let (code, said) = run("here", &["ca", "init", "--ca", &other]);
+    assert!(code == Some(0) && said.contains(&other), "{said}");
+    assert!(!at("home").exists() && !at("here/ca").exists() && !at("elsewhere/ca").exists());
+    // What cannot be read at all is told.
+    fs::write(at("here/portward.toml"), "[ca\n").unwrap();
+    let (code, said) = run("here", &["ca", "show"]);
+    assert!(code == Some(2) && said.contains("portward.toml:1:"), "{said}");
+}
+
+fn pem(path: &std::path::Path) -> Vec<u8> {
+    portward::ca::pem_certificates(&fs::read(path).unwrap()).remove(0)
+}
+
+#[test]
 fn check_prints_the_configuration_in_effect_and_it_can_be_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let done = portward(&["check", "--listen", "127.0.0.1:9999", "--mode", "detect"]);

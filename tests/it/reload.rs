@@ -12,7 +12,7 @@ use crate::support::proxy::{Proxy, Setup};
 use crate::support::{Http, within};
 
 /// A rule set that blocks one word.
-fn rule(word: &str) -> String {
+pub fn rule(word: &str) -> String {
     serde_json::json!({
         "name": "own", "version": "1.0.0",
         "rules": [{
@@ -34,7 +34,7 @@ async fn status(proxy: &Proxy, word: &str) -> u16 {
 }
 
 /// Waits until the word is blocked and the other is not.
-async fn in_force(proxy: &Proxy, blocked: &str, passed: &str) {
+pub async fn in_force(proxy: &Proxy, blocked: &str, passed: &str) {
     within("the new rules", async {
         let mut again = tokio::time::interval(std::time::Duration::from_millis(30));
         loop {
@@ -48,13 +48,13 @@ async fn in_force(proxy: &Proxy, blocked: &str, passed: &str) {
 }
 
 /// Puts a file in the place of another as editors do.
-fn replace(proxy: &Proxy, name: &str, text: &str) {
+pub fn replace(proxy: &Proxy, name: &str, text: &str) {
     let next = proxy.dir().join(format!(".{name}.next"));
     fs::write(&next, text).unwrap();
     fs::rename(next, proxy.dir().join(name)).unwrap();
 }
 
-async fn start() -> (crate::support::origin::Origin, Proxy) {
+pub async fn start() -> (crate::support::origin::Origin, Proxy) {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let setup =
         Setup::new().file("own.json", rule("alpha")).arg("--rules").arg("{dir}/own.json").origin(&origin);

@@ -1,4 +1,5 @@
 //! Files that are fetched and files that are sent pass clamd first: the real daemon, with one signature of our own.
+//! The same before an ICAP service is in scan_icap.rs.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -9,24 +10,25 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{Answer, Client, Entry, request};
+use crate::support::client::{Answer, Client, Entry, request, rest};
 use crate::support::origin::{Body, Origin, Raw, Spec, gzip, patterned};
 use crate::support::proxy::{Proxy, Setup, portward};
 use crate::support::{Http, until, within};
 
 /// The name clamd gives it: ours, and that the signature is not one of its own.
-const SIGNATURE: &str = "Portward.Test.Eicar.UNOFFICIAL";
+pub const SIGNATURE: &str = "Portward.Test.Eicar.UNOFFICIAL";
 
 /// The test file of the scanners' makers, in parts so that no file of this repository is one.
-fn eicar() -> Vec<u8> {
+pub fn eicar() -> Vec<u8> {
     let parts = ["X5O!P%@AP[4\\PZX54(P^)7CC)7}$", "EICAR-STANDARD-ANTIVIRUS", "-TEST-FILE!$H+H*"];
     assert_eq!(parts.concat().len(), 68);
     parts.concat().into_bytes()
 }
 
 /// A running clamd that knows one signature: the test file, at the start of a file.
-struct Clamd {
+pub struct Clamd {
     child: Child,
     dir: TempDir,
 }
@@ -39,7 +41,12 @@ impl Drop for Clamd {
 }
 
 impl Clamd {
-    async fn start() -> Clamd {
+    pub async fn start() -> Clamd {
+        Clamd::with("").await
+    }
+
+    /// With more lines of clamd.conf.
+    pub async fn with(more: &str) -> Clamd {
         let dir = TempDir::with_prefix("portward-clamd-").unwrap();
         let at = dir.path();
         fs::create_dir(at.join("db")).unwrap();
@@ -48,7 +55,7 @@ impl Clamd {
         let folder = at.display();
         let config = format!(
             "LocalSocket {folder}/socket\nDatabaseDirectory {folder}/db\nTemporaryDirectory {folder}\n\
-             Foreground yes\nStreamMaxLength 4M\nMaxThreads 4\n"
+             Foreground yes\nStreamMaxLength 4M\nMaxThreads 4\n{more}"
         );
         fs::write(at.join("clamd.conf"), config).unwrap();
         let log = fs::File::create(at.join("log")).unwrap();
@@ -68,38 +75,21 @@ impl Clamd {
         clamd
     }
 
-    fn settings(&self) -> String {
-        format!("[scan]\nclamd = \"unix:{}/socket\"\n", self.dir.path().display())
+    pub fn socket(&self) -> std::path::PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    pub fn settings(&self) -> String {
+        format!("[scan]\nclamd = \"unix:{}\"\n", self.socket().display())
     }
 }
 
 /// An archive with one compressed file.
-fn zip(content: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(content).unwrap();
-    let packed = encoder.finish().unwrap();
-    let mut crc = flate2::Crc::new();
-    crc.update(content);
-    let name = b"file.txt";
-    // What both headers of the file have in common: version, flags, method, time, date, sums, lengths.
-    let mut common = vec![20, 0, 0, 0, 8, 0, 0, 0, 0x21, 0x5b];
-    common.extend(crc.sum().to_le_bytes());
-    common.extend((packed.len() as u32).to_le_bytes());
-    common.extend((content.len() as u32).to_le_bytes());
-    common.extend([name.len() as u8, 0, 0, 0]);
-    let mut out = [b"PK\x03\x04", &common[..], name, &packed].concat();
-    let directory = [b"PK\x01\x02\x14\x00", &common[..], &[0; 14], name].concat();
-    let start = out.len() as u32;
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
-    out.extend((directory.len() as u32).to_le_bytes());
-    out.extend(start.to_le_bytes());
-    out.extend([0, 0]);
-    out
+pub fn zip(content: &[u8]) -> Vec<u8> {
+    crate::support::archive::zip(&[("file.txt", content)])
 }
 
-fn multipart(content: &[u8]) -> Vec<u8> {
+pub fn multipart(content: &[u8]) -> Vec<u8> {
     let before = b"--border\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue\r\n\
                    --border\r\nContent-Disposition: form-data; name=\"b\"; filename=\"b.bin\"\r\n\
                    Content-Type: application/octet-stream\r\n\r\n";
@@ -107,12 +97,12 @@ fn multipart(content: &[u8]) -> Vec<u8> {
 }
 
 /// A body, its type and its coding.
-type Shape = (&'static str, Vec<u8>, &'static str, &'static str);
+pub type Shape = (&'static str, Vec<u8>, &'static str, &'static str);
 
-const BINARY: &str = "application/octet-stream";
-const FORM: &str = "multipart/form-data; boundary=border";
+pub const BINARY: &str = "application/octet-stream";
+pub const FORM: &str = "multipart/form-data; boundary=border";
 
-fn shapes(content: &[u8]) -> Vec<Shape> {
+pub fn shapes(content: &[u8]) -> Vec<Shape> {
     vec![
         ("plain", content.to_vec(), BINARY, ""),
         ("gzip", gzip(content), BINARY, "gzip"),
@@ -126,7 +116,7 @@ fn shapes(content: &[u8]) -> Vec<Shape> {
 }
 
 /// Sends a body to `/echo`; its answer has the coding of `coding`.
-fn post(body: &[u8], content_type: &str, coding: (&str, &str)) -> Request<Body> {
+pub fn post(body: &[u8], content_type: &str, coding: (&str, &str)) -> Request<Body> {
     let mut fields = vec![("content-type", content_type)];
     if !coding.1.is_empty() {
         fields.push(coding);
@@ -134,14 +124,14 @@ fn post(body: &[u8], content_type: &str, coding: (&str, &str)) -> Request<Body> 
     request("POST", "https://origin.test/echo", &fields, Bytes::copy_from_slice(body))
 }
 
-async fn start(settings: &str) -> (Origin, Proxy, Client) {
+pub async fn start(settings: &str) -> (Origin, Proxy, Client) {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let proxy = Setup::new().origin(&origin).config(settings).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     (origin, proxy, client)
 }
 
-async fn record(proxy: &Proxy, answer: &Answer) -> Value {
+pub async fn record(proxy: &Proxy, answer: &Answer) -> Value {
     let receipt = answer.header("portward-receipt").to_owned();
     assert!(!receipt.is_empty(), "no receipt: {:?}", answer.headers);
     proxy.record("the one of the receipt", |record| record["id"] == receipt.as_str()).await
@@ -149,6 +139,10 @@ async fn record(proxy: &Proxy, answer: &Answer) -> Value {
 
 /// A page that says what was found, its record, and the explanation of its receipt.
 async fn assert_found(proxy: &Proxy, answer: &Answer, side: &str, case: &str) {
+    assert_found_by("clamd", proxy, answer, side, case).await;
+}
+
+pub async fn assert_found_by(engine: &str, proxy: &Proxy, answer: &Answer, side: &str, case: &str) {
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{case}: {}", answer.text());
     assert!(answer.text().contains("Malware was found"), "{case}: {}", answer.text());
     let record = record(proxy, answer).await;
@@ -156,7 +150,7 @@ async fn assert_found(proxy: &Proxy, answer: &Answer, side: &str, case: &str) {
     let scan = &record[side];
     assert_eq!(
         (&scan["engine"], &scan["result"], &scan["signature"]),
-        (&"clamd".into(), &"found".into(), &SIGNATURE.into()),
+        (&engine.into(), &"found".into(), &SIGNATURE.into()),
         "{case}: {record}"
     );
     let (id, log) = (record["id"].as_str().unwrap(), proxy.audit_path().display().to_string());
@@ -227,7 +221,7 @@ async fn the_benign_twin_passes_byte_for_byte() {
 }
 
 /// Longer than the window, shorter than what is scanned; the signature stands at the start.
-fn long() -> Vec<u8> {
+pub fn long() -> Vec<u8> {
     let mut body = eicar();
     body.resize(200_000, b' ');
     body
@@ -411,24 +405,134 @@ async fn trailers_come_through_behind_the_verdict() {
     proxy.record("the scan", |record| record["response_scan"]["result"] == "clean").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_piece_of_a_file_is_told_apart_from_the_file() {
-    let clamd = Clamd::start().await;
-    let origin = Raw::tls("origin.test", |mut wire, _| async move {
-        if wire.head().await.is_some() {
-            let answer = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/68\r\nContent-Length: 5\r\n\r\nhello";
-            wire.write(answer).await;
+/// Has one file, and serves pieces of it: those that are asked for, or the first half whatever was asked for.
+async fn serves_pieces(file: Vec<u8>, always: bool) -> Raw {
+    Raw::tls("origin.test", move |mut wire, _| {
+        let file = file.clone();
+        async move {
+            while let Some(head) = wire.head().await {
+                let range = head.lines().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+                let range = range.or(always.then(|| format!("0-{}", file.len() / 2)));
+                let Some(range) = range else {
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {BINARY}\r\nContent-Length: {}\r\n\r\n", file.len());
+                    wire.write([head.as_bytes(), &file].concat()).await;
+                    continue;
+                };
+                let (from, to) = range.split_once('-').unwrap();
+                let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+                let piece = &file[from..=to.min(file.len() - 1)];
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\nContent-Type: {BINARY}\r\nContent-Range: bytes {range}/{}\r\nContent-Length: {}\r\n\r\n",
+                    file.len(),
+                    piece.len()
+                );
+                wire.write([head.as_bytes(), piece].concat()).await;
+            }
         }
-        wire.drained().await;
     })
-    .await;
-    let proxy = Setup::new().raw(&origin).config(&clamd.settings()).start().await;
-    let client = Client::new(Entry::HttpProxy, &proxy);
-    let ask = request("GET", "https://origin.test/file", &[("range", "bytes=0-4")], "");
-    let answer = client.send(Http::H1, "origin.test", ask).await;
-    assert_eq!((answer.status, &answer.body[..]), (StatusCode::PARTIAL_CONTENT, &b"hello"[..]));
-    let record = proxy.record("the scan", |record| record["response_scan"]["result"] == "partial").await;
-    assert_eq!(record["response_scan"]["bytes"], 5, "{record}");
+    .await
+}
+
+async fn asks_for(client: &Client, http: Http, range: &str) -> Answer {
+    let fields = [("range", range), ("if-range", "\"tag\"")];
+    client.send(http, "origin.test", request("GET", "https://origin.test/file", &fields, "")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_fetched_in_pieces_is_scanned_whole() {
+    let clamd = Clamd::start().await;
+    let twin: Vec<u8> = eicar().iter().rev().copied().collect();
+    for (file, infected) in [(eicar(), true), (twin, false)] {
+        let origin = serves_pieces(file.clone(), false).await;
+        let proxy = Setup::new().raw(&origin).config(&clamd.settings()).start().await;
+        let client = Client::new(Entry::HttpProxy, &proxy);
+        for http in Http::BOTH {
+            // As a downloader with several connections asks, each for its own piece.
+            let ranges = ["bytes=0-33", "bytes=34-67"];
+            let answers =
+                futures_util::future::join_all(ranges.map(|range| asks_for(&client, http, range))).await;
+            for answer in answers {
+                if infected {
+                    assert_found(&proxy, &answer, "response_scan", &format!("{http:?}")).await;
+                } else {
+                    assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &file[..]), "{http:?}");
+                }
+            }
+        }
+        let told = || proxy.audit().iter().filter(|record| record["range_removed"] == true).count() == 4;
+        until("records that say so", || told().then_some(())).await;
+        for head in origin.received() {
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            assert!(!head.contains("range:"), "{head}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piece_that_comes_all_the_same_is_refused_or_told_apart_from_the_file() {
+    let clamd = Clamd::start().await;
+    let origin = serves_pieces(b"a file of no harm".to_vec(), true).await;
+    for (ranges, status) in [("whole", StatusCode::BAD_GATEWAY), ("pass", StatusCode::PARTIAL_CONTENT)] {
+        let settings = clamd.settings() + &format!("ranges = \"{ranges}\"\n");
+        let proxy = Setup::new().raw(&origin).config(&settings).start().await;
+        let client = Client::new(Entry::HttpProxy, &proxy);
+        let answer = asks_for(&client, Http::H1, "bytes=0-4").await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        if ranges == "whole" {
+            assert_eq!(record(&proxy, &answer).await["reason"], "scan_partial");
+        } else {
+            assert_eq!(&answer.body[..], b"a fil");
+            let record =
+                proxy.record("the scan", |record| record["response_scan"]["result"] == "partial").await;
+            assert_eq!(
+                (&record["response_scan"]["bytes"], &record["range_removed"]),
+                (&5.into(), &Value::Null)
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scanner_is_changed_by_a_reload() {
+    let clamd = Clamd::start().await;
+    let (_origin, proxy, client) = start("[rules]\ncore = false\n").await;
+    let send =
+        async || client.send(Http::H1, "origin.test", post(&eicar(), BINARY, ("", ""))).await.status.as_u16();
+    assert_eq!(send().await, 200);
+    let settings = clamd.settings();
+    let down = "[scan]\nclamd = \"unix:/nowhere/clamd\"\n".to_owned();
+    for (text, status) in [(settings.as_str(), 403), (&down, 503), ("", 200), (&settings, 403)] {
+        let text = format!("{text}[rules]\ncore = false\n");
+        std::fs::write(proxy.dir().join("portward.toml"), text).unwrap();
+        proxy.signal(nix::sys::signal::Signal::SIGHUP);
+        within("the new scanner", async {
+            while send().await != status {
+                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            }
+        })
+        .await;
+    }
+    assert!(!proxy.stderr.text().contains("`scan` takes effect"), "{}", proxy.stderr.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_part_that_passes_by_policy_does_not_hide_the_next() {
+    let clamd = Clamd::with("AlertExceedsMax yes\nMaxFiles 3\n").await;
+    let settings = clamd.settings() + "unscannable = \"pass\"\n[rules]\ncore = false\n";
+    let (origin, proxy, client) = start(&settings).await;
+    let many =
+        crate::support::archive::zip(&[("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", b"4"), ("e", b"5")]);
+    let head = "--border\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\n";
+    let both = [head.as_bytes(), &many, b"\r\n", &multipart(&eicar())].concat();
+    let answer = client.send(Http::H1, "origin.test", post(&both, FORM, ("", ""))).await;
+    assert_found(&proxy, &answer, "request_scan", "the second").await;
+    assert_eq!(origin.seen().len(), 0);
+    let first = [head.as_bytes(), &many, b"\r\n--border--\r\n"].concat();
+    let answer = client.send(Http::H1, "origin.test", post(&first, FORM, ("", ""))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let told =
+        proxy.record("what kept it from looking", |r| r["request_scan"]["result"] == "unscannable").await;
+    assert_eq!(told["request_scan"]["signature"], "Heuristics.Limits.Exceeded.MaxFiles");
 }
 
 #[test]
@@ -436,4 +540,84 @@ fn an_address_that_is_none_is_refused_with_its_place() {
     let refused = Setup::new().config("[scan]\nclamd = \"/run/clamd\"").refused();
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("unix:/run/clamav/clamd.ctl"), "{}", refused.stderr);
+    for (settings, told) in [
+        ("icap = \"icap://scanner.test/avscan\"", "icap://127.0.0.1:1344/avscan"),
+        ("clamd = \"tcp:127.0.0.1:1\"\nicap = \"icap://127.0.0.1/a\"", "two scanners"),
+        ("icap_upload = \"icap://127.0.0.1/a\"", "for uploads only"),
+    ] {
+        let refused = Setup::new().config(&format!("[scan]\n{settings}")).refused();
+        assert!(refused.code == Some(2) && refused.stderr.contains(told), "{}", refused.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_what_its_coding_says_is_scanned_as_it_stands() {
+    let clamd = Clamd::start().await;
+    let raw = Raw::tls("origin.test", |mut wire, _| async move {
+        wire.read().await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {BINARY}\r\nContent-Encoding: gzip\r\n");
+        wire.write(&[format!("{head}Content-Length: 68\r\n\r\n").as_bytes(), &eicar()].concat()).await;
+    })
+    .await;
+    let proxy = Setup::new().raw(&raw).config(&clamd.settings()).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    let answer = client.get(Http::H1, "https://origin.test/").await;
+    assert_found(&proxy, &answer, "response_scan", "plain, said to be gzip").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_cannot_be_told_apart_are_not_clean() {
+    let clamd = Clamd::start().await;
+    let (origin, proxy, client) = start(&(clamd.settings() + "[rules]\ncore = false\n")).await;
+    for odd in ["multipart/form-data", "multipart/form-data; boundary=x; boundary=border"] {
+        let request = post(&multipart(&eicar()), odd, ("", ""));
+        let answer = client.send(Http::H1, "origin.test", request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{odd}: {}", answer.text());
+        let record = record(&proxy, &answer).await;
+        assert_eq!(record["reason"], "scan_unavailable", "{record}");
+    }
+    // Names that only end like the one that counts do not change what is read.
+    let request = post(&multipart(&eicar()), "multipart/form-data; xboundary=a; boundary=border", ("", ""));
+    assert_found(&proxy, &client.send(Http::H1, "origin.test", request).await, "request_scan", "two names")
+        .await;
+    assert_eq!(origin.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_sender_gives_its_place_at_the_scanner_to_one_who_waits() {
+    // It finds nothing; that a stream began is seen here, in time.
+    let scanner = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limits =
+        "time = \"20s\"\nconnections = 1\n[rules]\ncore = false\n[limits]\nrequest_window = \"64KiB\"\n";
+    let settings = format!("[scan]\nclamd = \"tcp:{}\"\n{limits}", scanner.local_addr().unwrap());
+    let (_origin, proxy, client) = start(&settings).await;
+    let mut slow = client.tls("origin.test", 443, &[]).await.unwrap();
+    let head = format!("POST /echo HTTP/1.1\r\nHost: origin.test\r\nContent-Type: {BINARY}\r\n");
+    let start = [format!("{head}Content-Length: 900000\r\n\r\n").as_bytes(), &[b'a'; 200_000]].concat();
+    slow.write_all(&start).await.unwrap();
+    slow.flush().await.unwrap();
+    let (first, _) = within("the slow one's stream", scanner.accept()).await.unwrap();
+    let clean = async move {
+        let mut streams = tokio::task::JoinSet::from_iter([finds_nothing(first)]);
+        while let Ok((stream, _)) = scanner.accept().await {
+            streams.spawn(finds_nothing(stream));
+        }
+    };
+    let _clean = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(clean));
+    let answer = client.send(Http::H1, "origin.test", post(b"a file", BINARY, ("", ""))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let answer = rest(&mut slow).await;
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());
+    let record = proxy.record("the slow one", |record| record["reason"] == "scan_unavailable").await;
+    assert!(record["request_scan"]["why"].as_str().unwrap().contains("too slowly"), "{record}");
+}
+
+/// One stream of a scanner: a command, pieces behind their lengths, an empty one at the end.
+async fn finds_nothing(mut stream: tokio::net::TcpStream) {
+    let mut command = [0; 10];
+    let _ = stream.read_exact(&mut command).await;
+    while let Ok(length @ 1..) = stream.read_u32().await {
+        let _ = stream.read_exact(&mut vec![0; length as usize]).await;
+    }
+    let _ = stream.write_all(b"stream: OK\0").await;
 }

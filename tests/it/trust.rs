@@ -95,6 +95,14 @@ async fn a_dry_run_changes_nothing_and_prints_commands_that_do_it() {
     let printed = commands(&places);
     assert!(printed.iter().any(|line| line.ends_with("/update-ca-certificates")), "{printed:?}");
     assert!(printed.iter().any(|line| line.contains("certutil -d sql:")), "{printed:?}");
+    // Also where the certificates that they name cannot be written.
+    let folder = machine.ca().join("trust");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "").unwrap();
+    let again = machine.trust(&["install", "--dry-run"]).await;
+    assert_eq!((again.0, commands(&again.1)), (Some(0), printed.clone()));
+    fs::remove_file(&folder).unwrap();
+    machine.trust(&["install", "--dry-run"]).await;
     assert_eq!(listing(&machine).await, before, "a dry run changed something");
     let absent = machine.states().await;
     assert!(absent.iter().all(|(_, state)| state == "not_trusted"), "{absent:?}");

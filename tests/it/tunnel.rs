@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::client::{Client, Connection, Entry, get, rest};
 use crate::support::origin::{HELLO, Raw, Spec};
 use crate::support::proxy::Setup;
-use crate::support::{Http, pki, within};
+use crate::support::{Http, pki, until, within};
 
 const BYPASS: &str =
     "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
@@ -193,4 +193,117 @@ async fn a_network_on_the_bypass_list_holds_for_names_that_lead_there() {
     drop(stream);
     let record = proxy.record("the bypass", |r| r["verdict"] == "bypassed").await;
     assert_eq!((&record["policy_rule"], &record["sni"]), (&"plant".into(), &"plc.test".into()), "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bypass_by_address_keeps_to_the_port_that_is_dialled_for_the_name() {
+    let chain = pki::lab().good(&["plc.test"]);
+    let expected = chain.certs.clone();
+    let origin = Spec::chain(chain).start().await;
+    let config = "[[policy.bypass]]\nname = \"plant\"\nhosts = [\"127.0.0.0/30\"]";
+    let proxy = Setup::new().config(config).route("plc.test", 443, origin.addr).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy).trusting([pki::lab().root_der()]);
+    let stream = client.tls("plc.test", 443, &[Http::H1]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bypass_by_address_tries_every_address_that_was_judged() {
+    let chain = pki::lab().good(&["plc.test"]);
+    let expected = chain.certs.clone();
+    let origin = Spec::chain(chain).start().await;
+    let port = origin.addr.port();
+    let config = format!(
+        "[policy.ports]\n{port} = \"inspect\"\n\
+         [[policy.bypass]]\nname = \"plant\"\nhosts = [\"127.0.0.0/30\", \"::1\"]"
+    );
+    // Nothing listens at the first.
+    let proxy = Setup::new().config(&config).args(["--allow-private", "::1/128"]);
+    let proxy = proxy.args(["--resolve", "plc.test:[::1]", "--resolve", "plc.test:127.0.0.1"]).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy).trusting([pki::lab().root_der()]);
+    let stream = client.tls("plc.test", port, &[Http::H1]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap(), expected);
+    drop(stream);
+    let record = proxy.record("the bypass", |r| r["verdict"] == "bypassed").await;
+    assert_eq!(record["policy_rule"], "plant", "{record}");
+}
+
+/// Clients that say nothing for this long are relayed.
+const SILENT: &str = "[policy.fail]\nsilent_tunnel = \"tunnel\"\n[limits]\ntunnel_first_byte = \"300ms\"";
+const ATTACK: &str = "/item?id=1%20UNION%20SELECT%20password%20FROM%20users--";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_and_begins_then_is_inspected_all_the_same() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let proxy = Setup::new().config(SILENT).origin(&origin).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    // TLS, and HTTP in plain.
+    let tunnel = client.tunnel("origin.test", 443).await.unwrap();
+    until("the silence to be relayed", || (origin.connections() == 1).then_some(())).await;
+    // The client trusts our CA alone: whoever shows another certificate is refused.
+    let stream = client.tls_over(tunnel, "origin.test", &[Http::H1]).await.unwrap();
+    let mut connection = Connection::over(stream, Http::H1).await;
+    let honest = connection.send(get("https://origin.test/honest")).await;
+    assert_eq!(honest.text(), HELLO);
+    assert_eq!(connection.send(get(&format!("https://origin.test{ATTACK}"))).await.status, 403);
+    let seen = origin.connections();
+    let mut plain = client.tunnel("origin.test", 443).await.unwrap();
+    until("the silence to be relayed", || (origin.connections() == seen + 1).then_some(())).await;
+    plain.write_all(format!("GET {ATTACK} HTTP/1.1\r\nHost: origin.test\r\n\r\n").as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    within("the refusal", plain.read_exact(&mut status)).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 403");
+    assert_eq!(origin.only().target, "/honest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_tunnel_is_for_servers_that_speak_first_and_not_for_tls_behind_them() {
+    let origin = Raw::plain(|mut wire, _| async move {
+        wire.write(b"220 mail.test ready\r\n").await;
+        while let Some(said) = wire.read().await {
+            wire.write([b"250 ", said.as_slice()].concat()).await;
+        }
+    })
+    .await;
+    let proxy = Setup::new().config(SILENT).raw(&origin).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    let mut greeting = [0; 21];
+    let mut mail = client.tunnel("origin.test", 443).await.unwrap();
+    within("the greeting", mail.read_exact(&mut greeting)).await.unwrap();
+    mail.write_all(b"EHLO client\r\n").await.unwrap();
+    let mut back = [0; 17];
+    within("the answer", mail.read_exact(&mut back)).await.unwrap();
+    assert_eq!((&greeting, &back), (b"220 mail.test ready\r\n", b"250 EHLO client\r\n"));
+    let mut late = client.tunnel("origin.test", 443).await.unwrap();
+    within("the greeting", late.read_exact(&mut greeting)).await.unwrap();
+    assert!(client.tls_over(late, "origin.test", &[Http::H1]).await.is_err());
+    let record = proxy.record("the refusal", |r| r["verdict"] == "denied").await;
+    assert_eq!(record["reason"], "not_http", "{record}");
+    assert!(record["sentence"].to_string().contains("after the origin spoke"), "{record}");
+    assert_eq!(origin.received()[1], b"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_client_hello_and_a_malformed_one_do_not_reach_a_bypassed_origin() {
+    let origin = Raw::plain(|mut wire, _| async move { wire.drained().await }).await;
+    let proxy = Setup::new().config(BYPASS).raw(&origin).start().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    for (case, bytes, end, sentence) in [
+        ("half", &b"\x16\x03\x01\x02\x00\x01"[..], true, "ends in the middle"),
+        ("no ClientHello", b"\x16\x03\x01\x00\x04\x02\x00\x00\x00", false, "no ClientHello"),
+    ] {
+        let mut tunnel = client.tunnel("origin.test", 443).await.unwrap();
+        tunnel.write_all(bytes).await.unwrap();
+        if end {
+            tunnel.shutdown().await.unwrap();
+        }
+        assert_eq!(rest(&mut tunnel).await, [21, 3, 3, 0, 2, 2, 50], "{case}: decode_error");
+        let record = proxy.record(case, |r| r["sentence"].to_string().contains(sentence)).await;
+        assert_eq!(
+            (&record["reason"], &record["verdict"]),
+            (&"client_tls".into(), &"failed".into()),
+            "{record}"
+        );
+    }
+    assert!(origin.received().concat().is_empty());
 }

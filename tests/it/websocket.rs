@@ -202,7 +202,16 @@ async fn ended(proxy: &Proxy) -> Value {
     proxy.record("the WebSocket", |r| r["status"] == 101).await
 }
 
-const ATTACKS: [(&str, u8, &[u8]); 6] = [
+fn attacks() -> Vec<(&'static str, u8, Vec<u8>)> {
+    let late =
+        [&b"aaaaaaaaaaaaaaaaa\0".repeat(1000)[..], b"1' UNION SELECT password FROM users-- \xff"].concat();
+    let accents = "\u{e9}1' UNION/*\u{e9}*/SELECT/*\u{e9}*/password/*\u{e9}*/FROM users-- ";
+    let all = SMALL_ATTACKS.map(|(name, opcode, attack)| (name, opcode, attack.to_vec()));
+    let accents = [b"\x81\xa1q\xd9\xff", accents.as_bytes()].concat();
+    [&all[..], &[("accents", BINARY, accents), ("behind a thousand strings", BINARY, late)]].concat()
+}
+
+const SMALL_ATTACKS: [(&str, u8, &[u8]); 6] = [
     ("text", TEXT, b"1' UNION SELECT password FROM users-- "),
     ("JSON", TEXT, br#"{"type":"search","filter":{"name":"1' UNION SELECT password FROM users-- "}}"#),
     ("JSON behind a number", TEXT, br#"42["search",{"name":"1' UNION SELECT password FROM users-- "}]"#),
@@ -216,7 +225,7 @@ async fn an_attack_in_a_message_closes_both_sides_and_does_not_reach_the_origin(
     for (tls, fragments) in [(true, 1), (true, 5), (false, 3)] {
         let origin = origin(tls, echo).await;
         let proxy = setup(&origin, tls).start().await;
-        for (name, opcode, attack) in ATTACKS {
+        for (name, opcode, attack) in attacks() {
             let case = format!("{name}, TLS {tls}, {fragments} fragments");
             let mut stream = open(&proxy, tls).await;
             stream.write_all(&ws::masked(TEXT, true, b"good morning")).await.unwrap();
@@ -477,11 +486,11 @@ async fn in_detection_mode_the_message_passes_and_is_told() {
     let origin = origin(true, echo).await;
     let proxy = setup(&origin, true).args(["--mode", "detect"]).start().await;
     let mut stream = open(&proxy, true).await;
-    for (_, opcode, attack) in ATTACKS {
+    for (_, opcode, attack) in SMALL_ATTACKS {
         stream.write_all(&ws::masked(opcode, true, attack)).await.unwrap();
         assert_eq!(within("the echo", ws::read(&mut stream)).await.unwrap().payload, attack);
     }
-    let told = || Some(proxy.audit()).filter(|all| all.len() >= ATTACKS.len());
+    let told = || Some(proxy.audit()).filter(|all| all.len() >= SMALL_ATTACKS.len());
     for record in until("a record of each", told).await {
         assert_eq!(record["verdict"], "would_block", "{record}");
         assert!(record["waf"]["matches"][0]["rule"].is_u64(), "{record}");

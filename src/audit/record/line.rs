@@ -86,6 +86,7 @@ impl Lines {
         }
         inspection(out, b",\"request_inspection\":", record.request_inspection.as_ref())?;
         inspection(out, b",\"response_inspection\":", record.response_inspection.as_ref())?;
+        yes(out, b",\"range_removed\":true", record.range_removed);
         scan(out, b",\"request_scan\":", record.request_scan.as_ref())?;
         scan(out, b",\"response_scan\":", record.response_scan.as_ref())?;
         some(out, b",\"rules\":", &record.rules)?;
@@ -402,6 +403,7 @@ mod tests {
         record.request_inspection = Some(Inspection::partial(own()));
         record.response_inspection = Some(Inspection { extent: InspectionExtent::None, why: own().into() });
         let (engine, result) = (own().into(), own().into());
+        record.range_removed = true;
         record.request_scan = Some(Scan { engine, result, signature: own(), why: own(), bytes: u64::MAX });
         record.response_scan = Some(Scan::default());
         record.rules = own().into();

@@ -18,8 +18,8 @@ use crate::ca::export::sha256_hex;
 /// What the first line of all names as the one before it.
 pub(super) const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A line has the names of one leaf; an origin's certificate with ten thousand of them is the longest known.
-const LINE_BYTES: u64 = 4 * 1024 * 1024;
+/// A line has the names of one leaf, 8 KiB of them at most.
+pub(super) const LINE_BYTES: u64 = 64 * 1024;
 
 /// How far a log had come: so many lines, and the hash of the last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,14 +105,16 @@ pub struct Broken {
     pub file: String,
     /// Counted from 1 in that file.
     pub line: u64,
-    /// `altered`, `removed`, `reordered`, `truncated_head`, `truncated_tail` or `not_a_record`.
+    /// `altered`, `removed`, `reordered`, `truncated_head`, `truncated_tail`, `not_a_record` or `checkpoint_gone`.
     pub kind: &'static str,
     pub what: String,
 }
 
 /// Reads the folder's log from its oldest line on. `since` is what an earlier check printed.
 pub(in crate::ca) fn verify(dir: &Path, since: Option<&Checkpoint>) -> io::Result<Verified> {
-    let mut walk = Walk { since: since.cloned(), ..Walk::default() };
+    // The checkpoint of an empty log is the beginning of every log.
+    let since = since.filter(|since| **since != Checkpoint::start()).cloned();
+    let mut walk = Walk { since, ..Walk::default() };
     for number in (0..=KEPT).rev() {
         let path = numbered(&dir.join(FILE), number);
         let file = match File::open(&path) {
@@ -135,8 +137,10 @@ pub(in crate::ca) fn verify(dir: &Path, since: Option<&Checkpoint>) -> io::Resul
             if line.last() == Some(&b'\n') {
                 line.pop();
                 walk.take(&line);
-            } else {
+            } else if reader.fill_buf()?.is_empty() {
                 walk.unfinished(&line);
+            } else {
+                walk.not_a_record(walk.file.clone(), walk.line);
             }
         }
     }
@@ -202,7 +206,7 @@ impl Walk {
         if let Some(odd) = self.odd.take() {
             let explained = matches!(&link.event, Some(Event::Torn { sha256 }) if *sha256 == odd.sha256);
             if !explained {
-                return self.break_at(odd.file, odd.line, "not_a_record", "it is not a record of this log");
+                return self.not_a_record(odd.file, odd.line);
             }
             self.out.torn += 1;
         }
@@ -213,6 +217,13 @@ impl Walk {
                 if link.seq != 1 || link.prev != START {
                     let lines = link.seq.saturating_sub(1);
                     self.begins_after = Some(Checkpoint { lines, head: link.prev.clone() });
+                }
+                // The checkpoint's own line may be the last that was removed to make room.
+                if let Some(since) = self.since.take_if(|since| since.lines.checked_add(1) == Some(link.seq))
+                    && since.head != link.prev
+                {
+                    let what = format!("line {} was not written after the one of the checkpoint", link.seq);
+                    return self.break_at(here.0, here.1, "altered", &what);
                 }
             }
             Some(last) if link.seq != last.lines + 1 => {
@@ -256,7 +267,7 @@ impl Walk {
     /// Bytes that are no record: good only if the next line accounts for them.
     fn odd(&mut self, line: &[u8]) {
         if let Some(odd) = self.odd.take() {
-            return self.break_at(odd.file, odd.line, "not_a_record", "it is not a record of this log");
+            return self.not_a_record(odd.file, odd.line);
         }
         self.odd = Some(Odd { file: self.file.clone(), line: self.line, sha256: sha256_hex(line) });
     }
@@ -280,7 +291,7 @@ impl Walk {
         if self.out.broken.is_none()
             && let Some(odd) = self.odd.take()
         {
-            self.break_at(odd.file, odd.line, "not_a_record", "it is not a record of this log");
+            self.not_a_record(odd.file, odd.line);
         }
         if self.out.broken.is_none()
             && let Some(after) = self.begins_after.take()
@@ -293,16 +304,28 @@ impl Walk {
         if self.out.broken.is_none()
             && let Some(since) = self.since.take()
         {
-            // A checkpoint in what was dropped since cannot be looked up, and says nothing either way.
             if since.lines > reached {
                 let what =
                     format!("the log ends with line {reached}; the checkpoint had {} lines", since.lines);
                 self.break_at(FILE.to_owned(), self.line.max(1), "truncated_tail", &what);
-            } else if since.lines == 0 && since.head != START {
+            } else if reached == 0 {
                 self.break_at(FILE.to_owned(), 1, "altered", "the checkpoint is not one of this log");
+            } else {
+                // What was written anew from a later line on looks the same.
+                let what = format!(
+                    "the log begins with line {}; the checkpoint's, {}, is there no longer, so that nothing says \
+                     whether this is the same log",
+                    self.out.first, since.lines
+                );
+                let oldest = self.oldest.take().unwrap_or_default();
+                self.break_at(oldest, 1, "checkpoint_gone", &what);
             }
         }
         self.out.head = Some(self.last.take().unwrap_or_else(Checkpoint::start));
+    }
+
+    fn not_a_record(&mut self, file: String, line: u64) {
+        self.break_at(file, line, "not_a_record", "it is not a record of this log");
     }
 
     fn break_at(&mut self, file: String, line: u64, kind: &'static str, what: &str) {
@@ -328,8 +351,8 @@ pub(super) fn tail(path: &Path) -> io::Result<Option<Tail>> {
         Err(e) => return Err(e),
     };
     let size = file.metadata()?.len();
-    // From a little before the end, and from the longest line before it if that has no record.
-    for window in [64 * 1024, LINE_BYTES] {
+    // From a little before the end, and from farther if no record is in that.
+    for window in [LINE_BYTES, 64 * LINE_BYTES] {
         let from = size.saturating_sub(window);
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();

@@ -96,21 +96,11 @@ impl MintLog {
     /// Waits until what was recorded is written, so long at most; false when it is not.
     pub fn flush(&self, limit: Duration) -> bool {
         let Some(queue) = &self.queue else { return true };
-        let (done, written) = sync_channel(1);
         self.closing.store(true, Ordering::Release);
         if let Some(writer) = &self.writer {
             writer.thread().unpark();
         }
-        let until = Instant::now() + limit;
-        let mut item = Item::Flush(done);
-        while let Err(TrySendError::Full(back)) = queue.try_send(item) {
-            if Instant::now() >= until {
-                return false;
-            }
-            item = back;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let flushed = written.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
+        let flushed = flushed(queue, Instant::now() + limit);
         self.closing.store(false, Ordering::Release);
         flushed
     }
@@ -157,6 +147,19 @@ impl MintLog {
     pub fn verify(dir: &Path, since: Option<&Checkpoint>) -> io::Result<Verified> {
         chain::verify(dir, since)
     }
+}
+
+fn flushed(queue: &SyncSender<Item>, until: Instant) -> bool {
+    let (done, written) = sync_channel(1);
+    let mut item = Item::Flush(done);
+    while let Err(TrySendError::Full(back)) = queue.try_send(item) {
+        if Instant::now() >= until {
+            return false;
+        }
+        item = back;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    written.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok()
 }
 
 impl Drop for MintLog {

@@ -129,6 +129,59 @@ fn a_checkpoint_finds_what_the_chain_alone_cannot() {
 }
 
 #[test]
+fn a_log_written_anew_from_after_its_checkpoint_on_is_not_called_whole() {
+    let (dir, whole) = logged(10);
+    let since = whole.head.unwrap();
+    let path = dir.path().join(FILE);
+    // Somebody keeps nothing of the ten lines, and writes a chain of his own that begins after them and says that
+    // they were removed to make room.
+    let forge = |begins_after: Checkpoint| {
+        let mut text = String::new();
+        let mut at = begins_after.clone();
+        for number in 0..5 {
+            let event = match number {
+                0 => format!(
+                    r#""event":"dropped","lines":{},"head":"{}""#,
+                    begins_after.lines, begins_after.head
+                ),
+                _ => r#""names":["evil.test"]"#.to_owned(),
+            };
+            let line = format!(r#"{{"seq":{},"prev":"{}",{event}}}"#, at.lines + 1, at.head);
+            at = Checkpoint { lines: at.lines + 1, head: crate::ca::sha256_hex(line.as_bytes()) };
+            text += &(line + "\n");
+        }
+        fs::write(&path, text).unwrap();
+    };
+    let kind = |since: Option<&Checkpoint>| {
+        MintLog::verify(dir.path(), since).unwrap().broken.map(|broken| broken.kind)
+    };
+    for (lines, found) in [(10, "altered"), (11, "checkpoint_gone"), (1000, "checkpoint_gone")] {
+        forge(Checkpoint { lines, head: "ab".repeat(32) });
+        assert_eq!(kind(None), None, "{lines}: the chain alone is whole");
+        assert_eq!(kind(Some(&since)), Some(found), "{lines}");
+    }
+    // The true one goes on, and nothing of it is left but what follows the checkpoint.
+    forge(since.clone());
+    assert_eq!(kind(Some(&since)), None);
+    assert_eq!(kind(Some(&Checkpoint::start())), None, "the checkpoint of an empty log says nothing");
+    forge(Checkpoint::start());
+    assert_eq!(kind(Some(&Checkpoint { lines: 0, head: "ab".repeat(32) })), Some("altered"));
+}
+
+#[test]
+fn bytes_put_in_without_a_line_s_end_are_found_however_many() {
+    for bytes in [10, chain::LINE_BYTES as usize, 4 << 20] {
+        let (dir, _) = logged(10);
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let at = text.match_indices('\n').nth(3).unwrap().0 + 1;
+        fs::write(&path, [&text[..at], &"x".repeat(bytes), &text[at..]].concat()).unwrap();
+        let broken = MintLog::verify(dir.path(), None).unwrap().broken.expect("something was put in");
+        assert_eq!((broken.kind, broken.line), ("not_a_record", 5), "{bytes}: {broken:?}");
+    }
+}
+
+#[test]
 fn a_torn_last_line_is_told_apart_from_tampering_before_and_after_the_next_start() {
     let (dir, _) = logged(3);
     append_text(dir.path(), "{\"seq\":4,\"prev\":\"00");
@@ -173,8 +226,11 @@ fn the_chain_goes_on_over_files_and_says_what_was_removed_to_make_room() {
         assert_eq!(found.broken, None, "after {number}");
         first.get_or_insert(found.head.clone().unwrap());
     }
-    let found = MintLog::verify(dir.path(), first.as_ref()).unwrap();
+    let found = MintLog::verify(dir.path(), None).unwrap();
     assert!(found.first > 1 && found.lines > 15 && found.broken.is_none(), "{found:?}");
+    // A checkpoint of what was removed since says nothing any more, and is not said to hold.
+    let gone = MintLog::verify(dir.path(), first.as_ref()).unwrap().broken.unwrap();
+    assert_eq!(gone.kind, "checkpoint_gone");
     let files = fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(files, KEPT as usize + 2, "the files and the lock");
     let (tail, broken) = MintLog::tail(dir.path(), 100).unwrap();
@@ -195,6 +251,15 @@ fn a_flush_writes_what_was_recorded_and_the_log_goes_on() {
         assert!(log.flush(Duration::from_secs(10)));
         assert_eq!(MintLog::verify(dir.path(), None).unwrap().lines, round * 300);
     }
+}
+
+#[test]
+fn a_flush_that_came_too_late_leaves_the_log_as_it_was() {
+    let (queue, _held) = sync_channel(1);
+    let log = MintLog { queue: Some(queue), lost: Arc::default(), closing: Arc::default(), writer: None };
+    log.record(record(1));
+    assert!(!log.flush(Duration::from_millis(5)), "nobody writes");
+    assert!(!log.closing.load(Ordering::Relaxed), "lines are gathered as before");
 }
 
 #[test]

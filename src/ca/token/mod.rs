@@ -125,7 +125,7 @@ impl TokenUri {
     pub(super) fn named(&self, suffix: &str) -> TokenUri {
         let name = self.object.as_deref().unwrap_or("portward");
         // A rotated name is not made longer by each rotation.
-        let name = name.split_once("-20").map_or(name, |(name, _)| name);
+        let name = name.rsplit_once('-').filter(|(_, end)| is_stamp(end)).map_or(name, |(name, _)| name);
         TokenUri { object: Some(format!("{name}-{suffix}")), id: None, ..self.clone() }
     }
 
@@ -134,14 +134,39 @@ impl TokenUri {
         given.cloned().or_else(|| self.pin_source.clone().map(SecretSource::File))
     }
 
+    /// The token, whichever key in it is meant and wherever its PIN comes from.
+    #[cfg_attr(not(feature = "pkcs11"), allow(dead_code))]
+    pub(super) fn token(&self) -> TokenUri {
+        TokenUri { object: None, id: None, pin_source: None, ..self.clone() }
+    }
+
     pub(super) fn module(&self) -> &Path {
         &self.module
     }
 }
 
+/// `20261121T090000Z`, as a rotation ends names with.
+fn is_stamp(text: &str) -> bool {
+    text.len() == 16
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rotated_key_keeps_the_whole_name_that_the_operator_gave() {
+        for name in ["root-2026", "root-2026-hq", "a-20-b", "root", "root-20261121T0900000"] {
+            let uri: TokenUri = format!("pkcs11:object={name}?module-path=/x.so").parse().unwrap();
+            let next = uri.named("20261121T090000Z").named("20271121T090000Z");
+            assert_eq!(next.object, Some(format!("{name}-20271121T090000Z")));
+        }
+    }
 
     #[test]
     fn an_address_is_read_and_written_as_rfc_7512_has_it() {

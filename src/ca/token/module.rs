@@ -1,9 +1,9 @@
 //! A key in a token, through the token's own PKCS #11 library. The private key is asked to sign and can do nothing
 //! else here; made by us, it can never be taken out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_lc_rs::digest;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -14,6 +14,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
+use zeroize::Zeroizing;
 
 use super::TokenUri;
 use crate::ca::CaError;
@@ -74,15 +75,26 @@ impl TokenKey {
 
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, CaError> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let (session, key) = match slot.take() {
-            Some(open) => open,
-            None => {
-                let session = log_in(&self.uri, self.pin.as_ref())?;
-                let key = find(&self.uri, &session, ObjectClass::PRIVATE_KEY)?
-                    .ok_or_else(|| failed(&self.uri, &"it holds no private key of that name"))?;
-                (session, key)
-            }
-        };
+        // A token that was put back has forgotten the session from before. One that is new and does not sign gets
+        // no second try: that would be a second login.
+        if let Some(open) = slot.take()
+            && let Ok(signature) = self.sign_in(&mut slot, open, message)
+        {
+            return Ok(signature);
+        }
+        let session = log_in(&self.uri, self.pin.as_ref())?;
+        let key = find(&self.uri, &session, ObjectClass::PRIVATE_KEY)?
+            .ok_or_else(|| failed(&self.uri, &"it holds no private key of that name"))?;
+        self.sign_in(&mut slot, (session, key), message)
+    }
+
+    /// Signs in an open session, and keeps it when that went well.
+    fn sign_in(
+        &self,
+        slot: &mut Option<(Session, ObjectHandle)>,
+        (session, key): (Session, ObjectHandle),
+        message: &[u8],
+    ) -> Result<Vec<u8>, CaError> {
         let signed = match self.kind {
             Kind::Rsa => session.sign(&Mechanism::Sha256RsaPkcs, key, message),
             Kind::P256 => {
@@ -114,8 +126,7 @@ impl PublicKeyData for TokenKey {
 
 impl SigningKey for TokenKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        // The second attempt is on a session of its own: a token that was put back has forgotten the first.
-        self.try_sign(message).or_else(|_| self.try_sign(message)).map_err(|error| {
+        self.try_sign(message).map_err(|error| {
             tracing::warn!(code = error.code(), %error, fix = error.fix(), "the token does not sign");
             rcgen::Error::RemoteKeyError
         })
@@ -182,11 +193,42 @@ fn log_in(uri: &TokenUri, pin: Option<&SecretSource>) -> Result<Session, CaError
             &"it needs its PIN: --pin-file, [ca] pin_file, or pin-source in its address",
         ));
     };
-    let pin = AuthPin::new(pin.read()?.as_str().into());
-    match session.login(UserType::User, Some(&pin)) {
+    let pin = pin.read()?;
+    let tried = Tried::of(uri, &pin);
+    if tried.was_wrong() {
+        return Err(failed(uri, &"its PIN was wrong before, and is not tried again; give the right one"));
+    }
+    match session.login(UserType::User, Some(&AuthPin::new(pin.as_str().into()))) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
-        Err(Error::Pkcs11(RvError::PinIncorrect, _)) => Err(failed(uri, &"the PIN is wrong")),
+        Err(Error::Pkcs11(RvError::PinIncorrect, _)) => {
+            tried.is_wrong();
+            Err(failed(uri, &"the PIN is wrong"))
+        }
         Err(error) => Err(failed(uri, &error)),
+    }
+}
+
+/// A PIN for a token, as a digest. A process renews certificates again and again, and a token that does not tell how many
+/// wrong PINs it has seen would be locked by one that does not remember: a wrong PIN is tried once in its life.
+struct Tried([u8; 32]);
+
+impl Tried {
+    fn of(uri: &TokenUri, pin: &str) -> Tried {
+        let text = Zeroizing::new(format!("{}\0{pin}", uri.token()));
+        Tried(crate::ca::export::sha256(text.as_bytes()))
+    }
+
+    fn wrong() -> MutexGuard<'static, HashSet<[u8; 32]>> {
+        static WRONG: OnceLock<Mutex<HashSet<[u8; 32]>>> = OnceLock::new();
+        WRONG.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn was_wrong(&self) -> bool {
+        Tried::wrong().contains(&self.0)
+    }
+
+    fn is_wrong(&self) {
+        Tried::wrong().insert(self.0);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::minute;
-use crate::ca::{CaDir, CaError, Checkpoint, MintLog};
+use crate::ca::{CaDir, CaError, Checkpoint, MintLog, Verified};
 
 #[derive(Args, Debug)]
 pub struct LogArgs {
@@ -79,6 +79,14 @@ fn verify(
     match &found.broken {
         Some(broken) => {
             let path = dir.join(&broken.file);
+            if broken.kind == "checkpoint_gone" {
+                writeln!(out, "UNKNOWN: {}: {} ({})", path.display(), broken.what, broken.kind)?;
+                writeln!(
+                    out,
+                    "  check from a later checkpoint, as the service's own log has them, or compare with a backup"
+                )?;
+                return print_checkpoint(&found, out);
+            }
             writeln!(out, "BROKEN: {}:{}: {} ({})", path.display(), broken.line, broken.what, broken.kind)?;
             writeln!(
                 out,
@@ -97,6 +105,10 @@ fn verify(
     if found.lost > 0 {
         writeln!(out, "lost: {} mints could not be written, and the log says so", found.lost)?;
     }
+    print_checkpoint(&found, out)
+}
+
+fn print_checkpoint(found: &Verified, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if let Some(head) = &found.head {
         writeln!(out, "checkpoint: {head}\n  keep it elsewhere, and check from it: --since {head}")?;
     }

@@ -26,6 +26,9 @@ pub struct CaArgs {
     /// The CA folder [default: ca/ in a checkout, else the platform's state directory]
     #[arg(id = "ca", long = "ca", value_name = "DIR", env = "PORTWARD_CA", global = true)]
     pub dir: Option<PathBuf>,
+    /// Configuration file with the CA's folder and secrets, where no flag gives them [default: as `run` finds it]
+    #[arg(long, value_name = "FILE", env = "PORTWARD_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub unlock: UnlockArgs,
 }
@@ -94,6 +97,9 @@ pub enum CaVerb {
         /// Of a p12 trust store [default: changeit, as Java's own]
         #[arg(long)]
         password: Option<String>,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Replace the intermediate now, or the root
     Rotate {
@@ -190,10 +196,7 @@ fn verb(
     let (ca, done) = match &command.verb {
         CaVerb::Init { permit, exclude, pkcs11, passphrase, dry_run } => {
             let new = NewCa { permit: permit.clone(), exclude: exclude.clone(), token: pkcs11.clone() };
-            if *dry_run {
-                return would(dir.would_init(&new, now)?, command.json, out);
-            }
-            return init(command, dir, &new, *passphrase, now, out);
+            return init(command, dir, &new, *passphrase, *dry_run, now, out);
         }
         CaVerb::Import { cert, key, key_passphrase_file, pkcs11, force, dry_run } => {
             let key = match (key, pkcs11) {
@@ -218,16 +221,36 @@ fn verb(
         }
         CaVerb::Passwd { new_passphrase_file, new_passphrase_env, remove, dry_run } => {
             let new = match unlock::source(new_passphrase_file.as_ref(), new_passphrase_env.as_ref()) {
-                None if !remove && !dry_run => Some(unlock::ask_new()?),
+                None if *remove => None,
+                None if *dry_run => Some(unlock::to_be_asked()),
+                None => {
+                    // The old one is asked for first, and the new one of somebody who has it.
+                    dir.would_change_passphrase(None)?;
+                    Some(unlock::ask_new()?)
+                }
                 given => given,
             };
             if *dry_run {
                 return would(dir.would_change_passphrase(new.as_ref())?, command.json, out);
             }
             let done = if new.is_some() { PASSPHRASE } else { NO_PASSPHRASE };
-            (dir.change_passphrase(new, now)?, Some(done))
+            let (ca, left) = dir.change_passphrase(new, now)?;
+            for path in left {
+                eprintln!(
+                    "portward: {} is as it was: nothing given opens it\n  fix: remove it, if no client needs that root",
+                    path.display()
+                );
+            }
+            (ca, Some(done))
         }
-        CaVerb::Export { format, output, password } => {
+        CaVerb::Export { format, output: Some(path), dry_run: true, .. } => {
+            dir.public(now)?;
+            let format =
+                format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            let line = format!("write {}: the CA's certificates as {format}", path.display());
+            return would(vec![line], command.json, out);
+        }
+        CaVerb::Export { format, output, password, .. } => {
             let password = password.as_deref().unwrap_or(JAVA_PASSWORD);
             return export(dir, *format, output.as_deref(), password, now, out);
         }
@@ -248,6 +271,7 @@ fn init(
     dir: &CaDir,
     new: &NewCa,
     ask: bool,
+    dry_run: bool,
     now: OffsetDateTime,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
@@ -258,11 +282,15 @@ fn init(
     }
     let dir = match ask && !is_there {
         true => {
-            let secrets = Secrets { passphrase: Some(unlock::ask_new()?), ..command.ca.unlock.secrets() };
+            let typed = if dry_run { unlock::to_be_asked() } else { unlock::ask_new()? };
+            let secrets = Secrets { passphrase: Some(typed), ..command.ca.unlock.secrets() };
             dir.clone().with_secrets(secrets)
         }
         false => dir.clone(),
     };
+    if dry_run {
+        return would(dir.would_init(new, now)?, command.json, out);
+    }
     let done = if is_there { "This CA is there already." } else { "Made a new CA." };
     tell(&dir.init(new, now)?, Some(done), command.json, now, out)
 }
@@ -344,7 +372,7 @@ fn export(
     now: OffsetDateTime,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let ca = dir.open(now)?;
+    let ca = dir.public(now)?;
     let (form, binary) = match format {
         ExportFormat::Pem => (Format::Pem, false),
         ExportFormat::Der => (Format::Der, true),

@@ -48,6 +48,11 @@ pub fn ask(question: &str) -> anyhow::Result<SecretSource> {
     Ok(SecretSource::Typed(Arc::new(Zeroizing::new(typed))))
 }
 
+/// In place of what would be asked for; enough for a dry run, and opens nothing.
+pub fn to_be_asked() -> SecretSource {
+    SecretSource::Typed(Arc::new(Zeroizing::new("not asked for".to_owned())))
+}
+
 /// A new passphrase, typed twice.
 pub fn ask_new() -> anyhow::Result<SecretSource> {
     anyhow::ensure!(

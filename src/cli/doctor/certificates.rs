@@ -7,7 +7,7 @@ use super::report::Finding;
 use super::words::{date, distance, sentence, some};
 use crate::net::Host;
 use crate::tls::probe::chain::{Certificate, Fault};
-use crate::tls::probe::{Chain, Roots, Shown};
+use crate::tls::probe::{Chain, Roots, Shown, TrustedBy};
 
 /// A certificate that ends sooner than this should have been renewed: most are at a third of 90 days.
 const SOON: i64 = 14 * 86_400;
@@ -35,7 +35,11 @@ pub fn checks(
     } else {
         match chain.leads(roots, now) {
             Ok(anchor) => {
-                let whose = if anchor.given { "of your own (--origin-ca)" } else { "of the system" };
+                let whose = match anchor.by {
+                    TrustedBy::Operator => "of your own (--origin-ca)",
+                    TrustedBy::System => "of the system",
+                    TrustedBy::BuiltIn => "of Mozilla's",
+                };
                 let root = &anchor.root;
                 out.push(
                     Finding::ok(
@@ -44,11 +48,8 @@ pub fn checks(
                     )
                     .data(json!({ "anchor": anchor })),
                 );
-                if anchor.not_after < now {
-                    let text = format!(
-                        "The root {root} ended on {}: it should be replaced.",
-                        date(anchor.not_after)
-                    );
+                if let Some(end) = anchor.not_after.filter(|end| *end < now) {
+                    let text = format!("The root {root} ended on {}: it should be replaced.", date(end));
                     out.push(Finding::fail("root_expired", text));
                 }
             }
@@ -188,9 +189,7 @@ fn untrusted(fault: &Fault, roots: &Roots) -> Finding {
         finding = finding.detail(format!("The issuer's certificate is at {url}, says the last one sent."));
     }
     if fault.code == "unknown_issuer" {
-        let (system, given) = roots.count();
-        let given = if given > 0 { format!(" and {given} given with --origin-ca") } else { String::new() };
-        finding = finding.detail(format!("Trusted here: {system} roots of the system{given}."));
+        finding = finding.detail(format!("Trusted here: {}.", roots.in_words()));
     }
     finding
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use clap::Args;
 use time::OffsetDateTime;
 
-use crate::app;
+use crate::app::{self, StartError};
 use crate::ca::{Ca, CaError};
 use crate::config::{self, Config, Flags, System};
 use crate::net::{Authority, Port};
@@ -129,8 +129,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
     let dialer = match app::dialer(config, &config.limits, ca) {
         Ok(dialer) => dialer,
         Err(error) => {
-            let text = format!("Origins can be neither found nor verified: {error}.");
-            report.add(Section::new("origin", "Origins").with(Finding::fail("no_roots", text)));
+            report.add(Section::new("origin", "Origins").with(no_dialer(&error)));
             return report;
         }
     };
@@ -138,7 +137,7 @@ async fn host(command: &DoctorCommand, target: &Target, config: &Config, now: Of
         config,
         dialer: &dialer,
         ca,
-        roots: Roots::load(config.origin.verify.ca_file.as_deref()),
+        roots: Roots::of_verifier(&dialer.tls.verifier()),
         now,
         tunnelled: matches!(judged, policy::Judged::Tunnel(..)),
     };
@@ -180,6 +179,18 @@ async fn walk(at: &Context<'_>, target: &Target, permit: Option<&Permit>, report
     if !at.tunnelled {
         report.add(mint::section(at, permit.server_name(), certificate.as_ref()));
     }
+}
+
+/// Why no origin can be reached, each cause by its own code.
+fn no_dialer(error: &StartError) -> Finding {
+    let (code, what) = match error {
+        StartError::ClientCertificate(_) => {
+            ("client_certificate_unusable", "A client certificate for servers cannot be used")
+        }
+        StartError::Resolver(_) => ("no_resolver", "Names cannot be looked up"),
+        _ => ("no_roots", "Servers cannot be verified"),
+    };
+    Finding::fail(code, format!("{what}, and `run` would not start: {error}."))
 }
 
 /// The CA of the configuration, if it was made yet.

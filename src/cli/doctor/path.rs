@@ -92,12 +92,15 @@ pub fn product(issuer: &str) -> Option<&'static str> {
     MIDDLEBOXES.iter().find(|(word, _)| issuer.contains(word)).map(|(_, product)| *product)
 }
 
-/// The proxy that programs of this environment would use, its password left out.
+/// The proxy that programs of this environment would use, as the variable has it.
+pub fn proxy_variable(get: impl Fn(&str) -> Option<String>) -> Option<(&'static str, String)> {
+    let names = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    names.into_iter().find_map(|name| Some((name, get(name).filter(|value| !value.is_empty())?)))
+}
+
+/// The same, its password left out.
 pub fn environment_proxy(get: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
-    ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].iter().find_map(|name| {
-        let value = get(name).filter(|value| !value.is_empty())?;
-        Some(((*name).to_owned(), without_password(&value)))
-    })
+    proxy_variable(get).map(|(name, value)| (name.to_owned(), without_password(&value)))
 }
 
 /// A URL without its user information.

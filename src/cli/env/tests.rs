@@ -141,7 +141,7 @@ fn the_trust_files_hold_the_systems_roots_and_ours_and_are_renewed_by_a_rotation
     let now = OffsetDateTime::now_utc();
     dir.open_or_create(now).unwrap();
     let args = CaArgs { dir: Some(dir.path().to_path_buf()), ..CaArgs::default() };
-    let files = trust_files(&args, now).unwrap();
+    let (files, _) = trust_files(&args, now).unwrap();
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     let (bundle, anchors) = (read(&files.bundle), read(&files.anchors));
     assert_eq!(anchors, read(&dir.path().join("root.pem")));

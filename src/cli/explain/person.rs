@@ -122,6 +122,9 @@ fn happened(out: &mut dyn Write, colour: Colour, record: &Record) -> io::Result<
             _ => {}
         }
     }
+    if record.range_removed {
+        writeln!(out, "  It asked for a piece of a file, and got the whole, which was scanned.")?;
+    }
     for (side, scan) in [("request", &record.request_scan), ("response", &record.response_scan)] {
         if let Some(scan) = scan {
             writeln!(out, "  {}", scanned(side, scan))?;
@@ -145,6 +148,12 @@ fn scanned(side: &str, scan: &Scan) -> String {
             format!("The body of the {side} was not scanned: its type is on the list of those that are not.")
         }
         "too_large" => format!("The body of the {side} was not scanned: it is too long."),
+        "unscannable" => {
+            format!("{engine} could not look into all of the body of the {side}: {}.", safe(&scan.signature))
+        }
+        "changed" => {
+            format!("{engine} answered with another message in place of the {side}, {bytes} bytes.")
+        }
         _ => format!("The body of the {side} was not scanned: {}.", safe(&scan.why)),
     }
 }

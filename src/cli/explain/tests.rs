@@ -14,7 +14,7 @@ fn log(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn explained(path: &Path, seed: u8, json: bool, colour: Colour) -> (u8, String) {
-    let args = ExplainArgs { id: receipt(seed), json, audit_log: None };
+    let args = ExplainArgs { id: receipt(seed), json, audit_log: None, config: None };
     let mut out = Vec::new();
     let code = explain(&args, &mut out, path, colour).unwrap();
     (code, String::from_utf8(out).unwrap())

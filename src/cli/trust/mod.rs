@@ -45,7 +45,7 @@ pub struct TrustCommand {
 pub enum TrustVerb {
     /// Make the stores trust the CA, and prove each by a TLS handshake
     Install {
-        /// Print the commands and run none
+        /// Print the commands and run none; only the certificates that they name are written, in the CA's folder
         #[arg(long)]
         dry_run: bool,
     },
@@ -64,6 +64,13 @@ pub enum TrustVerb {
         #[arg(long)]
         all: bool,
     },
+}
+
+impl TrustCommand {
+    /// Every certificate that bears our name is to go, whosesoever it was.
+    pub fn needs_no_ca(&self) -> bool {
+        matches!(self.verb, TrustVerb::Remove { all: true, .. })
+    }
 }
 
 /// A kind of store.
@@ -149,7 +156,7 @@ trait Place {
 
 /// Runs the command: 0 all is as asked, 1 a store is not, 2 there is no usable CA.
 pub fn run(command: &TrustCommand, now: OffsetDateTime, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let all = matches!(command.verb, TrustVerb::Remove { all: true, .. });
+    let all = command.needs_no_ca();
     let ca = match command.ca.dir().open(now) {
         Ok(ca) => Some(ca),
         Err(_) if all => None,
@@ -164,10 +171,13 @@ pub fn run(command: &TrustCommand, now: OffsetDateTime, out: &mut dyn Write) -> 
     };
     let anchors = ca.as_ref().map(anchors).unwrap_or_default();
     // The folder may be read-only to who only looks.
-    if let Some(ca) = ca.as_ref().filter(|_| matches!(command.verb, TrustVerb::Install { .. }))
+    if let (Some(ca), TrustVerb::Install { dry_run }) = (&ca, &command.verb)
         && let Err(error) = write_anchors(ca, &anchors)
     {
-        return refuse(&error, command.json, out);
+        if !*dry_run {
+            return refuse(&error, command.json, out);
+        }
+        eprintln!("portward: {error}\n  whoever runs these commands needs that file: portward trust install");
     }
     let stores = if command.store.is_empty() { Store::ALL.to_vec() } else { command.store.clone() };
     let work = Work { anchors: &anchors, probe: ca.as_ref().map(|ca| Probe::start(ca, now)) };

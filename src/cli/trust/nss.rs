@@ -114,6 +114,11 @@ fn databases(home: &Path) -> Vec<PathBuf> {
     dirs
 }
 
+/// Whose a folder is, or would be: that of the nearest one above that is there.
+fn owner(dir: &Path) -> u32 {
+    dir.ancestors().find_map(|dir| fs::metadata(dir).ok()).map(|meta| meta.uid()).unwrap_or_default()
+}
+
 impl Nss {
     fn database(&self) -> String {
         format!("sql:{}", self.dir.display())
@@ -165,14 +170,14 @@ impl Place for Nss {
     }
 
     fn look(&self, anchors: &[Anchor]) -> Result<Vec<Entry>, Problem> {
-        if self.absent && !self.dir.join("cert9.db").exists() {
-            return Ok(Vec::new());
-        }
         // What we would write as root is not the user's own any more, and the browser fails on it.
-        let owner = fs::metadata(&self.dir).map(|meta| meta.uid()).unwrap_or_default();
+        let owner = owner(&self.dir);
         if owner != nix::unistd::geteuid().as_raw() {
             let message = format!("it belongs to user {owner}");
             return Err(Problem::new("other_owner", message, "run this as that user, without sudo"));
+        }
+        if self.absent && !self.dir.join("cert9.db").exists() {
+            return Ok(Vec::new());
         }
         let listing = self.certutil(&["-L"])?;
         let mut entries = Vec::new();
@@ -260,6 +265,24 @@ mail only                                                    ,C,
             ("mail only", false),
         ];
         assert_eq!(found, wanted.map(|(name, live)| (name.to_string(), live)));
+    }
+
+    #[test]
+    fn no_database_is_made_in_somebody_elses_home() {
+        let home = tempfile::tempdir().unwrap();
+        let me = nix::unistd::geteuid();
+        let (theirs, owner) = if me.is_root() {
+            std::os::unix::fs::chown(home.path(), Some(12345), None).unwrap();
+            (home.path().to_owned(), 12345)
+        } else {
+            (PathBuf::from("/"), 0)
+        };
+        let place = Nss { dir: theirs.join("no/such/nssdb"), certutil: "certutil".into(), absent: true };
+        let problem = place.look(&[]).unwrap_err();
+        assert_eq!((problem.code, problem.message), ("other_owner", format!("it belongs to user {owner}")));
+        let own = tempfile::tempdir().unwrap();
+        let place = Nss { dir: own.path().join(".pki/nssdb"), ..place };
+        assert_eq!(place.look(&[]), Ok(Vec::new()));
     }
 
     #[test]

@@ -3,15 +3,16 @@
 //! is told to be both. The verdict that counts is [`super::super::verify`]'s.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
-use webpki::{EndEntityCert, Error as Webpki, KeyUsage, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, Error as Webpki, KeyUsage};
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::X509Name;
 
-use super::roots::{Roots, TrustedRoot};
+use super::super::verify::must_staple;
+use super::roots::{Roots, TrustedBy, TrustedRoot};
 use crate::net::Host;
 
 /// Certificates that are read of a chain; a server that sends more is not looked at further.
@@ -60,9 +61,11 @@ pub struct Chain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Anchor {
     pub root: String,
-    /// The operator's own, and not the system's.
+    /// By the operator.
     pub given: bool,
-    pub not_after: i64,
+    pub by: TrustedBy,
+    /// Unix seconds; a built-in root does not tell.
+    pub not_after: Option<i64>,
 }
 
 /// Why a chain is not good, its dates and the name aside.
@@ -99,13 +102,7 @@ impl Chain {
 
     /// Whether the server's certificate is for this host, by the rule of browsers (RFC 9525).
     pub fn names(&self, host: &Host) -> bool {
-        let name = match host {
-            Host::Name(name) => ServerName::try_from(name.to_string()),
-            Host::Ip(ip) => Ok(ServerName::from(*ip)),
-        };
-        let Ok(name) = name else { return false };
-        EndEntityCert::try_from(&self.ders[0])
-            .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+        super::super::flight::is_for(&self.ders[0], host)
     }
 
     /// Whether the chain leads to a root, looked at as of a time at which the server's certificate is
@@ -114,8 +111,7 @@ impl Chain {
         let leaf = self.leaf();
         let at = now.clamp(leaf.not_before, leaf.not_after.max(leaf.not_before));
         let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.try_into().unwrap_or(0)));
-        let anchors: Vec<_> =
-            roots.0.iter().filter_map(|root| anchor_from_trusted_cert(&root.der).ok()).collect();
+        let anchors: Vec<_> = roots.0.iter().map(|root| root.anchor.clone()).collect();
         let provider = super::super::provider();
         let algorithms = provider.signature_verification_algorithms.all;
         let end = match EndEntityCert::try_from(&self.ders[0]) {
@@ -133,12 +129,11 @@ impl Chain {
         );
         match path {
             Ok(path) => {
-                let subject = path.anchor().subject.as_ref();
-                Ok(roots.0.iter().find_map(|root| anchor(root, subject)).unwrap_or_else(|| Anchor {
-                    root: "a trusted root".to_owned(),
-                    given: false,
-                    not_after: i64::MAX,
-                }))
+                // The anchor is one of ours, and which one is a matter of where it is, not of what it says.
+                let subject: &[u8] = path.anchor().subject.as_ref();
+                let found = anchors.iter().position(|one| std::ptr::eq(one.subject.as_ref(), subject));
+                let root = found.and_then(|at| roots.0.get(at));
+                root.map(Anchor::of).ok_or_else(|| self.fault(roots, &Webpki::UnknownIssuer))
             }
             Err(error) => Err(self.fault(roots, &error)),
         }
@@ -228,7 +223,7 @@ impl Chain {
                 None => break,
             }
         }
-        let known = roots.0.iter().any(|root| subject(&root.der).is_some_and(|name| name == last.issuer));
+        let known = roots.0.iter().any(|root| root.name == last.issuer);
         if known {
             let sentence = format!(
                 "the chain names the trusted root {} as its issuer, but that root did not sign it",
@@ -256,18 +251,11 @@ impl Chain {
     }
 }
 
-fn anchor(root: &TrustedRoot, wanted: &[u8]) -> Option<Anchor> {
-    let (_, cert) = X509Certificate::from_der(&root.der).ok()?;
-    // An anchor's subject is the content of the name, without its tag and length.
-    cert.subject().as_raw().ends_with(wanted).then(|| Anchor {
-        root: name(cert.subject()),
-        given: root.given,
-        not_after: cert.validity().not_after.timestamp(),
-    })
-}
-
-fn subject(der: &[u8]) -> Option<String> {
-    X509Certificate::from_der(der).ok().map(|(_, cert)| name(cert.subject()))
+impl Anchor {
+    fn of(root: &TrustedRoot) -> Anchor {
+        let given = root.by == TrustedBy::Operator;
+        Anchor { root: root.name.clone(), given, by: root.by, not_after: root.not_after }
+    }
 }
 
 /// Reads one certificate.
@@ -291,7 +279,7 @@ pub fn certificate(der: &[u8]) -> Option<Certificate> {
         issuer_urls: Vec::new(),
         ocsp_urls: Vec::new(),
         crl_urls: Vec::new(),
-        must_staple: false,
+        must_staple: must_staple(&cert),
     };
     extensions(&cert, &mut out);
     let (key, weak_key) = key(&cert);
@@ -347,10 +335,6 @@ fn extensions(cert: &X509Certificate<'_>, out: &mut Certificate) {
                         }));
                     }
                 }
-            }
-            // RFC 7633: a list with status_request (5) in it.
-            _ if extension.oid.to_id_string() == "1.3.6.1.5.5.7.1.24" => {
-                out.must_staple = extension.value.windows(3).any(|part| part == [0x02, 0x01, 0x05]);
             }
             _ => {}
         }

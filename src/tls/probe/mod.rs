@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::Negotiated;
 use crate::net::{Alpn, Host};
 pub use chain::Chain;
-pub use roots::{Roots, TrustedRoot, system_store};
+pub use roots::{Roots, TrustedBy, TrustedRoot, system_store};
 
 /// What a server showed, as far as it came.
 #[derive(Debug, Default)]
@@ -60,11 +60,7 @@ pub enum Failure {
 /// Handshakes and takes whatever is shown; the connection is closed then. The caller bounds the time.
 pub async fn look<T: AsyncRead + AsyncWrite + Unpin>(io: T, host: &Host, offer: &[Alpn]) -> Shown {
     let seen = Arc::new(Onlooker::default());
-    let name = match host {
-        Host::Name(name) => ServerName::try_from(name.to_string()),
-        Host::Ip(ip) => Ok(ServerName::from(*ip)),
-    };
-    let Ok(name) = name else {
+    let Ok(name) = super::verify::server_name(host) else {
         return failed(Failure::Garbage("no ClientHello can carry this name".to_owned()));
     };
     let config = ClientConfig::builder_with_provider(super::provider())

@@ -10,6 +10,9 @@ use crate::net::Authority;
 /// Origins remembered. Each takes some hundred bytes; the least used go first.
 const REMEMBERED: u64 = 16_384;
 
+/// Certificates remembered of one origin: the servers behind one name often have one each.
+const EACH: usize = 4;
+
 /// What is different from the last connection to the same host and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -31,9 +34,12 @@ impl Change {
 
 /// The keys of origins that were found acceptable.
 #[derive(Debug)]
-pub struct Changes(Cache<Authority, Seen>);
+pub struct Changes(Cache<Authority, Remembered>);
 
-#[derive(Clone, Copy, Debug)]
+/// The last ones, the newest first.
+type Remembered = [Option<Seen>; EACH];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     key: KeyDigest,
     issuer: KeyDigest,
@@ -46,10 +52,17 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Remembers what an acceptable origin showed, and tells what is new.
+    /// Remembers what an acceptable origin showed, and tells what is new, compared with what was new last.
     pub fn observe(&self, origin: &Authority, marks: &Marks) -> Option<Change> {
         let seen = Seen { key: marks.key, issuer: marks.issuer_key };
-        let before = self.0.get(origin);
+        let mut known = self.0.get(origin).unwrap_or_default();
+        if known.contains(&Some(seen)) {
+            return None;
+        }
+        let before = known[0];
+        known.rotate_right(1);
+        known[0] = Some(seen);
+        self.0.insert(origin.clone(), known);
         let change = before.and_then(|before| match (before.key != seen.key, before.issuer != seen.issuer) {
             (false, false) => None,
             (true, false) => Some(Change::Key),
@@ -61,9 +74,6 @@ impl Changes {
                 %origin, changed = change.code(), key = %seen.key, issuer_key = %seen.issuer,
                 last_key = %before.key, last_issuer_key = %before.issuer, "an origin's certificate changed"
             );
-        }
-        if before.is_none() || change.is_some() {
-            self.0.insert(origin.clone(), seen);
         }
         change
     }

@@ -22,13 +22,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use serde::{Deserialize, Serialize};
 
 pub use changes::{Change, Changes};
 pub use distrust::{KeyDigest, Own, OwnCa};
 pub use names::describe;
+pub(super) use names::shown;
+pub(super) use profile::must_staple;
 pub use revocation::Revocation;
 pub use roots::RootsError;
 pub use words::certificate_code;
@@ -37,6 +39,7 @@ use super::Refusal;
 use crate::net::Host;
 use distrust::Distrusted;
 use revocation::Crls;
+pub(super) use roots::Root;
 use roots::Roots;
 
 /// An origin's certificate that was looked at, in words.
@@ -162,6 +165,11 @@ impl Verifier {
         })
     }
 
+    /// What chains may end in, in the order in which paths are looked for.
+    pub(super) fn roots(&self) -> impl Iterator<Item = (&TrustAnchor<'static>, &Root)> {
+        self.roots.each()
+    }
+
     /// Judges a chain, the server's own certificate first, with the OCSP response that came with it.
     pub fn judge(
         &self,
@@ -184,12 +192,12 @@ impl Verifier {
         let Some((leaf, above)) = chain.split_first() else {
             return Err(Refused::new("bad_certificate", "the origin showed no certificate"));
         };
+        path::bounds(chain)?;
         let certificate = describe(leaf);
         let seen = match &certificate {
             Some(info) => format!("the certificate of {} (issued by {})", info.subject, info.issuer),
             None => "the certificate".to_owned(),
         };
-        path::bounds(chain)?;
         let own = (self.own)();
         distrust::presented(chain, &self.distrusted, &own, &seen)?;
         let parsed = profile::read(leaf).map_err(|why| Refused::of(&seen, &why))?;
@@ -241,7 +249,7 @@ impl Verifier {
 }
 
 /// The name that a certificate has to prove.
-pub(super) fn server_name(host: &Host) -> Result<ServerName<'static>, Refused> {
+pub(in crate::tls) fn server_name(host: &Host) -> Result<ServerName<'static>, Refused> {
     match host {
         Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| {
             Refused::new("name_mismatch", format!("no certificate can be valid for the name {name}"))

@@ -68,6 +68,6 @@ fn common_name(name: &X509Name<'_>) -> Option<String> {
 }
 
 /// The common name where there is one, for it is what people know a certificate by.
-pub(super) fn shown(name: &X509Name<'_>) -> String {
+pub(in crate::tls) fn shown(name: &X509Name<'_>) -> String {
     common_name(name).unwrap_or_else(|| name.to_string())
 }

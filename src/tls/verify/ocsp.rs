@@ -1,7 +1,7 @@
 //! The OCSP response that a server staples (RFC 6960, RFC 6066 section 8): read, and believed when the
 //! certificate's issuer signed it, or somebody whom the issuer let do so, for this certificate and for now.
 
-use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
@@ -37,8 +37,13 @@ const OPEN_ENDED: i64 = 86_400;
 
 const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
 const BASIC: &str = "1.3.6.1.5.5.7.48.1.1";
-const SHA1_OID: &str = "1.3.14.3.2.26";
-const SHA256_OID: &str = "2.16.840.1.101.3.4.2.1";
+/// Hashes by which a response names the certificate that it is about (RFC 5754 section 2).
+const HASHES: [(&str, &Algorithm); 4] = [
+    ("1.3.14.3.2.26", &SHA1_FOR_LEGACY_USE_ONLY),
+    ("2.16.840.1.101.3.4.2.1", &SHA256),
+    ("2.16.840.1.101.3.4.2.2", &SHA384),
+    ("2.16.840.1.101.3.4.2.3", &SHA512),
+];
 
 pub(super) fn read(staple: &[u8], asked: &Asked<'_>) -> Staple {
     let Ok(response) = OcspResponse::from_der(staple) else { return Staple::False("cannot be read") };
@@ -52,9 +57,14 @@ pub(super) fn read(staple: &[u8], asked: &Asked<'_>) -> Staple {
     let Some(basic) = basic else { return Staple::False("cannot be read") };
     let Some(issuer) = Issuer::of(asked) else { return Staple::False("cannot be matched to its issuer") };
     let serial = asked.leaf.raw_serial();
-    let single =
-        basic.tbs_response_data.responses.iter().find(|single| issuer.issued(&single.cert_id, serial));
-    let Some(single) = single else { return Staple::False("is for another certificate") };
+    let responses = &basic.tbs_response_data.responses;
+    let Some(single) = responses.iter().find(|single| issuer.issued(&single.cert_id, serial)) else {
+        // Whom it is about cannot be told then, and it may be about this one.
+        return match responses.iter().any(|single| hash(&single.cert_id).is_none()) {
+            true => Staple::Useless("names its certificate by a hash that is not known here"),
+            false => Staple::False("is for another certificate"),
+        };
+    };
     let now = i64::try_from(asked.now.as_secs()).unwrap_or(i64::MAX);
     if !signed(&basic, &issuer, now) {
         return Staple::False("is not signed by the issuer or for it");
@@ -107,15 +117,16 @@ impl Issuer {
 
     /// Whether the response is about a certificate of this issuer with this number.
     fn issued(&self, id: &CertId, serial: &[u8]) -> bool {
-        let algorithm: &Algorithm = match id.hash_algorithm.oid.to_string().as_str() {
-            SHA1_OID => &SHA1_FOR_LEGACY_USE_ONLY,
-            SHA256_OID => &SHA256,
-            _ => return false,
-        };
+        let Some(algorithm) = hash(id) else { return false };
         id.serial_number.as_bytes() == serial
             && id.issuer_name_hash.as_bytes() == digest(algorithm, &self.name).as_ref()
             && id.issuer_key_hash.as_bytes() == digest(algorithm, &self.key).as_ref()
     }
+}
+
+fn hash(id: &CertId) -> Option<&'static Algorithm> {
+    let oid = id.hash_algorithm.oid.to_string();
+    HASHES.iter().find(|(known, _)| *known == oid).map(|(_, algorithm)| *algorithm)
 }
 
 /// RFC 6960 section 4.2.2.2: by the issuer itself, or by a responder with a certificate that the issuer gave

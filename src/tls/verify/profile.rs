@@ -132,7 +132,7 @@ pub(super) fn over_long(cert: &X509Certificate<'_>) -> bool {
 }
 
 /// The certificate asks that a proof of its status comes with it (RFC 7633).
-pub(super) fn must_staple(cert: &X509Certificate<'_>) -> bool {
+pub(in crate::tls) fn must_staple(cert: &X509Certificate<'_>) -> bool {
     let feature = cert.extensions().iter().find(|extension| extension.oid.to_id_string() == TLS_FEATURE);
     feature.is_some_and(|extension| match Vec::<u32>::from_der(extension.value) {
         Ok((_, features)) => features.contains(&STATUS_REQUEST),

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime, pem::PemObject};
 use webpki::{
@@ -54,6 +55,8 @@ struct Crl {
     list: CertRevocationList<'static>,
     this_update: i64,
     path: PathBuf,
+    /// It was warned of.
+    told: AtomicBool,
 }
 
 /// The certificate whose status is asked for.
@@ -66,7 +69,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Crls {
-    /// Reads files, and the `.crl`, `.pem` and `.der` files of folders. One list that cannot be read
+    /// Reads files, and the `.crl`, `.pem`, `.der` and `.r0` files of folders. One list that cannot be read
     /// refuses all of them: a list that is silently left out withdraws nothing.
     pub(super) fn load(paths: &[PathBuf]) -> Result<Crls, RootsError> {
         let mut lists = Vec::new();
@@ -76,17 +79,20 @@ impl Crls {
                 lists.extend(file(path)?);
                 continue;
             }
-            let mut files: Vec<PathBuf> = fs::read_dir(path)
-                .map_err(|error| cannot(error.to_string()))?
-                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-                .filter(|path| {
-                    path.extension()
-                        .and_then(|e| e.to_str())
-                        .is_some_and(|e| ["crl", "pem", "der"].contains(&e))
-                })
-                .collect();
+            let entries = fs::read_dir(path).map_err(|error| cannot(error.to_string()))?;
+            let mut files = Vec::new();
+            for entry in entries {
+                let file = entry.map_err(|error| cannot(error.to_string()))?.path();
+                if is_named_like_a_list(&file) {
+                    files.push(file);
+                }
+            }
             if files.len() > FILES {
                 return Err(cannot(format!("the folder holds more than {FILES} lists")));
+            }
+            if files.is_empty() {
+                let path = path.display();
+                tracing::warn!(%path, "the folder of revocation lists holds none: no .crl, .pem, .der or .r0 file");
             }
             files.sort();
             for path in files {
@@ -158,9 +164,16 @@ impl Crls {
                     return Err(Refused::new("revoked", problem));
                 }
                 Err(error) => {
-                    tracing::warn!(crl = %crl.path.display(), %error, "a revocation list is not usable");
+                    // Once for each list that was read: every handshake comes by here.
+                    if !crl.told.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(crl = %crl.path.display(), %error, "a revocation list is not usable");
+                    }
                     continue;
                 }
+            }
+            // Another list says so already.
+            if known == Revocation::Good {
+                continue;
             }
             let deny = UnknownStatusPolicy::Deny;
             if crl.says(asked, RevocationCheckDepth::EndEntity, deny, ExpirationPolicy::Enforce).is_ok() {
@@ -169,6 +182,14 @@ impl Crls {
         }
         Ok(known)
     }
+}
+
+/// By its ending, in either case: `.r0` and on are how `openssl rehash` names them.
+fn is_named_like_a_list(path: &FilePath) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let rehashed =
+        extension.strip_prefix('r').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    rehashed || ["crl", "pem", "der"].contains(&extension.as_str())
 }
 
 impl Crl {
@@ -242,10 +263,20 @@ fn list(der: &[u8], path: &FilePath) -> Result<Crl, String> {
     let list = OwnedCertRevocationList::from_der(der).map_err(|error| error.to_string())?;
     let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|error| error.to_string())?;
     let this_update = parsed.last_update().timestamp();
-    Ok(Crl { list: CertRevocationList::from(list), this_update, path: path.to_owned() })
+    Ok(Crl {
+        list: CertRevocationList::from(list),
+        this_update,
+        path: path.to_owned(),
+        told: AtomicBool::new(false),
+    })
 }
 
 #[cfg(test)]
 pub(super) fn readable(bytes: &[u8]) -> bool {
     lists(bytes, FilePath::new("test")).is_ok()
+}
+
+#[cfg(test)]
+pub(super) fn count(paths: &[PathBuf]) -> Result<usize, String> {
+    Crls::load(paths).map(|crls| crls.0.len()).map_err(|error| error.to_string())
 }

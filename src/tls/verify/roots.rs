@@ -42,7 +42,7 @@ pub enum RootsError {
 
 /// A trusted root, and what webpki does not keep of it.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::tls) struct Root {
     pub subject: String,
     /// Held to what public authorities have promised.
     pub public: bool,
@@ -144,6 +144,10 @@ impl Roots {
 
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = (&TrustAnchor<'static>, &Root)> {
+        self.anchors.iter().zip(&self.known)
     }
 
     /// What is known of an anchor that came from here, and the anchor itself.

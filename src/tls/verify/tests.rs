@@ -71,6 +71,25 @@ fn a_thousand_malformed_lists_are_refused_or_read_and_never_a_panic() {
 }
 
 #[test]
+fn a_folder_of_lists_is_read_whole_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = || revocation::count(&[dir.path().to_owned()]);
+    assert_eq!(read(), Ok(0), "a folder that is filled later is no error");
+    for (number, name) in
+        ["a.crl", "B.CRL", "c.Der", "d.pem", "1a2b3c4d.r0", "1a2b3c4d.r12"].iter().enumerate()
+    {
+        std::fs::write(dir.path().join(name), list()).unwrap();
+        assert_eq!(read(), Ok(number + 1), "{name}");
+    }
+    for name in ["README", "x.rar", "x.r", "x.txt"] {
+        std::fs::write(dir.path().join(name), "no list").unwrap();
+    }
+    assert_eq!(read(), Ok(6));
+    std::fs::write(dir.path().join("BROKEN.CRL"), "no list").unwrap();
+    assert!(read().unwrap_err().contains("BROKEN.CRL"));
+}
+
+#[test]
 fn the_list_of_distrusted_keys_is_read_whole() {
     let lines = include_str!("distrusted.txt")
         .lines()
@@ -110,6 +129,11 @@ fn a_change_is_told_once() {
         .to_vec();
     use Change::{Issuer, Key, KeyAndIssuer};
     assert_eq!(seen, [None, None, Some(Key), None, Some(Issuer), Some(KeyAndIssuer), None]);
+    // Front ends that take turns, each with a certificate of its own, are told of once each.
+    let turns = Authority::new(Host::parse("turns.test").unwrap(), Port::new(443).unwrap());
+    let told = [1, 2, 1, 2, 3, 4, 1, 2, 3, 4, 5].map(|n| changes.observe(&turns, &marks(n, 1)));
+    let news = [None, Some(Key), None, None, Some(Key), Some(Key), None, None, None, None, Some(Key)];
+    assert_eq!(told, news);
     let other = Authority::new(Host::parse("a.test").unwrap(), Port::new(8443).unwrap());
     assert_eq!(changes.observe(&other, &marks(9, 9)), None);
 }

@@ -105,13 +105,18 @@ const NAMES: [(&[u8], u8); 38] = [
 ];
 const WITHOUT_SEMICOLON: usize = 5;
 
-/// The character of that name in any case, and the name's length with the semicolon.
+/// The character of that name in any case, and the name's length with the semicolon. Of what no semicolon ends, the
+/// beginning is enough for the names that do without (section 13.2.5.73), as in `&ltimg`.
 fn named(text: &[u8]) -> Option<(u32, usize)> {
     let length = text.iter().take(8).take_while(|byte| byte.is_ascii_alphabetic()).count();
-    let closed = text.get(length) == Some(&b';');
-    let known = if closed { &NAMES[..] } else { &NAMES[..WITHOUT_SEMICOLON] };
-    let (_, code) = known.iter().find(|(name, _)| text[..length].eq_ignore_ascii_case(name))?;
-    Some((u32::from(*code), length + usize::from(closed)))
+    if text.get(length) == Some(&b';')
+        && let Some((_, code)) = NAMES.iter().find(|(name, _)| text[..length].eq_ignore_ascii_case(name))
+    {
+        return Some((u32::from(*code), length + 1));
+    }
+    let begins = |name: &[u8]| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let (name, code) = NAMES[..WITHOUT_SEMICOLON].iter().find(|(name, _)| begins(name))?;
+    Some((u32::from(*code), name.len()))
 }
 
 pub(super) fn escapes(value: &[u8], out: &mut Vec<u8>) -> bool {

@@ -27,8 +27,6 @@ pub(super) const LONGEST: usize = 64 * 1024;
 const SHORTEST: usize = 6;
 /// The same where a character is encoded by itself: `;w` with an overlong semicolon.
 const SHORTEST_MARKED: usize = 3;
-/// Pieces of a path that are looked at by themselves.
-const SEGMENTS: usize = 16;
 
 /// One way to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,7 +201,7 @@ pub(crate) fn candidates(
         let strange = present.intersects(&BASE64.complement());
         if is_path {
             let pieces = value.split(|byte| *byte == b'/').filter(|piece| piece.len() >= SHORTEST);
-            pieces.take(SEGMENTS).for_each(|piece| packed(piece, out));
+            pieces.for_each(|piece| packed(piece, out));
         } else if let Some(token) = (!strange && present.contains(b'.')).then(|| token(value)).flatten() {
             // A token's head and claims; its signature is noise.
             token.split(|byte| *byte == b'.').take(2).for_each(|piece| packed(piece, out));
@@ -288,6 +286,7 @@ mod tests {
             (b"a%u003cb%uff1e", Encoding::Url, "a<b>"),
             (b"&lt;script&#62;", Encoding::Html, "<script>"),
             (b"a&LPAR;&#x27&#39;&#59", Encoding::Html, "a(\\'\\';"),
+            (b"&ltimg src=x&gtx", Encoding::Html, "<img src=x>x"),
             (b"&#8232;&amp;amp", Encoding::Html, "\\xe2\\x80\\xa8&amp"),
             (b"\\u003cscript\\x3e\\u{3e}\\076", Encoding::Escapes, "<script>>>"),
             (b"\xc0\xbbw", Encoding::Unicode, ";w"),

@@ -5,11 +5,6 @@
 
 use crate::waf::bytes::ByteSet;
 
-/// Strings that are looked at by themselves.
-const STRINGS: usize = 64;
-/// Segments that are looked at by themselves.
-const SEGMENTS: usize = 16;
-
 /// Of these alone names and numbers are made, and nothing that a rule looks for.
 const PLAIN: ByteSet = ByteSet::range(b'a', b'z')
     .union(ByteSet::range(b'A', b'Z'))
@@ -21,7 +16,7 @@ const PLAIN: ByteSet = ByteSet::range(b'a', b'z')
 pub(super) fn of_path(path: &[u8], mut found: impl FnMut(&[u8])) {
     let mut start = 0;
     let mut first = true;
-    for segment in path.split(|byte| *byte == b'/').take(SEGMENTS) {
+    for segment in path.split(|byte| *byte == b'/') {
         if is_more_than_a_name(segment) && segment.len() < path.len() {
             found(segment);
             let rest = &path[start..];
@@ -40,8 +35,7 @@ pub(super) fn of_text(text: &[u8], out: &mut Vec<u8>, mut found: impl FnMut(&[u8
         return;
     }
     let mut rest = text;
-    for _ in 0..STRINGS {
-        let Some(at) = memchr::memchr(b'"', rest) else { return };
+    while let Some(at) = memchr::memchr(b'"', rest) {
         let Some(length) = string(&rest[at + 1..], out) else { return };
         if is_more_than_a_name(out) {
             found(out);
@@ -164,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_than_the_bounds() {
-        assert_eq!(text(&format!("[{}]", "\"a b\",".repeat(500))).len(), STRINGS);
-        assert!(path(&"/a b".repeat(500)).len() <= SEGMENTS + 1);
+    fn the_last_of_many_is_found() {
+        assert_eq!(text(&format!("[{} \"c d\"]", "\"a b\",".repeat(500)))[500], "c d");
+        assert_eq!(path(&format!("{}/c d", "/a".repeat(500))), ["c d"]);
     }
 }

@@ -258,7 +258,16 @@ pub(crate) fn client_message(
     if is_text {
         sink.arg(MESSAGE, message.bytes);
     } else {
-        pieces(message.bytes).for_each(|piece| sink.arg(MESSAGE, piece));
+        let mut seen = 0;
+        for piece in pieces(message.bytes).take(MOST_PIECES) {
+            seen = piece.as_ptr() as usize + piece.len() - message.bytes.as_ptr() as usize;
+            sink.arg(MESSAGE, piece);
+        }
+        // More than that are not told apart, and looked at all the same.
+        let rest = &message.bytes[seen..];
+        if pieces(rest).next().is_some() {
+            sink.arg(MESSAGE, rest);
+        }
     }
     let body = Body { bytes: message.bytes, extent: message.extent, coding_error: None };
     request_body(store, &body, program, Reading { forced: is_text, ..reading }, notes);
@@ -274,15 +283,16 @@ fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }
 
-/// Runs of printable ASCII in bytes that are no text, as strings stand in protobuf or MessagePack.
+/// Strings of a binary message that are arguments of their own.
+const MOST_PIECES: usize = 1000;
+
+/// Runs of text in bytes that are no text, as strings stand in protobuf or MessagePack: UTF-8 without controls.
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     /// Shorter runs come up by chance, and no attack is as short.
     const SHORTEST: usize = 5;
-    const MOST: usize = 1000;
-    bytes
-        .split(|byte| !matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
-        .filter(|piece| piece.len() >= SHORTEST)
-        .take(MOST)
+    let divides = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    let runs = bytes.utf8_chunks().flat_map(move |chunk| chunk.valid().split(divides));
+    runs.map(str::as_bytes).filter(|piece| piece.len() >= SHORTEST)
 }
 
 /// Header lines as received, two line ends, and the body: what ModSecurity's versions build. Only
@@ -433,11 +443,11 @@ impl Sink for Arguments<'_> {
         }
     }
 
-    /// As much as of a body that no parser takes apart.
+    /// All of it: a script stands behind a picture as well as before it.
     fn file_content(&mut self, field: &[u8], content: &[u8]) {
         if self.wants_file_contents {
             let field = self.store.keep(field);
-            let content = self.store.keep(&content[..content.len().min(OPAQUE_BYTES)]);
+            let content = self.store.keep(content);
             self.store.add(C::FilesTmpContent, field, content);
         }
     }

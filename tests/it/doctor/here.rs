@@ -103,3 +103,40 @@ async fn variables_that_contradict_each_other_are_found_here_and_in_running_prog
     );
     assert!(!report.json.to_string().contains("s3cret"), "a password is shown");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_sees_elsewhere_is_not_called_missing_here() {
+    let desk = Desk::new().await;
+    // Relative to its own folder, and inside of a container.
+    std::fs::create_dir(desk.path("app")).unwrap();
+    std::fs::write(desk.path("app/roots.pem"), "").unwrap();
+    let mut relative = Command::new("sleep");
+    relative.arg("60").current_dir(desk.path("app")).env("SSL_CERT_FILE", "roots.pem");
+    let mut contained = Command::new("unshare");
+    contained.args(["--mount", "sleep", "60"]).env("SSL_CERT_FILE", "/only/in/the/container.pem");
+    let mut seen = Command::new("sleep");
+    seen.arg("60").env("SSL_CERT_FILE", "/no/such/roots.pem");
+    let programs = [relative, contained, seen].map(|mut command| Waiting(command.spawn().unwrap()));
+    let pids = programs.each_ref().map(|program| program.0.id());
+    crate::support::until("the programs to run", || {
+        let runs = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap().starts_with(b"sleep");
+        pids.iter().all(runs).then_some(())
+    })
+    .await;
+    let said = here(&desk, closed_port()).await.json.to_string();
+    for (pid, named) in pids.into_iter().zip([false, false, true]) {
+        assert_eq!(said.contains(&format!("(pid {pid})")), named, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_that_cannot_be_used_is_not_told_as_missing_roots() {
+    let config =
+        "[[origin.client_certificates]]\nhosts = [\"a.test\"]\ncertificate = \"bad\"\nkey = \"bad\"\n";
+    let desk = Desk::new().await.config(config);
+    std::fs::write(desk.path("bad"), "no certificate").unwrap();
+    let report = here(&desk, closed_port()).await;
+    assert_eq!(report.finding("client_certificate_unusable")["mark"], "fail");
+    let report = desk.ask(&["a.test", "--resolve", "a.test:127.0.0.1"]).await;
+    assert_eq!(report.finding("client_certificate_unusable")["mark"], "fail");
+}

@@ -209,6 +209,22 @@ async fn a_good_server_is_fine_from_policy_to_the_leaf_and_is_asked_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_roots_that_are_told_of_are_those_that_servers_are_verified_with() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let desk = Desk::new().await;
+    let lab = desk.path("lab.pem");
+    // The same root in the system's store and in the operator's file is the operator's, and stands first.
+    let desk = desk.env("SSL_CERT_FILE", lab.to_str().unwrap());
+    let report = desk.about(origin.addr, &[]).await;
+    assert_eq!(report.finding("origin_accepted")["mark"], "ok");
+    assert_eq!(report.finding("trusted")["data"]["anchor"]["by"], "operator");
+    // Without the file it is the system's.
+    let resolve = format!("origin.test:443:127.0.0.1:{}", origin.addr.port());
+    let report = desk.ask(&["origin.test", "--resolve", &resolve, "--allow-private", "127.0.0.0/8"]).await;
+    assert_eq!(report.finding("trusted")["data"]["anchor"]["by"], "system");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_speaks_is_told_in_every_version_and_protocol() {
     let desk = Desk::new().await;
     let older = Spec::tls(&["origin.test"]).versions(&[Tls::V12]).http(&[Http::H1]).start().await;

@@ -114,12 +114,8 @@ async fn stage(attack: impl AsyncFnOnce(&Origin, &mut Peer) -> String) -> Seen {
     };
     let (told, slowest) = futures_util::future::join(attacked, others).await;
     // What was written is refused before the goodbye is read.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), async {
-        while peer.goaway().is_none() && !peer.ended() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("a flood's connection to be ended", || (peer.goaway().is_some() || peer.ended()).then_some(()))
+        .await;
     let word = match (peer.goaway(), peer.ended()) {
         (Some((last, code)), _) => format!("GOAWAY {code} after stream {last}"),
         (None, true) => "closed".to_owned(),
@@ -257,7 +253,7 @@ async fn bomb(field: Vec<u8>, times: usize) -> Seen {
         memory >> 10
     );
     let good = reached == 0 && memory < MEMORY && cpu < CPU;
-    Seen { told: if good { CUT_SHORT.to_owned() } else { figures.clone() }, figures }
+    Seen::judged(good, CUT_SHORT, figures)
 }
 
 const STALLED: &str = "stream reset, connection kept";
@@ -276,7 +272,7 @@ async fn closed_window(window: u32) -> Seen {
         proxy.record("the stalled stream", |r| r["url"].as_str().is_some_and(|u| u.contains("bytes"))).await;
     let figures = format!("(code {code} after {waited:.1?}, recorded as {})", record["reason"]);
     let good = code == 8 && kept && waited.as_secs_f64() >= 0.9 && waited.as_secs() < 10;
-    Seen { told: if good { STALLED.to_owned() } else { figures.clone() }, figures }
+    Seen::judged(good, STALLED, figures)
 }
 
 async fn too_many_streams() -> Seen {

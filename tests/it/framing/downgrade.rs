@@ -10,6 +10,12 @@ use crate::support::origin::Raw;
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::{Http, within};
 
+/// Cases that do not pass as the RFC has it, and why.
+const DECLARED: &[(&str, &str)] = &[(
+    "a trailer that is a pseudo-field",
+    "the HTTP/2 library drops it and goes on; nothing of it reaches the origin",
+)];
+
 type Field = (&'static [u8], &'static [u8]);
 
 struct Case {
@@ -87,7 +93,13 @@ fn cases() -> Vec<Case> {
         case("9113 8.3", "a response's pseudo-field", &[(b":status", b"200")], true),
         case("9113 8.3.1", "Host other than :authority", &[(b"host", b"evil.test")], true),
         case("9113 8.3.1", "two Hosts", &[(b"host", b"origin.test"), (b"host", b"evil.test")], true),
-        case("9113 8.3.1", "a scheme that is not the connection's", &[(b":scheme", b"ftp")], true),
+        case("9113 8.3.1", "a scheme that nobody knows", &[(b":scheme", b"ftp")], true),
+        case(
+            "9113 8.3.1",
+            "a scheme that is not the connection's",
+            &[(b":scheme", b"http"), (b":authority", b"origin.test:443")],
+            true,
+        ),
     ];
     for (what, name) in [
         ("a name in capitals", &b"X-A"[..]),
@@ -228,13 +240,13 @@ async fn ask(proxy: &Proxy, case: &Case) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn framing_of_http_2_that_would_break_http_1_1_never_reaches_an_origin() {
+pub async fn framing_of_http_2_that_would_break_http_1_1_never_reaches_an_origin() {
     let origin = Raw::tls("origin.test", |wire, _| {
         answer(wire, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(), false)
     })
     .await;
     let proxy = Setup::new().raw(&origin).arg("--no-core-rules").start().await;
-    let mut lines = Vec::new();
+    let (mut lines, mut counted) = (Vec::new(), 0);
     for case in cases() {
         let before: Vec<usize> = origin.received().iter().map(Vec::len).collect();
         let told = ask(&proxy, &case).await;
@@ -243,6 +255,7 @@ async fn framing_of_http_2_that_would_break_http_1_1_never_reaches_an_origin() {
             fresh.extend_from_slice(&bytes[before.get(index).copied().unwrap_or(0)..]);
         }
         let whole = messages(&fresh, Kind::Request).iter().filter(|m| m.complete).count();
+        counted += whole;
         let text = String::from_utf8_lossy(&fresh).into_owned();
         // A body that turns out wrong may have begun to stream; a head that is wrong has nothing to show.
         let nothing =
@@ -259,8 +272,13 @@ async fn framing_of_http_2_that_would_break_http_1_1_never_reaches_an_origin() {
         let expected = if case.refused { "refused" } else { "passed" };
         lines.push([case.clause.into(), case.what.into(), expected.into(), seen]);
     }
-    let failed = table("HTTP/2 to HTTP/1.1", &lines);
+    let failed = table("HTTP/2 to HTTP/1.1", &lines, DECLARED);
     println!("{} cases from HTTP/2 to HTTP/1.1, {} failed", lines.len(), failed.len());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(lines.len() >= 60);
+    // What was still on its way when a client had its answer would be here by now.
+    let received = origin.received();
+    let all: usize = received.iter().map(|bytes| messages(bytes, Kind::Request).len()).sum();
+    assert_eq!(all, counted, "requests that came late");
+    assert!(!String::from_utf8_lossy(&received.concat()).contains("evil"));
 }

@@ -219,19 +219,22 @@ pub async fn run(rows: &[Row]) -> Vec<String> {
         origins.push(origin);
     }
     let proxy = setup.start().await;
-    stream::iter(rows.iter().zip(&origins).enumerate())
-        .map(|(number, (row, origin))| one(&proxy, row, host(number), origin))
+    let got: Vec<Option<Vec<u8>>> = stream::iter(rows.iter().enumerate())
+        .map(|(number, row)| ask(&proxy, row, host(number)))
         .buffered(8)
         .collect()
-        .await
+        .await;
+    // The origins are looked at when all is done: what was under way when its client had the answer has arrived.
+    let ends = rows.iter().zip(got).zip(&origins).enumerate();
+    ends.map(|(number, ((row, got), origin))| tell(row, &host(number), got, origin)).collect()
 }
 
 fn host(number: usize) -> String {
     format!("row{number}.test")
 }
 
-async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
-    let fill = |text: &str| text.replace("{h}", &host);
+/// Everything the client gets; `None` when its connection stays open.
+async fn ask(proxy: &Proxy, row: &Row, host: String) -> Option<Vec<u8>> {
     let mut stream = match row.proxied {
         true => Client::new(Entry::HttpProxy, proxy).dial().await.unwrap(),
         false => Client::new(Entry::Socks5, proxy).tunnel(&host, 80).await.unwrap(),
@@ -243,11 +246,14 @@ async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
     if row.half_close {
         let _ = stream.shutdown().await;
     }
-    let got = match tokio::time::timeout(std::time::Duration::from_secs(12), rest(&mut stream)).await {
-        Ok(got) => got,
-        Err(_) => return "the connection stays open".to_owned(),
-    };
-    let head = send.starts_with(b"HEAD ");
+    tokio::time::timeout(std::time::Duration::from_secs(12), rest(&mut stream)).await.ok()
+}
+
+/// What both ends got, in the words of the row.
+fn tell(row: &Row, host: &str, got: Option<Vec<u8>>, origin: &Raw) -> String {
+    let Some(got) = got else { return "the connection stays open".to_owned() };
+    let fill = |text: &str| text.replace("{h}", host);
+    let head = row.send.starts_with(b"HEAD ");
     let answers = messages(&got, Kind::Response { head });
     let mut seen: Vec<String> = answers
         .iter()
@@ -267,8 +273,7 @@ async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
     if row.connections.is_some_and(|count| count != used) {
         out.push_str(&format!(", on {used} connections"));
     }
-    let latin = |bytes: &[u8]| bytes.iter().map(|b| *b as char).collect::<String>();
-    let (at_origin, at_client) = (latin(&received.concat()), latin(&got));
+    let (at_origin, at_client) = (readable(&received.concat()), readable(&got));
     for (wanted, all, text, side) in [
         (true, &row.origin, &at_origin, "origin"),
         (false, &row.not_origin, &at_origin, "origin"),
@@ -282,6 +287,18 @@ async fn one(proxy: &Proxy, row: &Row, host: String, origin: &Raw) -> String {
                 out.push_str(&format!(", {side} {how} {piece:?} in {text:?}"));
             }
         }
+    }
+    out
+}
+
+/// As text, without the proxy's name in `Via`: its digits are chosen by chance, so any short piece may be in it.
+fn readable(bytes: &[u8]) -> String {
+    let text: String = bytes.iter().map(|b| *b as char).collect();
+    let mut pieces = text.split("portward-");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str("portward-X");
+        out.push_str(piece.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
     }
     out
 }

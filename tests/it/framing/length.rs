@@ -235,6 +235,16 @@ fn following() -> Vec<Row> {
             format!("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{FOLLOW}"),
             "400; 0",
         ),
+        row(
+            "9112 6.3",
+            "nothing behind two lengths of a target that is too long",
+            format!(
+                "POST /{} HTTP/1.1\r\nHost: {{h}}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 0\r\n\r\n{FOLLOW}",
+                "l".repeat(17 * 1024)
+            ),
+            "400; 0",
+        ),
         post(
             "9112 7.1",
             "nothing behind a broken chunk is a request",

@@ -1,6 +1,6 @@
 //! Clients that reach an origin through the proxy, by every entry, in HTTP/1.1 and HTTP/2 over TLS 1.2 and 1.3.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -84,6 +84,7 @@ pub struct Client {
     net: Option<Arc<NetLab>>,
     ech: bool,
     careless: bool,
+    from: Option<IpAddr>,
 }
 
 /// A whole response.
@@ -126,7 +127,14 @@ impl Client {
             net: None,
             ech: false,
             careless: false,
+            from: None,
         }
+    }
+
+    /// Comes from another address of this machine: another client, to the proxy.
+    pub fn from(mut self, ip: IpAddr) -> Client {
+        self.from = Some(ip);
+        self
     }
 
     /// Sends an encrypted ClientHello that nobody can read, as browsers do; TLS 1.3 alone.
@@ -193,16 +201,31 @@ impl Client {
 
     /// A connection to the proxy's own port, after TLS to it when the entry has that.
     pub async fn dial(&self) -> std::io::Result<Box<dyn Stream>> {
-        let socket = TcpStream::connect(self.proxy).await?;
-        socket.set_nodelay(true)?;
         match self.entry {
-            Entry::HttpsProxy => {
-                // No name: the proxy is known by its address.
-                let name = ServerName::from(self.proxy.ip());
-                Ok(Box::new(TlsConnector::from(self.tls_config(&[Http::H1])).connect(name, socket).await?))
-            }
-            _ => Ok(Box::new(socket)),
+            Entry::HttpsProxy => self.dial_tls(Http::H1).await,
+            _ => Ok(Box::new(self.socket().await?)),
         }
+    }
+
+    async fn socket(&self) -> std::io::Result<TcpStream> {
+        let socket = match self.from {
+            None => TcpStream::connect(self.proxy).await?,
+            Some(ip) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind(SocketAddr::new(ip, 0))?;
+                socket.connect(self.proxy).await?
+            }
+        };
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    /// TLS with the proxy itself, for HTTP of this version.
+    pub async fn dial_tls(&self, http: Http) -> std::io::Result<Box<dyn Stream>> {
+        let socket = self.socket().await?;
+        // No name: the proxy is known by its address.
+        let name = ServerName::from(self.proxy.ip());
+        Ok(Box::new(TlsConnector::from(self.tls_config(&[http])).connect(name, socket).await?))
     }
 
     /// A stream that the client takes for one to `host:port`.

@@ -1,11 +1,13 @@
 //! A port whose every connection is a tunnel through the proxy to one host: for programs that know of no proxy.
 
+use std::future::Future;
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::Client;
+use super::origin::Stream;
 
 pub struct Door {
     pub addr: SocketAddr,
@@ -20,17 +22,29 @@ impl Drop for Door {
 
 impl Door {
     pub async fn to(client: Client, host: &'static str) -> Door {
+        Door::through(move || {
+            let client = client.clone();
+            async move { client.tunnel(host, 443).await.ok() }
+        })
+        .await
+    }
+
+    /// Opens a stream of its own for each connection.
+    pub async fn through<F>(open: impl Fn() -> F + Send + 'static) -> Door
+    where
+        F: Future<Output = Option<Box<dyn Stream>>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
+            let mut inside = JoinSet::new();
             while let Ok((mut socket, _)) = listener.accept().await {
-                let client = client.clone();
+                let opened = open();
                 let _ = socket.set_nodelay(true);
-                open.spawn(async move {
-                    let Ok(mut tunnel) = client.tunnel(host, 443).await else { return };
+                inside.spawn(async move {
+                    let Some(mut stream) = opened.await else { return };
                     // Either end may break off: that is what the programs are for.
-                    let _ = tokio::io::copy_bidirectional(&mut socket, &mut tunnel).await;
+                    let _ = tokio::io::copy_bidirectional(&mut socket, &mut stream).await;
                 });
             }
         });

@@ -260,6 +260,19 @@ impl OpenSsl {
 
     /// An OCSP response for `made`: `V` good or `R` revoked by the index, signed by `signer`.pem and .key.
     pub fn ocsp(&self, made: &Made, serial: u64, status: &str, signer: &str, before: &str) -> Vec<u8> {
+        self.ocsp_named_by("sha1", made, serial, status, signer, before)
+    }
+
+    /// The same, about a certificate that is named by another hash.
+    pub fn ocsp_named_by(
+        &self,
+        hash: &str,
+        made: &Made,
+        serial: u64,
+        status: &str,
+        signer: &str,
+        before: &str,
+    ) -> Vec<u8> {
         self.put("made.pem", pem("CERTIFICATE", &made.der));
         let revoked = if status == "R" { "250101000000Z" } else { "" };
         let number = format!("{serial:X}");
@@ -268,7 +281,9 @@ impl OpenSsl {
             "index.txt",
             format!("{status}\t351231235959Z\t{revoked}\t{number}\tunknown\t/CN=origin.test\n"),
         );
-        self.run("openssl ocsp -issuer ca.pem -cert made.pem -no_nonce -reqout request.der");
+        self.run(&format!(
+            "openssl ocsp -{hash} -issuer ca.pem -cert made.pem -no_nonce -reqout request.der"
+        ));
         self.run(&format!(
             "{before}openssl ocsp -index index.txt -CA ca.pem -rsigner {signer}.pem -rkey {signer}.key -reqin request.der \
              -ndays 2 -respout response.der"

@@ -1,9 +1,11 @@
 //! What the tests are made of: a lab authority, origins that record, the real binary, and clients that come in by
 //! every entry.
 
+pub mod archive;
 pub mod attack;
 pub mod client;
 pub mod clients;
+pub mod clock;
 pub mod company;
 pub mod dns;
 pub mod door;
@@ -13,6 +15,7 @@ pub mod hello;
 pub mod kinds;
 pub mod lint;
 pub mod netns;
+pub mod nginx;
 pub mod origin;
 pub mod pcap;
 pub mod peer;
@@ -22,6 +25,7 @@ pub mod python;
 pub mod relay;
 pub mod site;
 pub mod split;
+pub mod table;
 pub mod websocket;
 pub mod wire;
 

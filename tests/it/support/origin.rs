@@ -572,7 +572,16 @@ impl Raw {
         F: Fn(Wire, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let config = server_config(&pki::lab().good(&[name]), &[Http::H1], &[Tls::V13, Tls::V12]);
+        Raw::tls_for(Http::H1, name, script).await
+    }
+
+    /// The same for either version.
+    pub async fn tls_for<F, R>(http: Http, name: &str, script: F) -> Raw
+    where
+        F: Fn(Wire, usize) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let config = server_config(&pki::lab().good(&[name]), &[http], &[Tls::V13, Tls::V12]);
         Raw::start(None, Some(config), script).await
     }
 

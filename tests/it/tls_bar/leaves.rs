@@ -2,7 +2,7 @@
 
 mod clients;
 mod dates;
-mod many;
+pub mod many;
 
 use std::collections::HashSet;
 

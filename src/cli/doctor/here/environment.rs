@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::doctor::path::without_password;
+use crate::cli::doctor::path::{environment_proxy, proxy_variable, without_password};
 use crate::cli::doctor::report::{Finding, Section, printable};
 use crate::cli::doctor::words::some;
 use crate::cli::env::{ADDED, BUNDLE};
@@ -46,11 +47,10 @@ pub fn section(config: &Config, anchors: &[Vec<u8>]) -> Section {
         section.add(finding);
     }
     if section.findings.is_empty() {
-        let proxy = ["https_proxy", "HTTPS_PROXY"].iter().find_map(|name| own.get(*name));
-        section.add(match proxy {
-            Some(proxy) => Finding::ok(
+        section.add(match environment_proxy(|name| own.get(name).cloned()) {
+            Some((_, proxy)) => Finding::ok(
                 "environment_ok",
-                format!("This shell's programs use {}, and its variables agree.", without_password(proxy)),
+                format!("This shell's programs use {proxy}, and its variables agree."),
             ),
             None => Finding::ok("environment_no_proxy", "This shell's programs use no proxy."),
         });
@@ -102,7 +102,7 @@ fn problems(vars: &Variables, listen: &[SocketAddr], anchors: &[Vec<u8>]) -> Vec
             );
         }
     }
-    let https = get("https_proxy").or(get("HTTPS_PROXY")).or(get("all_proxy")).or(get("ALL_PROXY"));
+    let https = proxy_variable(|name| vars.get(name).cloned()).map(|(_, url)| url);
     if https.is_none()
         && let Some(http) = get("http_proxy")
     {
@@ -113,9 +113,9 @@ fn problems(vars: &Variables, listen: &[SocketAddr], anchors: &[Vec<u8>]) -> Vec
         );
     }
     if https.is_some() && [get("no_proxy"), get("NO_PROXY")].into_iter().flatten().any(everything) {
-        add("environment_no_proxy", "no_proxy contains `*`: everything goes around the proxy".to_owned());
+        add("environment_bypasses_all", "no_proxy contains `*`: everything goes around the proxy".to_owned());
     }
-    let through_us = https.is_some_and(|url| leads_to(url, listen));
+    let through_us = https.is_some_and(|url| leads_to(&url, listen));
     // Usually all of them name one file.
     let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for name in BUNDLE.iter().chain(&ADDED) {
@@ -166,7 +166,7 @@ fn holds(path: &Path, anchors: &[Vec<u8>]) -> bool {
     /// The largest bundles of roots have a quarter of this.
     const FILE: u64 = 4 << 20;
     let mut text = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(FILE).read_to_end(&mut text));
+    let read = open_file(path).and_then(|file| file.take(FILE).read_to_end(&mut text));
     if read.is_err()
         || !text.starts_with(b"-----BEGIN") && !text.windows(11).any(|part| part == b"-----BEGIN ")
     {
@@ -175,11 +175,23 @@ fn holds(path: &Path, anchors: &[Vec<u8>]) -> bool {
     crate::ca::pem_certificates(&text).iter().any(|der| anchors.contains(der))
 }
 
+/// Opens a file and nothing else: whoever runs a program chooses what its variables name, and a pipe that nobody
+/// writes to, or a terminal, would hold us up.
+fn open_file(path: &Path) -> std::io::Result<fs::File> {
+    let none = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    if !fs::metadata(path)?.is_file() {
+        return Err(none());
+    }
+    // It may be another one by now.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(none()) }
+}
+
 /// A proxy on this machine that is not there.
 fn dead_proxy(vars: &Variables) -> Option<Finding> {
-    let (name, url) =
-        ["https_proxy", "HTTPS_PROXY"].iter().find_map(|name| Some((name, vars.get(*name)?)))?;
-    let proxy = authority(url)?;
+    let (name, url) = proxy_variable(|name| vars.get(name).cloned())?;
+    let proxy = authority(&url)?;
     let ip = proxy.host.ip().filter(std::net::IpAddr::is_loopback).is_some();
     if !ip && !proxy.host.is_within("localhost") {
         return None;
@@ -193,7 +205,7 @@ fn dead_proxy(vars: &Variables) -> Option<Finding> {
             "environment_dead_proxy",
             format!(
                 "{name} is {}, where nothing answers: programs of this shell reach nothing.",
-                without_password(url)
+                without_password(&url)
             ),
         )
         .remedy(
@@ -213,7 +225,10 @@ fn running(listen: &[SocketAddr], anchors: &[Vec<u8>]) -> BTreeMap<Problem, Vec<
         if pid == own {
             continue;
         }
-        let Some(vars) = variables(&entry.path()) else { continue };
+        let Some(mut vars) = variables(&entry.path()) else { continue };
+        let elsewhere = files_elsewhere(&entry.path());
+        // A path that is relative is so to a folder of its own.
+        vars.retain(|name, value| !is_file_variable(name) || !elsewhere && Path::new(value).is_absolute());
         for problem in problems(&vars, listen, anchors) {
             let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             out.entry(problem).or_default().push(format!("{} (pid {pid})", printable(name.trim())));
@@ -226,9 +241,7 @@ fn running(listen: &[SocketAddr], anchors: &[Vec<u8>]) -> BTreeMap<Problem, Vec<
 fn variables(process: &Path) -> Option<Variables> {
     let mut text = Vec::new();
     fs::File::open(process.join("environ")).ok()?.take(ENVIRONMENT).read_to_end(&mut text).ok()?;
-    let concerns = |name: &str| {
-        name.to_ascii_lowercase().ends_with("_proxy") || BUNDLE.contains(&name) || ADDED.contains(&name)
-    };
+    let concerns = |name: &str| name.to_ascii_lowercase().ends_with("_proxy") || is_file_variable(name);
     let vars: Variables = text
         .split(|byte| *byte == 0)
         .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
@@ -236,6 +249,16 @@ fn variables(process: &Path) -> Option<Variables> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     (!vars.is_empty()).then_some(vars)
+}
+
+fn is_file_variable(name: &str) -> bool {
+    BUNDLE.contains(&name) || ADDED.contains(&name)
+}
+
+/// A program in a container sees other files under the same names.
+fn files_elsewhere(process: &Path) -> bool {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    namespace(process) != namespace(Path::new("/proc/self"))
 }
 
 #[cfg(test)]
@@ -257,7 +280,7 @@ mod tests {
             ["environment_disagrees"]
         );
         assert_eq!(codes(&[("http_proxy", proxy)]), ["environment_http_only"]);
-        assert_eq!(codes(&[("https_proxy", proxy), ("NO_PROXY", "a, *")]), ["environment_no_proxy"]);
+        assert_eq!(codes(&[("https_proxy", proxy), ("NO_PROXY", "a, *")]), ["environment_bypasses_all"]);
         assert_eq!(codes(&[("SSL_CERT_FILE", "/no/such/file")]), ["environment_missing_file"]);
         assert_eq!(codes(&[("SSL_CERT_FILE", "")]), [""; 0]);
         let listen = ["0.0.0.0:8443".parse().unwrap()];
@@ -265,5 +288,33 @@ mod tests {
             leads_to("http://u:p@127.0.0.1:8443/", &listen) && leads_to("http://localhost:8443", &listen)
         );
         assert!(!leads_to("http://127.0.0.1:3128", &listen) && !leads_to("http://proxy.test:8443", &listen));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("roots.pem");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (done, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(holds(&pipe, &[vec![1]])));
+        let answer = answer.recv_timeout(Duration::from_secs(20));
+        assert_eq!(answer, Ok(true), "what is no file is not judged");
+    }
+
+    #[test]
+    fn the_proxy_is_the_one_that_programs_use() {
+        let vars = |vars: &[(&str, &str)]| -> Variables {
+            vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        // A port that was free a moment ago.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dead = format!("http://{free}");
+        for (given, is_dead) in [
+            (vec![("ALL_PROXY", dead.as_str())], true),
+            (vec![("https_proxy", ""), ("HTTPS_PROXY", &dead)], true),
+            (vec![("https_proxy", "http://proxy.test:1"), ("ALL_PROXY", &dead)], false),
+        ] {
+            assert_eq!(dead_proxy(&vars(&given)).is_some(), is_dead, "{given:?}");
+        }
     }
 }

@@ -16,8 +16,9 @@ use super::words::{date, distance};
 use super::{next, open_ca};
 use crate::app;
 use crate::ca::{Ca, CaError};
+use crate::cli::env::sh;
 use crate::config::Config;
-use crate::tls::probe::Roots;
+use crate::tls::probe::{Roots, TrustedBy};
 
 pub async fn report(config: &Config, now: OffsetDateTime) -> Report {
     let mut report = Report::new(None, now);
@@ -59,19 +60,13 @@ fn configuration(config: &Config, ca: Option<&Arc<Ca>>) -> Section {
         .remedy("Mend the rules; this says file, line and column:", ["portward rules check".to_owned()]),
     });
     section.add(match app::dialer(config, &config.limits, ca) {
-        Ok(_) => {
-            let (system, given) = Roots::load(config.origin.verify.ca_file.as_deref()).count();
-            let given = if given > 0 { format!(" and {given} of --origin-ca") } else { String::new() };
-            let text = match system {
-                0 => format!("The system has no trusted roots; Mozilla's built-in ones{given} are used."),
-                n => format!("Servers are verified with {n} roots of the system{given}."),
-            };
+        Ok(dialer) => {
+            let roots = Roots::of_verifier(&dialer.tls.verifier());
+            let text = format!("Servers are verified with {}.", roots.in_words());
+            let system = roots.count(TrustedBy::System);
             Finding::ok("roots_ok", text).data(json!({ "system": system }))
         }
-        Err(error) => Finding::fail(
-            "no_roots",
-            format!("Servers cannot be verified, and `run` would not start: {error}."),
-        ),
+        Err(error) => super::no_dialer(&error),
     });
     section
 }
@@ -85,7 +80,7 @@ fn authority(config: &Config, opened: &Result<Option<Arc<Ca>>, CaError>, now: Of
             let finding = Finding::warn("no_ca", text);
             return section.with(finding.remedy(
                 "Make the CA now, or let the first start do it:",
-                [format!("portward ca init --ca {}", quoted(&config.ca_dir.display().to_string()))],
+                [format!("portward ca init --ca {}", sh(&config.ca_dir.display().to_string()))],
             ));
         }
         Err(error) => {
@@ -117,10 +112,4 @@ fn authority(config: &Config, opened: &Result<Option<Arc<Ca>>, CaError>, now: Of
         section.add(finding.remedy("Keep the CA going:", [warning.fix]));
     }
     section
-}
-
-/// A word of a shell line.
-fn quoted(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
-    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -1,7 +1,7 @@
 //! T57 to T59: a CA that may issue for some names alone, one that ends, and one that is replaced under load.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::{Client, Entry, NoTunnel, get};
+use crate::support::clock::Clock;
 use crate::support::company::{Change, Company, corp_only};
 use crate::support::origin::{Origin, Spec};
 use crate::support::proxy::{Proxy, Setup, portward};
@@ -205,57 +206,13 @@ async fn ends_soon() -> String {
     "warned in log and ca show".to_owned()
 }
 
-/// The clock of a program set forward by what a file says; changing the file moves it while the program runs.
-struct Clock {
-    place: TempDir,
-}
-
-impl Clock {
-    fn new() -> Clock {
-        let clock = Clock { place: TempDir::with_prefix("portward-clock-").unwrap() };
-        clock.forward(0);
-        clock
-    }
-
-    fn forward(&self, days: u32) {
-        let next = self.place.path().join("next");
-        fs::write(&next, format!("+{days}d\n")).unwrap();
-        fs::rename(next, self.file()).unwrap();
-    }
-
-    fn file(&self) -> PathBuf {
-        self.place.path().join("clock")
-    }
-
-    /// The words before a command that make it live by this clock. The program `faketime` does the same, but
-    /// stays between us and the command.
-    fn words(&self) -> Vec<String> {
-        let library =
-            glob("/usr/lib", "libfaketimeMT.so.1").expect("libfaketime (tests/run installs what is missing)");
-        vec![
-            "env".into(),
-            format!("LD_PRELOAD={}", library.display()),
-            format!("FAKETIME_TIMESTAMP_FILE={}", self.file().display()),
-            "FAKETIME_NO_CACHE=1".into(),
-            // Waits and time limits stay as they are.
-            "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
-            "DONT_FAKE_MONOTONIC=1".into(),
-        ]
-    }
-}
-
-/// A file by its name, two folders deep: Debian's folder is called after the processor.
-fn glob(folder: &str, name: &str) -> Option<PathBuf> {
-    let mut tried = vec![PathBuf::from(folder).join("faketime").join(name)];
-    tried.extend(fs::read_dir(folder).ok()?.flatten().map(|e| e.path().join("faketime").join(name)));
-    tried.into_iter().find(|path| path.exists())
-}
+const DAY: i64 = 86_400;
 
 async fn ended() -> String {
     let company = Company::new(in_20_days as Change);
     let ca = company.imported();
     let clock = Clock::new();
-    clock.forward(21);
+    clock.set(21 * DAY);
     let refused = Setup::new().ca(&ca).behind(clock.words()).refused();
     assert!(refused.stderr.contains("expired at"), "{}", refused.stderr);
     assert!(refused.stderr.contains("fix: portward ca rotate --root"), "{}", refused.stderr);
@@ -276,7 +233,7 @@ async fn ends_in_flight() -> String {
     let proxy = Setup::new().ca(&ca).origin(&origin).behind(clock.words()).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy).trusting([company.root()]);
     assert_eq!(client.get(Http::H1, "https://origin.test/before").await.status, 200);
-    clock.forward(4);
+    clock.set(4 * DAY);
     let refused = client.tls("origin.test", 443, &[Http::H1]).await.err().expect("no tunnel");
     assert!(refused.text().contains("portward ca show"), "{}", refused.text());
     // SOCKS has no page: the handshake ends with an alert, and nothing is relayed.

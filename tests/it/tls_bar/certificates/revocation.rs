@@ -9,6 +9,8 @@ use rcgen::{ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose, SerialNumber};
 use rustls::pki_types::UnixTime;
 
 use super::{Case, Setup, Show, Spec, ask, trusting};
+use crate::support::Http;
+use crate::support::client::{Client, Entry, get};
 use crate::support::forge::{Ca, Made, OpenSsl, authority, must_staple, pem, server};
 use crate::support::until;
 
@@ -53,11 +55,19 @@ pub fn cases() -> Vec<Case> {
             listed(|ca| ca.crl(&[SERIAL], -1, 7), "--revocation=off")
         }),
         Case::new("T29", "revoked while the proxy runs", "200, then 502 revoked", reloaded),
+        Case::new("T29", "revoked while a connection is open", "200, then 502 revoked", || kept(Http::H1)),
+        Case::new("T29", "revoked while a connection is open, HTTP/2", "200, then 502 revoked", || {
+            kept(Http::H2)
+        }),
         Case::new("T29", "a malformed list", "refused to start", malformed),
         Case::new("T29", "staple says good", "200 revocation=good", || stapled("V", "ca", "", false)),
         Case::new("T29", "staple says good, by a delegate", "200 revocation=good", || {
             stapled("V", "delegate", "", false)
         }),
+        Case::new("T29", "staple names it by SHA-256", "200 revocation=good", || named_by("sha256")),
+        Case::new("T29", "staple names it by SHA-384", "200 revocation=good", || named_by("sha384")),
+        Case::new("T29", "staple names it by SHA-512", "200 revocation=good", || named_by("sha512")),
+        Case::new("T29", "staple names it by SHA-224", "200 revocation=unknown", || named_by("sha224")),
         Case::new("T29", "staple says revoked", "502 revoked", || stapled("R", "ca", "", false)),
         Case::new("T29", "staple signed by a stranger", "502 staple_bad", || {
             stapled("V", "stranger", "", false)
@@ -143,6 +153,29 @@ async fn reloaded() -> String {
     format!("{first}, then {second}")
 }
 
+/// The client goes on in its own connection, behind which the origin's is kept open as well.
+async fn kept(http: Http) -> String {
+    let ca = Ca::root(authority("Lab"));
+    let origin = Spec::chain(leaf(&ca, false).chain(&[])).start().await;
+    let setup = trusting(Setup::new().public_roots(), &ca.pem(), false).file("a.crl", ca.crl(&[1], -1, 7));
+    let proxy = setup.args(["--crl", "{dir}/a.crl"]).route("origin.test", 443, origin.addr).start().await;
+    let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", http).await.unwrap();
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        before.push(connection.send(get("https://origin.test/")).await.status.as_u16());
+    }
+    assert_eq!((before, origin.connections()), (vec![200, 200], 1), "it is kept");
+    std::fs::write(proxy.dir().join("a.crl"), ca.crl(&[SERIAL], -1, 7)).unwrap();
+    until("the list to be read again", || {
+        proxy.stderr.all().iter().any(|line| line.ends_with("reloaded")).then_some(())
+    })
+    .await;
+    let status = connection.send(get("https://origin.test/")).await.status.as_u16();
+    assert_eq!(origin.seen().len(), 2, "the third request did not leave");
+    let record = proxy.record("the refusal", |r| r["status"] == status).await;
+    format!("200, then {status} {}", record["reason"].as_str().unwrap())
+}
+
 async fn malformed() -> String {
     let ca = Ca::root(authority("Lab"));
     let mut list = ca.crl(&[SERIAL], -1, 7);
@@ -167,6 +200,16 @@ async fn stapled(status: &str, signer: &str, before: &str, promise: bool) -> Str
         openssl.put(&format!("{signer}.key"), responder.key.serialize_pem());
     }
     let response = openssl.ocsp(&made, SERIAL, status, signer, before);
+    let mut chain = made.chain(&[]);
+    chain.ocsp = response;
+    Show::new(chain, &ca).marked("revocation").await
+}
+
+/// A good response whose certificate is named by this hash.
+async fn named_by(hash: &str) -> String {
+    let ca = Ca::root(authority("Lab"));
+    let made = leaf(&ca, false);
+    let response = OpenSsl::new(&ca).ocsp_named_by(hash, &made, SERIAL, "V", "ca", "");
     let mut chain = made.chain(&[]);
     chain.ocsp = response;
     Show::new(chain, &ca).marked("revocation").await

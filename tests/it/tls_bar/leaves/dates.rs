@@ -3,7 +3,6 @@
 //! clock that the case moves.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
@@ -19,6 +18,7 @@ use tokio::io::AsyncWriteExt;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::rest;
+use crate::support::clock::Clock;
 use crate::support::kinds::unverified;
 use crate::support::origin::{HELLO, Origin, Spec};
 use crate::support::pki::Chain;
@@ -78,37 +78,11 @@ async fn origin(from: OffsetDateTime, to: OffsetDateTime) -> Origin {
     Spec::chain(Chain::of(&[&cert], &key)).start().await
 }
 
-/// The clock of one proxy: real time and what is added to it.
-struct Clock(PathBuf);
-
-impl Clock {
-    fn ahead(&self, by: Duration) {
-        // Replaced whole: it is read at any moment.
-        let new = self.0.with_extension("new");
-        fs::write(&new, format!("+{}\n", by.whole_seconds())).unwrap();
-        fs::rename(&new, &self.0).unwrap();
-    }
-}
-
 /// A proxy that trusts the root of ten years, under a clock of its own.
 fn clocked() -> (Setup, Clock) {
-    let setup = Setup::new().public_roots().file("root.pem", root().pem()).file("clock", "+0\n");
-    let setup = setup.args(["--origin-ca", "{dir}/root.pem"]);
-    let clock = Clock(setup.dir().join("clock"));
-    let library = fs::read_dir("/usr/lib")
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
-        .find(|path| path.exists())
-        .expect("libfaketime (tests/run installs what is missing)");
-    let words = [
-        "env".to_owned(),
-        format!("LD_PRELOAD={}", library.display()),
-        format!("FAKETIME_TIMESTAMP_FILE={}", clock.0.display()),
-        "FAKETIME_NO_CACHE=1".to_owned(),
-        // Timers go by it, and waiting is not what is tested.
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-    ];
-    (setup.behind(words), clock)
+    let setup = Setup::new().public_roots().file("root.pem", root().pem());
+    let clock = Clock::new();
+    (setup.args(["--origin-ca", "{dir}/root.pem"]).behind(clock.words()), clock)
 }
 
 struct Served {
@@ -207,12 +181,12 @@ async fn authority_ends() -> String {
     let proxy = setup.ca(at("ca")).origin(&origin).start().await;
     served(&proxy, &origin).await.unwrap().assert_inside(&proxy, floor, end);
     // A minute before the CA's end the leaf is a good one still, and no later.
-    clock.ahead(Duration::minutes(59));
+    clock.set(Duration::minutes(59).whole_seconds());
     let last = served(&proxy, &origin).await.unwrap();
     last.assert_inside(&proxy, floor, end);
     assert_eq!(last.verified(&proxy, end - Duration::SECOND), Ok(()));
     let before = origin.seen().len();
-    clock.ahead(Duration::minutes(61));
+    clock.set(Duration::minutes(61).whole_seconds());
     let after = served(&proxy, &origin).await.map(|served| (served.to, served.answer));
     assert!(after.is_err(), "a leaf of a CA that has ended: {after:?}");
     assert_eq!(origin.seen().len(), before, "nothing was passed on");
@@ -225,10 +199,10 @@ async fn renewed() -> String {
     let (setup, clock) = clocked();
     let proxy = setup.origin(&origin).start().await;
     let first = served(&proxy, &origin).await.unwrap();
-    clock.ahead(Duration::hours(20));
+    clock.set(Duration::hours(20).whole_seconds());
     let same = served(&proxy, &origin).await.unwrap();
     assert_eq!(same.chain[0], first.chain[0], "remembered while it is good");
-    clock.ahead(first.to - now() - Duration::minutes(30));
+    clock.set((first.to - now() - Duration::minutes(30)).whole_seconds());
     let second = served(&proxy, &origin).await.unwrap();
     assert_ne!(second.chain[0], first.chain[0]);
     assert!(second.to > first.to && second.from < first.to, "{} to {}", second.from, second.to);
@@ -242,7 +216,7 @@ async fn far() -> String {
     let (setup, clock) = clocked();
     let proxy = setup.origin(&origin).start().await;
     let first = served(&proxy, &origin).await.unwrap();
-    clock.ahead(Duration::days(400));
+    clock.set(Duration::days(400).whole_seconds());
     let then = now() + Duration::days(400);
     let second = served(&proxy, &origin).await.unwrap();
     assert!(second.answer.ends_with(HELLO), "{}", second.answer);
@@ -260,7 +234,7 @@ async fn ended() -> String {
     assert!(served(&proxy, &origin).await.unwrap().answer.ends_with(HELLO));
     let before = origin.seen().len();
     // Its verification is still remembered, and its leaf is too.
-    clock.ahead(Duration::hours(6));
+    clock.set(Duration::hours(6).whole_seconds());
     let then = now() + Duration::hours(6);
     let page = served(&proxy, &origin).await.unwrap();
     assert_eq!(page.verified(&proxy, then), Ok(()));

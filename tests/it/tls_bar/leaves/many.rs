@@ -70,7 +70,7 @@ async fn chromium_reuses_a_connection_for_another_name_is_told_421_and_comes_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_distinct_names_keeps_memory_bounded() {
+pub async fn a_flood_of_distinct_names_keeps_memory_bounded() {
     let origin = Spec::tls(&["*.flood.test", "origin.test"]).start().await;
     let everything = format!("*:443:127.0.0.1:{}", origin.addr.port());
     let proxy = Setup::new()
