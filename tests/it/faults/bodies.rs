@@ -280,7 +280,8 @@ fn forms() -> Vec<Case> {
 /// Texts that make an engine with backtracking try for ever, through all core rules.
 fn slow_texts() -> Vec<Case> {
     let mut cases = Vec::new();
-    let texts: [(&str, fn() -> String); 4] = [
+    type Text = fn() -> String;
+    let texts: [(&str, Text); 4] = [
         ("a, and a mark", || format!("{}!", "a".repeat(1_000_000))),
         ("spaces", || format!("x{}x", " ".repeat(1_000_000))),
         ("brackets", || format!("{}!", "a(".repeat(500_000))),
