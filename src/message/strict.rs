@@ -135,12 +135,13 @@ impl Strict {
         let fields = &rest[..rest.len().min((rest.len() + left).saturating_sub(block.pad))];
         let read = block.fields.read(fields);
         let whole = left == 0 && header.flags & END_HEADERS != 0;
-        if read == Err(Bad) || (whole && !block.fields.is_whole()) {
-            return violation(COMPRESSION_ERROR, "a field block that cannot be decoded");
-        }
-        // RFC 9113 section 8.1: the library leaves them out and goes on.
+        // RFC 9113 section 8.1: the library leaves them out and goes on. First, because it comes first: what cannot be
+        // decoded is read no further.
         if block.is_trailers && block.fields.has_pseudo() {
             return violation(PROTOCOL_ERROR, "a pseudo-field in a trailer section");
+        }
+        if read == Err(Bad) || (whole && !block.fields.is_whole()) {
+            return violation(COMPRESSION_ERROR, "a field block that cannot be decoded");
         }
         if left == 0 {
             (block.lead, block.pad) = (0, 0);

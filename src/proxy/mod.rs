@@ -103,13 +103,15 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
     if let Err(denial) = snapshot.policy.client(client.addr.ip()) {
         return finish::refused_connection(&gateway, &client, &denial);
     }
-    match classify::classify(&gateway, client, io, redirected).await {
+    // Each way on the heap, or every idle connection would hold as much as the largest needs.
+    match Box::pin(classify::classify(&gateway, client, io, redirected)).await {
         Ok(Opening::HttpProxy { io, client, protocol }) => {
-            connect::serve_http(&gateway, client, io, protocol).await;
+            Box::pin(connect::serve_http(&gateway, client, io, protocol)).await;
         }
         Ok(Opening::Socks5 { io, client }) => {
-            if let Some((io, client, target, answer)) = connect::serve_socks(&gateway, client, io).await {
-                tunnel_or_intercept(gateway, client, io, &target, answer).await;
+            let served = Box::pin(connect::serve_socks(&gateway, client, io)).await;
+            if let Some((io, client, target, answer)) = served {
+                Box::pin(tunnel_or_intercept(gateway, client, io, &target, answer)).await;
             }
         }
         Ok(Opening::Redirected { io, client, target }) => {
@@ -118,7 +120,7 @@ async fn connection(gateway: Arc<Gateway>, accepted: accept::Accepted) {
                 return finish::unasked(&gateway, &client);
             }
             let answer = snapshot.policy.connect(&client.facts(), &target);
-            tunnel_or_intercept(gateway, client, io, &target, answer).await;
+            Box::pin(tunnel_or_intercept(gateway, client, io, &target, answer)).await;
         }
         Err(unclear) => finish::unclear(&gateway, &unclear),
     }
@@ -173,7 +175,9 @@ fn spawn(gateway: &Arc<Gateway>, flow: impl Future<Output = ()> + Send + 'static
 }
 
 fn spawn_counted(tasks: &Tasks, metrics: Arc<Metrics>, flow: impl Future<Output = ()> + Send + 'static) {
-    tasks.spawn(std::panic::AssertUnwindSafe(flow).catch_unwind().map(move |outcome| {
+    // On the heap once: each future around it would hold room for it again.
+    let flow = std::panic::AssertUnwindSafe(Box::pin(flow));
+    tasks.spawn(flow.catch_unwind().map(move |outcome| {
         if outcome.is_err() {
             metrics.panics.increment();
             tracing::error!("a connection's task panicked; the other connections go on");

@@ -25,7 +25,7 @@ pub(super) fn unless_read(
         shown(text, bounds, sink);
         // It is an error already; what the second reading thinks of itself says nothing more.
         let _ = match seems {
-            Some(Processor::Json) => json::parse(text, Documents::One, extent, bounds, sink),
+            Some(Processor::Json) => json::parse(text, extent, bounds, sink),
             Some(Processor::Xml) => xml::parse(text, extent, bounds, sink),
             Some(Processor::Urlencoded) => urlencoded::query(text, bounds, sink),
             _ => Ok(()),
@@ -42,7 +42,7 @@ pub(super) fn json_in_form(
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
     if bounds.second_reading && is_json(text, extent, bounds)? {
-        json::parse(text, Documents::Many, extent, bounds, sink)?;
+        json::parse_all(text, Documents::Many, extent, bounds, sink)?;
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ pub fn text(
     let media = media_type(content_type);
     let narrow = wide::narrowed(bytes);
     if is_json(&narrow, extent, bounds)? {
-        json::parse(&narrow, Documents::Many, extent, bounds, sink)?;
+        json::parse_all(&narrow, Documents::Many, extent, bounds, sink)?;
     } else if matches!(&media[..], b"" | b"text/plain") && is_text(&text[..text.len().min(most)]) {
         shown(&text[..text.len().min(most)], bounds, sink);
     } else if media == b"application/graphql" {
@@ -102,7 +102,7 @@ fn is_json(text: &[u8], extent: Extent, bounds: &Bounds) -> Result<bool, BodyErr
     if seems(text) != Some(Processor::Json) {
         return Ok(false);
     }
-    match json::parse(text, Documents::Many, extent, bounds, &mut Nowhere) {
+    match json::parse_all(text, Documents::Many, extent, bounds, &mut Nowhere) {
         Err(error) if error.is_bound() => Err(error),
         read => Ok(read.is_ok()),
     }

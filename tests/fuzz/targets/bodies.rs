@@ -116,6 +116,10 @@ fn tight(processor: Processor, content_type: &[u8], bytes: &[u8], whole: &Read) 
         Processor::Urlencoded => TIGHT.args + 18 * TIGHT.leaves,
         // Arrays are counted apart from other leaves, and so are numbers in them.
         Processor::Json => 18 * TIGHT.leaves,
+        // The line that goes beyond the bound is read to its own.
+        Processor::JsonLines => 36 * TIGHT.leaves,
+        // Trailers are one more.
+        Processor::Protobuf | Processor::Grpc => TIGHT.leaves + 1,
         // A part may be read under several names, and in several ways.
         Processor::Multipart => 32 * TIGHT.parts,
         Processor::Xml => 0,

@@ -84,7 +84,7 @@ async fn idle_beside_busy() -> Measured {
         "({many} idle, {each} bytes each; busy p99 {alone:.1?} alone, {beside:.1?} beside them: {:.2} times)",
         beside.as_secs_f64() / alone.as_secs_f64()
     );
-    let good = served == 50 && each < 256 << 10 && proxy.running();
+    let good = served == 50 && each < 96 << 10 && proxy.running();
     Seen::judged(good, SERVED, figures).grown(grown)
 }
 

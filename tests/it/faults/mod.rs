@@ -15,6 +15,7 @@ mod origins;
 mod own;
 mod slow;
 mod soak;
+mod sockets;
 mod state;
 
 use std::time::Duration;
@@ -28,7 +29,6 @@ const DECLARED: &[(&str, &str)] = &[];
 /// What of the faults no case holds yet. The table is whole when this is empty.
 const NOT_YET: &[(&str, &str)] = &[
     ("F31", "a budget of processor time for the rules of an exchange; that they are linear is held"),
-    ("F49", "WebSocket frames"),
 ];
 
 /// Lines that do not hold yet: each is a fault of the product, printed as open. One that holds must be taken off.
@@ -76,6 +76,7 @@ fn all() -> Vec<Case> {
     cases.extend(kills::cases());
     cases.extend(soak::cases());
     cases.extend(held::cases());
+    cases.extend(sockets::cases());
     cases.sort_by_key(|case| case.id);
     cases
 }

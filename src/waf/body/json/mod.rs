@@ -40,6 +40,16 @@ pub(super) enum Documents {
 /// Reads a JSON text.
 pub(super) fn parse(
     bytes: &[u8],
+    extent: Extent,
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
+    parse_all(bytes, Documents::One, extent, bounds, sink)
+}
+
+/// Reads one JSON text or many.
+pub(super) fn parse_all(
+    bytes: &[u8],
     documents: Documents,
     extent: Extent,
     bounds: &Bounds,

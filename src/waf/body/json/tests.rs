@@ -8,7 +8,7 @@ use crate::waf::body::tests::Notes;
 
 fn read(text: &[u8], extent: Extent) -> (Notes, Result<(), BodyError>) {
     let mut notes = Notes::default();
-    let outcome = parse(text, Documents::One, extent, &Bounds::default(), &mut notes);
+    let outcome = parse(text, extent, &Bounds::default(), &mut notes);
     (notes, outcome)
 }
 
@@ -121,7 +121,7 @@ fn a_broken_document_is_an_error_and_is_read_to_its_end() {
 fn documents_in_a_row_are_no_error_where_the_type_says_so() {
     let text = b"{\"a\":1}\n\x1e{\"a\":\"x\"}\n[2]\n";
     let mut notes = Notes::default();
-    let outcome = parse(text, Documents::Many, Extent::Whole, &Bounds::default(), &mut notes);
+    let outcome = parse_all(text, Documents::Many, Extent::Whole, &Bounds::default(), &mut notes);
     assert_eq!(outcome, Ok(()));
     assert_eq!(notes.pairs(), [("json.a", "1"), ("json.a", "x"), ("json.0", "2"), ("json", "1")]);
     assert!(read(text, Extent::Whole).1.is_err());
@@ -130,9 +130,7 @@ fn documents_in_a_row_are_no_error_where_the_type_says_so() {
 #[test]
 fn numbers_in_arrays_count_apart() {
     let bounds = Bounds { leaves: 2, ..Bounds::default() };
-    let read = |text: &str| {
-        parse(text.as_bytes(), Documents::One, Extent::Whole, &bounds, &mut Notes::default()).is_ok()
-    };
+    let read = |text: &str| parse(text.as_bytes(), Extent::Whole, &bounds, &mut Notes::default()).is_ok();
     assert!(read(&format!("[{}1]", "1.5,".repeat(30))) && !read(&format!("[{}1]", "1.5,".repeat(32))));
     assert!(!read("[\"a\",\"b\",\"c\"]"));
 }
@@ -167,7 +165,7 @@ fn bounds_are_errors() {
         ("{\"abcd\":1}", "name_too_long"),
         ("[\"abcd\"]", "value_too_long"),
     ] {
-        let outcome = parse(text.as_bytes(), Documents::One, Extent::Whole, &bounds, &mut Notes::default());
+        let outcome = parse(text.as_bytes(), Extent::Whole, &bounds, &mut Notes::default());
         assert_eq!(outcome.unwrap_err().code(), code, "{text}");
     }
     // One long name above many short leaves.

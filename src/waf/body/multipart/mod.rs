@@ -118,6 +118,18 @@ fn with_boundary(
     }
 }
 
+/// What stands between the parts.
+pub(super) fn boundary_of(content_type: &[u8]) -> Option<Vec<u8>> {
+    let mut sink = Flaws {
+        seen: 0,
+        parts: 0,
+        charset: Charset::Plain,
+        unknown_charset: false,
+        sink: &mut super::later::Nothing,
+    };
+    boundaries(content_type, &mut sink).into_iter().next()
+}
+
 fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
 }
