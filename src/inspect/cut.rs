@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(cutter.next(&text[..length], 100), Piece::More, "{length}");
         }
         assert_eq!(cutter.next(&text[..11], 100), Piece::Whole(11));
-        assert_eq!(cutter.next(&text[11..], 100), Piece::Whole(14));
+        assert_eq!(cutter.next(&text[11..], 100), Piece::Whole(13));
         assert_eq!(cutter.next(&[b'a'; 100], 100), Piece::Long(100));
     }
 

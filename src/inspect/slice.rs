@@ -27,7 +27,7 @@ enum Kind {
     Form,
     Json { inside: bool, escaped: bool },
     Xml,
-    Parts(Finder<'static>),
+    Parts(Box<Finder<'static>>),
 }
 
 impl Slicer {
@@ -39,7 +39,7 @@ impl Slicer {
             Processor::Xml => Kind::Xml,
             Processor::Multipart => {
                 let boundary = body::boundary(content_type)?;
-                Kind::Parts(Finder::new(&[b"--", &boundary[..]].concat()).into_owned())
+                Kind::Parts(Box::new(Finder::new(&[b"--", &boundary[..]].concat()).into_owned()))
             }
             Processor::Protobuf | Processor::Grpc => return None,
         };
@@ -170,7 +170,7 @@ mod tests {
         let json = slices("application/json", r#"{"a":"x,\"y","b":[1,2],"c":"3"}"#, 16);
         assert_eq!(json, [r#"{"a":"x,\"y","#, r#""b":[1,2],"#, r#""c":"3"}"#]);
         let xml = slices("text/xml", "<a>one</a><b>two</b>", 12);
-        assert_eq!(xml, ["<a>one</a>", "<b>two", "</b>"]);
+        assert_eq!(xml, ["<a>one</a>", "<b>two</b>"]);
     }
 
     #[test]

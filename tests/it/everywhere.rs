@@ -181,7 +181,8 @@ async fn requests(
 }
 
 async fn messages(proxy: &Proxy, (class, evil, mild): (&str, &str, &str), lines: &mut Vec<Line>) {
-    let places: [(&str, u8, fn(&str) -> Vec<u8>); 4] = [
+    type Make = fn(&str) -> Vec<u8>;
+    let places: [(&str, u8, Make); 4] = [
         ("WebSocket text", TEXT, |text| text.as_bytes().to_vec()),
         ("WebSocket JSON", TEXT, |text| json!({"type": "search", "q": text}).to_string().into_bytes()),
         ("WebSocket binary", BINARY, |text| grpc::message(text)),

@@ -21,7 +21,7 @@ fn leak() -> String {
 /// A stream of events in one of these codings, flushed behind each.
 enum Coder {
     Plain,
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Gzip(Box<flate2::write::GzEncoder<Vec<u8>>>),
     /// Meta-blocks without compression (RFC 7932 section 9.2).
     Brotli {
         begun: bool,
@@ -31,7 +31,7 @@ enum Coder {
 impl Coder {
     fn new(coding: &str) -> Coder {
         match coding {
-            "gzip" => Coder::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default())),
+            "gzip" => Coder::Gzip(Box::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()))),
             "br" => Coder::Brotli { begun: false },
             _ => Coder::Plain,
         }

@@ -85,9 +85,9 @@ pub(super) fn frames(
         let behind = &rest[PREFIX..];
         let cut = behind.len() < length;
         let payload = &behind[..length.min(behind.len())];
-        let extent = if cut { Extent::Partial } else { Extent::Whole };
+        let part = if cut { Extent::Partial } else { Extent::Whole };
         let read = match flag {
-            0 if is_json => json::parse(payload, extent, bounds, reader.sink),
+            0 if is_json => json::parse(payload, part, bounds, reader.sink),
             0 => reader.message(payload, cut),
             TRAILERS => reader.named(b"trailers", payload),
             _ => reader.pieces(payload).and(Err(malformed("a message is compressed", at))),

@@ -138,7 +138,7 @@ impl Log<'_> {
             PhaseName::ResponseHeaders => ("RESPONSE_HEADERS", 3),
             PhaseName::ResponseBody => ("RESPONSE_BODY", 4),
             // ModSecurity has no such phase.
-            PhaseName::WebsocketMessage => return,
+            PhaseName::WebsocketMessage | PhaseName::Event => return,
             PhaseName::Logging => ("LOGGING", 5),
         };
         self.line(4, format!("Starting phase {name}. (SecRules {number})"));
