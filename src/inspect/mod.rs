@@ -66,6 +66,9 @@ pub enum Stop {
     /// The content coding cannot be undone and policy does not let it through undecoded.
     #[error("the content coding cannot be undone: {0}")]
     Undecodable(String),
+    /// The body is not what its Content-Type says, and policy is to refuse such a body.
+    #[error("the body is not what its Content-Type says: {0}")]
+    Unparsable(String),
     /// The peer's body broke off while it was held.
     #[error(transparent)]
     Body(#[from] BodyError),

@@ -18,7 +18,7 @@ use crate::message::body::{Streamed, Timed};
 use crate::message::grpc::Grpc;
 use crate::message::target::Scheme;
 use crate::net::{Authority, Limits};
-use crate::policy::{FailModes, Oversize};
+use crate::policy::{FailModes, Oversize, Unparsable};
 use crate::waf::HeaderEdit;
 use crate::waf::input::{Body, End, Extent, Field, RequestHead};
 
@@ -124,7 +124,13 @@ async fn held(
     let window = Window::new(source, coding, patience, limits.request_window);
     let terms = Terms { undecodable: fail.undecodable_request, oversize: fail.oversize_request_body, judge };
     let slide = || Slide { hearing: streaming().slices(None), terms: slice_terms(limits, fail, End::Client) };
-    hold(case, window, terms, slicer, slide).await
+    let held = hold(case, window, terms, slicer, slide).await?;
+    if fail.unparsable_request == Unparsable::Deny
+        && let Some(problem) = case.step(|transaction| transaction.request_body_problem())?
+    {
+        return Err(Stop::Unparsable(problem));
+    }
+    Ok(held)
 }
 
 fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {

@@ -25,6 +25,10 @@ pub struct FailModes {
     /// client sees the origin's bytes as they are; truncated and oddly labelled responses
     /// are common, and very compressible ones are honest.
     pub undecodable_response: Undecoded,
+    /// A request body that is not what its Content-Type says: JSON with NaN or without an end, XML
+    /// that is not well-formed. Default `inspect`: real clients send such bodies, so they are read
+    /// as far as they can be, rules see what they are and that they are broken; `deny` refuses them.
+    pub unparsable_request: Unparsable,
     /// The rule engine failed on an exchange. Default `deny`: failing open would turn any
     /// fault an attacker can provoke into a way past the rules.
     pub engine_error: EngineError,
@@ -59,6 +63,7 @@ impl Default for FailModes {
             oversize_response_body: Oversize::Partial,
             unknown_coding: Undecoded::Pass,
             undecodable_request: Undecoded::Deny,
+            unparsable_request: Unparsable::Inspect,
             undecodable_response: Undecoded::Pass,
             engine_error: EngineError::Deny,
             silent_tunnel: SilentTunnel::Close,
@@ -95,6 +100,15 @@ outcome! {
         /// Inspect what there is, mark it, let it through.
         Pass,
         /// Refuse: 415 for a request, 502 for a response.
+        Deny,
+    }
+}
+outcome! {
+    /// A body is not what it says it is.
+    Unparsable {
+        /// Read it as far as it can be read, and let the rules decide.
+        Inspect,
+        /// Refuse: 400.
         Deny,
     }
 }

@@ -29,7 +29,7 @@ pub use address::{AddressClass, classify};
 pub use category::{Category, HostList, ListError};
 pub use fail::{
     AuditFull, ClientCertificate, EngineError, FailModes, NotHttp, OriginError, OutsideCa, Oversize,
-    SilentTunnel, Undecoded,
+    SilentTunnel, Undecoded, Unparsable,
 };
 pub use matching::{Expiry, HostPattern, Matcher, PatternError, Rule};
 pub use permit::{DialPermit, Leads, Passage, Permit, VerificationId};

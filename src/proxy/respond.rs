@@ -199,6 +199,7 @@ fn request(stop: &Stop) -> (u16, Code) {
         Stop::Rule(why) => rule(why),
         Stop::Oversize { .. } => (413, Code::BodyTooLarge),
         Stop::Undecodable(_) => (415, Code::Uninspectable),
+        Stop::Unparsable(_) => (400, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (408, Code::BodyTimeout),
         Stop::Body(BodyError::Stopped) => (403, Code::Blocked),
         Stop::Body(error) if error.is_malformed() => (400, Code::Malformed),
@@ -211,7 +212,7 @@ fn request(stop: &Stop) -> (u16, Code) {
 fn response(stop: &Stop) -> (u16, Code) {
     match stop {
         Stop::Rule(why) => rule(why),
-        Stop::Oversize { .. } | Stop::Undecodable(_) => (502, Code::Uninspectable),
+        Stop::Oversize { .. } | Stop::Undecodable(_) | Stop::Unparsable(_) => (502, Code::Uninspectable),
         Stop::Body(BodyError::Stalled(_)) => (504, Code::OriginStalled),
         Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 502), refusal.code),
         Stop::Body(_) => (502, Code::OriginClosed),

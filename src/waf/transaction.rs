@@ -189,6 +189,12 @@ impl Transaction {
         self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
     }
 
+    /// Why the request's arguments or its body could not be read as what they say they are.
+    pub fn request_body_problem(&self) -> Option<String> {
+        let message = self.scratch.as_ref()?.store.first(Collection::ReqbodyErrorMsg)?;
+        (!message.is_empty()).then(|| String::from_utf8_lossy(message).into_owned())
+    }
+
     /// Called with an empty body when there is none.
     pub fn request_body(&mut self, body: &Body) -> Decision {
         if !self.is_watching() {

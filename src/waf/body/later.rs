@@ -2,7 +2,7 @@
 //! reader takes what values it finds; only that there are too many is an error, since half of a document always breaks
 //! its format's rules.
 
-use super::{BodyError, Bounds, MultipartFlaw, Processor, Sink, json, multipart, urlencoded};
+use super::{BodyError, Bounds, Charset, MultipartFlaw, Processor, Sink, json, multipart, urlencoded};
 use crate::waf::input::Extent;
 
 /// Reads it.
@@ -23,7 +23,8 @@ pub(super) fn parse(
             Ok(())
         }
         Processor::Multipart => {
-            match multipart::parse(content_type, bytes, Extent::Partial, bounds, &mut Calm(sink)) {
+            let charset = Charset::of(content_type);
+            match multipart::parse(content_type, charset, bytes, Extent::Partial, bounds, &mut Calm(sink)) {
                 Err(BodyError::Malformed { .. }) => Ok(()),
                 read => read,
             }

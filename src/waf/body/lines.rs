@@ -95,7 +95,7 @@ mod tests {
         let (args, outcome) =
             read("application/x-ndjson", "{\"a\":\"1\"}\r\n\n{\"b\":nonsense}\n{\"c\":\"3\"}");
         let values: Vec<_> = args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(values, [("json.a", "1"), ("json.c", "3")]);
+        assert_eq!(values, [("json.a", "1"), ("json.b", "nonsense"), ("json.c", "3")]);
         assert!(outcome.is_err());
     }
 
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn the_bound_is_for_all_lines_together() {
-        let (_, outcome) = read("application/jsonl", &"[1,2,3]\n".repeat(5000));
-        assert_eq!(outcome, Err(BodyError::TooManyArgs(10_000)));
+        let (_, outcome) = read("application/jsonl", &"[1,2,3]\n".repeat(5001));
+        assert_eq!(outcome, Err(BodyError::TooManyArgs(20_000)));
     }
 
     #[test]

@@ -1,19 +1,31 @@
 //! Bodies into variables: a parser per format writes arguments, files, part headers and XML
 //! nodes into a [`Sink`]. Parsers keep what they read before an error, hold every count and
 //! length under [`Bounds`], and never resolve anything outside the bytes they are given.
+//!
+//! A body that is not what its Content-Type says is read all the same: each parser goes on behind
+//! what is wrong, and what none can take apart is shown as the text that it is. Only a bound ends
+//! the reading, and what is out of bounds is an error that rules see.
+
+use std::borrow::Cow;
 
 use crate::waf::input::Extent;
 
+mod charset;
 pub mod events;
 mod json;
 mod later;
 mod lines;
 mod multipart;
 pub mod protobuf;
+mod second;
 mod urlencoded;
 mod wide;
 mod xml;
 
+use charset::{Charset, Recoded};
+use json::Documents;
+
+pub use second::text;
 pub use urlencoded::{cookies, has_invalid_percent, query};
 
 /// How a body is read.
@@ -55,6 +67,8 @@ pub trait Sink {
     fn part_header(&mut self, part: &[u8], line: &[u8]);
     fn xml_text(&mut self, text: &[u8]);
     fn xml_attribute(&mut self, value: &[u8]);
+    /// The body as it stands, where it could not be taken apart as what it says it is.
+    fn text(&mut self, _text: &[u8]) {}
     /// Something about a multipart body that parsers read differently from each other. Reading
     /// goes on; rules see it as `multipart_strict_error` and under the flaw's own name.
     fn multipart_flaw(&mut self, flaw: MultipartFlaw);
@@ -159,12 +173,13 @@ impl MultipartFlaw {
 /// How much of a body is taken apart. Beyond any of these reading stops with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Arguments of a query or form. ModSecurity's recommended SecArgumentsLimit.
+    /// Arguments of a query or form. Servers stop at 1,000 (PHP, Tomcat, ASP.NET) or 10,000: more
+    /// than this is no form that anybody reads.
     pub args: usize,
     /// Leaves of a JSON body, nodes and attributes of an XML one. API documents are wider than
-    /// forms: a thousand rows of ten columns still fit.
+    /// forms: two thousand rows of ten columns still fit, and many more numbers.
     pub leaves: usize,
-    /// Nesting of JSON and XML. Libraries stop at 64 to 512.
+    /// Nesting of JSON and XML. Libraries stop at 64 to 512. Multipart in multipart: three.
     pub depth: usize,
     /// Parts of a multipart body.
     pub parts: usize,
@@ -175,18 +190,21 @@ pub struct Bounds {
     /// Bytes of one value, or of a name in a query or form, after decoding. The request window's
     /// default, so that only a larger window can reach it.
     pub value_bytes: usize,
+    /// Whether a body that is not what it says is read as what it is, too.
+    pub second_reading: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
-            args: 1000,
-            leaves: 10_000,
+            args: 10_000,
+            leaves: 20_000,
             depth: 64,
             parts: 1000,
             part_headers: 32,
             name_bytes: 8 * 1024,
             value_bytes: 1024 * 1024,
+            second_reading: true,
         }
     }
 }
@@ -214,11 +232,27 @@ pub enum BodyError {
     NoBoundary,
     #[error("the XML document declares a document type or entities")]
     Entities,
-    #[error("the body is not in UTF-8")]
+    #[error("the body is in a charset that is not known here")]
     Charset,
 }
 
 impl BodyError {
+    /// True when reading ended because a bound was reached: what stands behind was not seen.
+    pub fn is_bound(&self) -> bool {
+        use BodyError::*;
+        match self {
+            TooManyArgs(_)
+            | TooDeep(_)
+            | TooManyParts(_)
+            | TooManyPartHeaders(_)
+            | NameTooLong(_)
+            | NamesTooLong(_)
+            | ValueTooLong(_) => true,
+            Malformed { .. } | NoBoundary | Entities | Charset => false,
+        }
+    }
+
+    /// A stable name, the value of the variable `reqbody_error_code`.
     pub fn code(&self) -> &'static str {
         match self {
             BodyError::TooManyArgs(_) => "too_many_args",
@@ -250,9 +284,8 @@ pub fn select(content_type: &[u8]) -> Option<Processor> {
     match &media[..] {
         b"application/x-www-form-urlencoded" => Some(Processor::Urlencoded),
         b"multipart/form-data" => Some(Processor::Multipart),
-        b"application/json" | b"text/json" | b"application/x-json" | b"application/csp-report" => {
-            Some(Processor::Json)
-        }
+        b"application/json" | b"text/json" | b"application/x-json" | b"text/x-json" => Some(Processor::Json),
+        b"application/json5" | b"application/csp-report" => Some(Processor::Json),
         b"application/xml" | b"text/xml" => Some(Processor::Xml),
         other if protobuf::is_grpc(other) => Some(Processor::Grpc),
         other if protobuf::is_bare(other) => Some(Processor::Protobuf),
@@ -327,23 +360,39 @@ pub fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    match processor {
-        Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
-        Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
+    let charset = Charset::of(content_type);
+    let read = match processor {
+        Processor::Urlencoded => {
+            let mut sink = Recoded { charset, most: bounds.value_bytes, sink };
+            let bytes = second::without_end(bytes);
+            let read = query(bytes, bounds, &mut sink);
+            let wide = if charset.is_wide() { wide::narrowed(bytes) } else { Cow::Borrowed(bytes) };
+            // One reading does not make up for another: a form may be written in UTF-16 as a whole.
+            let again = if wide == bytes { Ok(()) } else { query(&wide, bounds, &mut sink) };
+            read.and(again).and_then(|()| second::json_in_form(&wide, extent, bounds, &mut sink))
+        }
+        Processor::Multipart => {
+            let read = multipart::parse(content_type, charset, bytes, extent, bounds, sink);
+            second::unless_read(processor, read, bytes, extent, bounds, sink)
+        }
         Processor::Json => {
-            let bytes = &wide::narrowed(bytes);
-            match json::parse(bytes, extent, bounds, sink) {
-                Err(BodyError::Malformed { .. }) if lines::looks_so(bytes) => {
-                    lines::parse(content_type, bytes, extent, bounds, sink)
-                }
-                read => read,
-            }
+            let text = wide::narrowed(bytes);
+            let text = charset.text(&text);
+            let documents = if lines::looks_so(&text) { Documents::Many } else { Documents::One };
+            let read = json::parse_all(&text, documents, extent, bounds, sink);
+            second::unless_read(processor, read, &text, extent, bounds, sink)
         }
         Processor::JsonLines => lines::parse(content_type, &wide::narrowed(bytes), extent, bounds, sink),
-        Processor::Protobuf => protobuf::parse(bytes, extent, bounds, sink),
-        Processor::Grpc => protobuf::frames(content_type, bytes, extent, bounds, sink),
-        Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
-    }
+        Processor::Protobuf => return protobuf::parse(bytes, extent, bounds, sink),
+        Processor::Grpc => return protobuf::frames(content_type, bytes, extent, bounds, sink),
+        Processor::Xml => {
+            let text = wide::narrowed(bytes);
+            let text = charset.text(&text);
+            let read = xml::parse(&text, extent, bounds, sink);
+            second::unless_read(processor, read, &text, extent, bounds, sink)
+        }
+    };
+    if bounds.second_reading { charset.outcome(read) } else { read }
 }
 
 #[cfg(test)]
@@ -359,6 +408,7 @@ mod tests {
         pub text: Vec<String>,
         pub attributes: Vec<String>,
         pub flaws: Vec<MultipartFlaw>,
+        pub whole: Vec<String>,
     }
 
     fn show(bytes: &[u8]) -> String {
@@ -387,6 +437,9 @@ mod tests {
         fn multipart_flaw(&mut self, flaw: MultipartFlaw) {
             self.flaws.push(flaw);
         }
+        fn text(&mut self, text: &[u8]) {
+            self.whole.push(show(text));
+        }
     }
 
     impl Notes {
@@ -405,6 +458,8 @@ mod tests {
             (" application/json ; v=1", Some(Processor::Json)),
             ("application/json", Some(Processor::Json)),
             ("application/problem+json;v=1", Some(Processor::Json)),
+            ("application/x-ndjson", Some(Processor::Json)),
+            ("application/csp-report", Some(Processor::Json)),
             ("text/xml", Some(Processor::Xml)),
             ("application/soap+xml", Some(Processor::Xml)),
             ("text/plain", None),

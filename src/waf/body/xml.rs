@@ -5,18 +5,23 @@
 //! attributes, since some name a stylesheet to fetch. Namespace declarations are not attributes
 //! (XPath 1.0 section 5.4), but for those that let a document include or run something.
 //!
-//! Bytes that are not UTF-8 are read as Latin-1 where the declaration says so. Other charsets,
-//! UTF-16 and EBCDIC among them, are an error: rules would not see what the application sees.
+//! Bytes that are not UTF-8 are read by the charset that the declaration names. One that is not
+//! known here, EBCDIC among them, is an error: rules would not see what the application sees.
+//!
+//! Behind an error reading goes on, loosely: what stands between tags is text, and what follows an
+//! `=` in a tag, or stands in quotes in a declaration, is an attribute.
 
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, WINDOWS_1252};
 use quick_xml::XmlVersion;
-use quick_xml::encoding::EncodingError;
-use quick_xml::escape::{EscapeError, resolve_xml_entity};
+use quick_xml::escape::{EscapeError, resolve_xml_entity, unescape_with};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Error, Reader};
 
 use crate::waf::input::Extent;
 
-use super::{BodyError, Bounds, Sink};
+use super::{BodyError, Bounds, Charset, Sink};
 
 /// Reads an XML document.
 pub(super) fn parse(
@@ -25,27 +30,35 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    if bytes.starts_with(b"\xff\xfe")
-        || bytes.starts_with(b"\xfe\xff")
-        || bytes.iter().take(4).any(|&b| b == 0)
-    {
+    // `<?xm` in EBCDIC (XML 1.0 appendix F).
+    const EBCDIC: &[u8] = b"\x4c\x6f\xa7\x94";
+    if bytes.starts_with(EBCDIC) || bytes.iter().take(4).any(|&b| b == 0) {
         return Err(BodyError::Charset);
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let declared = declared(bytes);
-    let (text, charset) = match std::str::from_utf8(bytes) {
-        Ok(text) => (std::borrow::Cow::Borrowed(text), declared.utf8_or_subset()),
+    let label = declared(bytes);
+    let charset = Charset::named(label.as_bytes());
+    let bytes = charset.text(bytes);
+    let mut flaw = None;
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => Cow::Borrowed(text),
         // The window ended inside a character.
         Err(error) if extent == Extent::Partial && error.error_len().is_none() => {
-            (String::from_utf8_lossy(&bytes[..error.valid_up_to()]), declared.utf8_or_subset())
+            String::from_utf8_lossy(&bytes[..error.valid_up_to()])
         }
-        Err(_) if declared == Declared::Latin1 => {
-            (bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into(), Ok(()))
+        Err(error) => {
+            let encoding = Encoding::for_label(label.as_bytes()).filter(|encoding| encoding.is_single_byte());
+            if encoding.is_none() {
+                flaw = Some(malformed("it is not in UTF-8", error.valid_up_to()));
+            }
+            encoding.unwrap_or(WINDOWS_1252).decode_without_bom_handling(&bytes).0
         }
-        Err(_) => (String::from_utf8_lossy(bytes), Err(BodyError::Charset)),
     };
-    let mut document = Document { text: String::new(), leaves: 0, depth: 0, elements: false, bounds, sink };
-    document.read(&text, extent).and(charset)
+    let text = &*text;
+    let mut document =
+        Document { text: String::new(), leaves: 0, depth: 0, elements: false, flaw, bounds, sink };
+    document.read(text, extent)?;
+    charset.outcome(document.flaw.take().map_or(Ok(()), Err))
 }
 
 /// Beginnings of namespaces whose elements and functions read files, fetch or run code.
@@ -58,37 +71,18 @@ const POWERS: &[&str] = &[
     "java:",
 ];
 
-/// The charset that an XML declaration names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Declared {
-    /// None, or UTF-8, or ASCII.
-    Utf8,
-    /// ISO-8859-1 or the Windows page that replaces it; ASCII means the same in both.
-    Latin1,
-    Other,
-}
-
-impl Declared {
-    /// The outcome for a text which is UTF-8 as it stands.
-    fn utf8_or_subset(self) -> Result<(), BodyError> {
-        if self == Declared::Other { Err(BodyError::Charset) } else { Ok(()) }
-    }
-}
-
-fn declared(bytes: &[u8]) -> Declared {
+/// The charset that an XML declaration names, in lower case; empty when there is none.
+fn declared(bytes: &[u8]) -> String {
     let head = bytes.split(|&byte| byte == b'>').next().unwrap_or(bytes);
     let head = String::from_utf8_lossy(&head[..head.len().min(256)]).to_ascii_lowercase();
     let Some(rest) = head.strip_prefix("<?xml").and_then(|rest| rest.split_once("encoding")) else {
-        return Declared::Utf8;
+        return String::new();
     };
     let name = rest.1.trim_start_matches(|c: char| c.is_ascii_whitespace() || matches!(c, '=' | '"' | '\''));
-    let name =
-        name.split(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '?')).next().unwrap_or("");
-    match name {
-        "utf-8" | "utf8" | "us-ascii" | "ascii" => Declared::Utf8,
-        "iso-8859-1" | "latin1" | "windows-1252" | "cp1252" => Declared::Latin1,
-        _ => Declared::Other,
-    }
+    let end = name.find(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '?'));
+    let name = &name[..end.unwrap_or(name.len())];
+    // What stands here is no longer in UTF-16, or never was.
+    if name.starts_with("utf-16") || name.starts_with("utf-32") { String::new() } else { name.to_owned() }
 }
 
 struct Document<'s> {
@@ -97,6 +91,8 @@ struct Document<'s> {
     leaves: usize,
     depth: usize,
     elements: bool,
+    /// The first thing that is wrong; reading went on.
+    flaw: Option<BodyError>,
     bounds: &'s Bounds,
     sink: &'s mut dyn Sink,
 }
@@ -133,7 +129,13 @@ impl Document<'_> {
                     self.flush()?;
                     self.depth = self.depth.saturating_sub(1);
                 }
-                Event::DocType(_) => return Err(BodyError::Entities),
+                Event::DocType(declaration) => {
+                    self.note(BodyError::Entities);
+                    // Entities are not resolved, but what they stand for is looked at.
+                    if declaration.contains('[') {
+                        self.attribute(&declaration)?;
+                    }
+                }
                 Event::PI(instruction) => {
                     self.attribute(&format!("<?{}?>", &*instruction))?;
                 }
@@ -142,27 +144,17 @@ impl Document<'_> {
             }
         }
         self.flush()?;
-        match extent {
-            Extent::Partial => Ok(()),
-            Extent::Whole if self.depth > 0 => Err(malformed("an element is not closed", text.len())),
-            Extent::Whole if !self.elements => Err(malformed("it has no element", text.len())),
-            Extent::Whole => Ok(()),
+        if extent == Extent::Whole && self.depth > 0 {
+            self.note(malformed("an element is not closed", text.len()));
+        } else if extent == Extent::Whole && !self.elements {
+            self.note(malformed("it has no element", text.len()));
         }
+        Ok(())
     }
 
-    /// The markup at `at` cannot be read. What stands there is shown to rules all the same; at
-    /// the cut end of a body it is no error.
+    /// The markup at `at` cannot be read. At the cut end of a body it is no error.
     fn broken(&mut self, error: &Error, text: &str, at: usize, extent: Extent) -> Result<(), BodyError> {
         let rest = text.get(at..).unwrap_or("");
-        if let Some(rest) = rest.strip_prefix("<![CDATA[") {
-            self.add(rest)?;
-            self.flush()?;
-        } else {
-            self.flush()?;
-            if !rest.is_empty() && !rest.starts_with("<!--") {
-                self.attribute(rest)?;
-            }
-        }
         let unclosed = match error {
             Error::Syntax(_) => true,
             Error::IllFormed(quick_xml::errors::IllFormedError::UnclosedReference) => !rest.contains(';'),
@@ -171,34 +163,97 @@ impl Document<'_> {
         let problem = match error {
             Error::Syntax(_) => "markup is not closed",
             Error::IllFormed(_) => "it is not well-formed",
-            Error::Encoding(EncodingError::Utf8(_)) => return Err(BodyError::Charset),
             _ => "it cannot be read",
         };
-        if unclosed && extent == Extent::Partial { Ok(()) } else { Err(malformed(problem, at)) }
+        if !unclosed || extent == Extent::Whole {
+            self.note(malformed(problem, at));
+        }
+        self.loosely(rest)
     }
 
+    /// Markup that no parser of XML takes, as far as it can be told what is text and what is a value.
+    fn loosely(&mut self, mut rest: &str) -> Result<(), BodyError> {
+        loop {
+            let open = rest.find('<');
+            self.add(&unescaped(&rest[..open.unwrap_or(rest.len())]))?;
+            let Some(open) = open else { return self.flush() };
+            rest = &rest[open..];
+            if let Some(data) = rest.strip_prefix("<![CDATA[") {
+                let (data, behind) = data.split_once("]]>").unwrap_or((data, ""));
+                self.add(data)?;
+                rest = behind;
+                continue;
+            }
+            if let Some((_, behind)) = rest.strip_prefix("<!--").and_then(|comment| comment.split_once("-->"))
+            {
+                rest = behind;
+                continue;
+            }
+            self.flush()?;
+            let closed = rest.split_once('>');
+            let (tag, behind) = closed.unwrap_or((rest, ""));
+            let is_value = tag.starts_with("<!") || tag.starts_with("<?");
+            if is_value || (closed.is_none() && !tag.contains('=')) {
+                self.attribute(tag)?;
+            } else {
+                self.values(tag)?;
+            }
+            rest = behind;
+        }
+    }
+
+    /// What stands behind each `=`, in quotes or up to a space.
+    fn values(&mut self, mut tag: &str) -> Result<(), BodyError> {
+        while let Some((_, value)) = tag.split_once('=') {
+            let value = value.trim_start();
+            let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''));
+            let (value, behind) = match quote {
+                Some(quote) => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
+                None => value.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((value, "")),
+            };
+            self.attribute(&unescaped(value))?;
+            tag = behind;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, flaw: BodyError) {
+        self.flaw.get_or_insert(flaw);
+    }
+
+    /// A reference; as it stands where it names nothing that is known.
     fn entity(&mut self, entity: &BytesRef<'_>, at: usize) -> Result<(), BodyError> {
         match entity.resolve_char_ref() {
-            Ok(Some(character)) => self.add(character.encode_utf8(&mut [0; 4])),
+            Ok(Some(character)) => return self.add(character.encode_utf8(&mut [0; 4])),
             Ok(None) => match resolve_xml_entity(entity) {
-                Some(text) => self.add(text),
-                None => Err(BodyError::Entities),
+                Some(text) => return self.add(text),
+                None => self.note(BodyError::Entities),
             },
-            Err(_) => Err(malformed("a character reference names no character", at)),
+            Err(_) => self.note(malformed("a character reference names no character", at)),
         }
+        self.add(&format!("&{};", &**entity))
     }
 
     fn attributes(&mut self, element: &BytesStart<'_>, at: usize) -> Result<(), BodyError> {
         self.elements = true;
         for attribute in element.attributes() {
-            let attribute = attribute.map_err(|_| malformed("an attribute is not well-formed", at))?;
+            let Ok(attribute) = attribute else {
+                self.note(malformed("an attribute is not well-formed", at));
+                return self.values(element);
+            };
             let names_space = attribute.key.as_namespace_binding().is_some();
             // The replacement texts of predefined entities hold no entities themselves.
             match attribute.normalized_value_with(XmlVersion::Implicit1_0, 1, resolve_xml_entity) {
                 Ok(value) if names_space && !POWERS.iter().any(|power| value.starts_with(power)) => {}
                 Ok(value) => self.attribute(&value)?,
-                Err(Error::Escape(EscapeError::UnrecognizedEntity(..))) => return Err(BodyError::Entities),
-                Err(_) => return Err(malformed("an attribute is not well-formed", at)),
+                Err(error) => {
+                    let unknown = matches!(error, Error::Escape(EscapeError::UnrecognizedEntity(..)));
+                    self.note(match unknown {
+                        true => BodyError::Entities,
+                        false => malformed("an attribute is not well-formed", at),
+                    });
+                    self.attribute(&attribute.value)?;
+                }
             }
         }
         Ok(())
@@ -238,6 +293,11 @@ impl Document<'_> {
         }
         Ok(())
     }
+}
+
+/// References resolved, where all of them can be.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    unescape_with(text, resolve_xml_entity).unwrap_or(Cow::Borrowed(text))
 }
 
 fn malformed(problem: &'static str, at: usize) -> BodyError {
@@ -280,17 +340,40 @@ mod tests {
     }
 
     #[test]
-    fn document_types_and_entities_are_refused() {
-        for text in [
-            "<!DOCTYPE a><a/>",
-            "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>",
-            "<a>&x;</a>",
-            "<a b='&x;'/>",
-            "<a>&nbsp;</a>",
+    fn document_types_and_entities_are_errors_and_resolve_nothing() {
+        for (text, texts, attributes) in [
+            ("<!DOCTYPE a><a>x</a>", &["x"][..], &[][..]),
+            (
+                "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///x\">]><a>&x;</a>",
+                &["&x;"],
+                &["a [<!ENTITY x SYSTEM \"file:///x\">]"],
+            ),
+            ("<a>&x;<b>y</b></a>", &["&x;", "y"], &[]),
+            ("<a b='&x;' c='y'/>", &[], &["&x;", "y"]),
+            ("<a>a&nbsp;b</a>", &["a&nbsp;b"], &[]),
         ] {
             let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
             assert_eq!(outcome, Err(BodyError::Entities), "{text}");
-            assert_eq!(notes, Notes::default(), "{text}");
+            assert_eq!(notes.text, texts, "{text}");
+            assert_eq!(notes.attributes, attributes, "{text}");
+        }
+    }
+
+    #[test]
+    fn behind_an_error_reading_goes_on() {
+        for (text, texts, attributes) in [
+            ("<a>x</b><c d='1'>y</c>", &["x", "y"][..], &["1"][..]),
+            ("<a b=1 c=\"2\" d='3>'>x</a>", &["x"], &["1", "2", "3>"]),
+            ("<a>1 & 2 <b>&lt;x</b></a>", &["1 & 2 ", "<x"], &[]),
+            ("<a b='1' b='2' c='3'>x</a>", &["x"], &["1", "1", "2", "3"]),
+            ("<a>x</a></a><b c='&quot;'>y<![CDATA[<z>]]></b>", &["x", "y<z>"], &["\""]),
+            ("<a></b><!-- not -->x<!-- seen", &["x"], &["<!-- seen"]),
+            ("<a></b><!ENTITY x 'y'>", &[], &["<!ENTITY x 'y'"]),
+        ] {
+            let (notes, outcome) = read(text.as_bytes(), Extent::Whole);
+            assert_eq!(outcome.map_err(|error| error.code()), Err("malformed"), "{text}");
+            assert_eq!(notes.text, texts, "{text}");
+            assert_eq!(notes.attributes, attributes, "{text}");
         }
     }
 
@@ -341,10 +424,15 @@ mod tests {
     fn a_charset_that_rules_cannot_read_is_an_error() {
         let (notes, outcome) = read(b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe4</a>", Extent::Whole);
         assert_eq!((outcome, notes.text), (Ok(()), vec!["\u{e4}".to_owned()]));
+        let (notes, outcome) =
+            read(b"<?xml version='1.0' encoding='shift_jis'?><a>\x83\x65</a>", Extent::Whole);
+        assert_eq!((outcome, notes.text), (Ok(()), vec!["\u{30c6}".to_owned()]));
+        let (notes, outcome) = read(b"<a>\xe4</a>", Extent::Whole);
+        assert_eq!(outcome.map_err(|error| error.code()), Err("malformed"));
+        assert_eq!(notes.text, ["\u{e4}"]);
         for text in [
-            &b"<a>\xe4</a>"[..],
-            b"\xff\xfe<\0a\0/\0>\0",
-            b"<\0a\0/\0>\0",
+            &b"<\0a\0/\0>\0"[..],
+            b"\x4c\x6f\xa7\x94\x93",
             b"<?xml version='1.0' encoding='UTF-7'?><a>+ADw-</a>",
             b"<?xml version=\"1.0\" encoding = \"IBM037\"?><a/>",
         ] {

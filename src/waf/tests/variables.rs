@@ -308,8 +308,12 @@ fn json_and_xml_fill_their_variables_and_keep_what_was_read_before_an_error() {
     let broken = Exchange { body: br#"{"a":"kept","b":"#, ..json };
     broken.has("request_body", "args:json.a", "kept");
     broken.has("request_body", "reqbody_error", "1");
+    broken.has("request_body", "reqbody_error_code", "malformed");
+    json.count("reqbody_error_code", 0);
     let deep = "[".repeat(100);
-    Exchange { body: deep.as_bytes(), ..json }.has("request_body", "reqbody_error", "1");
+    let deep = Exchange { body: deep.as_bytes(), ..json };
+    deep.has("request_body", "reqbody_error", "1");
+    deep.has("request_body", "reqbody_error_code", "too_deep");
     let xml = Exchange { fields: &[XML], body: b"<a b='attr'>one<c>two</c></a>", ..Exchange::default() };
     for value in ["one", "two"] {
         xml.has("request_body", "xml:/*", value);
@@ -319,7 +323,45 @@ fn json_and_xml_fill_their_variables_and_keep_what_was_read_before_an_error() {
     let entity = b"<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///x'>]><a>&e;</a>";
     let entity = Exchange { body: entity, ..xml };
     entity.has("request_body", "reqbody_error", "1");
-    entity.count("xml:/*", 0);
+    entity.has("request_body", "reqbody_error_code", "entities");
+    entity.has("request_body", "xml:/*", "&e;");
+}
+
+#[test]
+fn a_body_that_is_not_what_it_says_is_an_argument_as_it_stands() {
+    let json = Exchange { fields: &[JSON], body: b"a=1&b=<x>", ..Exchange::default() };
+    json.has("request_body", "args:request_body", "a=1&b=<x>");
+    json.has("request_body", "args_post:b", "<x>");
+    json.has("request_body", "reqbody_error_code", "malformed");
+    let text = Exchange { fields: &[("Content-Type", "text/plain")], body: b"<x>", ..Exchange::default() };
+    text.has("request_body", "args:request_body", "<x>");
+    text.has("request_body", "reqbody_error", "0");
+    let as_text = Exchange { body: br#"{"a":"x"}"#, ..text };
+    as_text.has("request_body", "args:json.a", "x");
+    as_text.count("args", 1);
+    let form = Exchange { fields: &[FORM], body: br#"{"a":"x"}"#, ..Exchange::default() };
+    form.has("request_body", "args:json.a", "x");
+    // Rules made for ModSecurity count what it counts.
+    for exchange in [json, text, as_text, form] {
+        let exchange = Exchange { setup: MODSECURITY, ..exchange };
+        exchange.count("args_post:request_body", 0);
+        exchange.count("args:json.a", 0);
+    }
+    let charset = [("Content-Type", "application/x-www-form-urlencoded; charset=ibm037")];
+    let charset = Exchange { fields: &charset, body: b"%82=%f1", ..Exchange::default() };
+    charset.has("request_body", "reqbody_error_code", "charset");
+    let wide = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-16le")];
+    let wide = Exchange { fields: &wide, body: b"q=%3c%00x%00", ..Exchange::default() };
+    wide.has("request_body", "args:q", "<x");
+}
+
+#[test]
+fn both_errors_are_told_of_a_query_and_a_body() {
+    let many = format!("/?{}", "a&".repeat(10_001));
+    let exchange = Exchange { target: &many, fields: &[JSON], body: b"{", ..Exchange::default() };
+    for code in ["too_many_args", "malformed"] {
+        exchange.has("request_body", "reqbody_error_code", code);
+    }
 }
 
 fn processor(name: &str) -> String {

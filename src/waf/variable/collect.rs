@@ -16,7 +16,7 @@ pub(crate) struct Notes {
     /// Names and values of arguments, bytes.
     args_size: usize,
     /// Why the query string was not read whole.
-    query_error: Option<String>,
+    query_error: Option<BodyError>,
     /// The first Content-Length, and whether there is a Content-Encoding.
     content_length: Option<u64>,
     is_coded: bool,
@@ -134,7 +134,7 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Prog
         let mut sink = Arguments::new(store, C::ArgsGetNames, C::ArgsGet, limit, notes);
         let read = body::query(&whole[at + 1..], &bounds(limit), &mut sink);
         let error = sink.finish(read);
-        notes.query_error = error.map(|error| format!("query string: {error}"));
+        notes.query_error = error;
         notes.urlencoded_error = body::has_invalid_percent(&whole[at + 1..]);
     }
     store.add_bytes(C::ServerName, head.host.as_bytes());
@@ -163,7 +163,8 @@ pub(crate) fn request_head(store: &mut Store, head: &RequestHead, program: &Prog
 /// `request_body` is ModSecurity 2's: a form, or a body for which a rule asked. (Version 3 always
 /// fills it, and rules written for version 2 then match twice.) On top of that, where bodies are
 /// read by their Content-Type, it holds what no parser took apart: a body in an unknown format,
-/// or one that breaks its format's rules, must not pass unseen.
+/// or one that breaks its format's rules, must not pass unseen. Where it is text, it is an argument
+/// of that name as well.
 pub(crate) fn request_body(
     store: &mut Store,
     body: &Body,
@@ -175,22 +176,36 @@ pub(crate) fn request_body(
     let bodies = program.request_bodies;
     let processor = notes.processor(store, bodies, reading.processor);
     let mut error = body.coding_error.map(|error| format!("content coding: {error}"));
+    let mut codes: Vec<&'static str> = body.coding_error.map(|_| "coding").into_iter().collect();
+    codes.extend(notes.query_error.as_ref().map(BodyError::code));
     notes.inbound_cut = body.extent == Extent::Partial;
     let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
     sink.wants_part_names = program.mentions(C::MultipartName);
     sink.wants_file_sizes = program.mentions(C::FilesSizes);
     sink.wants_file_contents = program.mentions(C::FilesTmpContent);
-    if let Some(processor) = processor.filter(|_| !body.bytes.is_empty()) {
-        let bounds = bounds(program.arguments_limit);
-        let read = body::parse(processor, &content_type, body.bytes, body.extent, &bounds, &mut sink);
-        let read = sink.finish(read);
-        match processor {
-            Processor::Multipart if read.is_some() => sink.flaw = true,
-            Processor::Urlencoded => sink.notes.urlencoded_error |= body::has_invalid_percent(body.bytes),
-            _ => {}
+    let bounds =
+        Bounds { second_reading: bodies == RequestBodies::ByContentType, ..bounds(program.arguments_limit) };
+    let read = match processor {
+        _ if body.bytes.is_empty() => Ok(()),
+        Some(processor) => body::parse(processor, &content_type, body.bytes, body.extent, &bounds, &mut sink),
+        None if bounds.second_reading && !reading.forced && body::is_textual(&content_type) => {
+            body::text(&content_type, body.bytes, body.extent, OPAQUE_BYTES, &bounds, &mut sink)
         }
-        error = error.or(read.map(|error| error.to_string()));
+        None => Ok(()),
+    };
+    let read = sink.finish(read);
+    match processor {
+        // In which charset a field is says nothing about the parts.
+        Some(Processor::Multipart) => {
+            sink.flaw |= read.as_ref().is_some_and(|error| *error != BodyError::Charset);
+        }
+        Some(Processor::Urlencoded) => {
+            sink.notes.urlencoded_error |= body::has_invalid_percent(body.bytes);
+        }
+        _ => {}
     }
+    codes.extend(read.as_ref().map(BodyError::code));
+    error = error.or(read.map(|error| error.to_string()));
     let files = sink.files;
     let quoted =
         bodies == RequestBodies::AsModsecurity && sink.notes.flaws & MultipartFlaw::BoundaryQuoted.bit() != 0;
@@ -208,10 +223,11 @@ pub(crate) fn request_body(
     // What was not collected has the length that was announced.
     let announced = if body.bytes.is_empty() { notes.opaque_length(store, program, reading) } else { None };
     let length = announced.unwrap_or(body.bytes.len() as u64);
-    let error = error.or(notes.query_error.take());
+    let error = error.or(notes.query_error.take().map(|error| format!("query string: {error}")));
     store.add_number(C::RequestBodyLength, length);
     store.add_number(C::ReqbodyError, u64::from(error.is_some()));
     store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
+    codes.iter().for_each(|code| store.add_bytes(C::ReqbodyErrorCode, code.as_bytes()));
     store.add_number(C::MultipartStrictError, u64::from(flaw));
     store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
     store.add_number(C::FilesCombinedSize, files as u64);
@@ -439,6 +455,10 @@ impl Sink for Arguments<'_> {
         self.notes.args_size += name.len() + value.len();
         self.store.add(self.values, name, value);
         self.store.add(self.names, name, name);
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.arg(b"request_body", text);
     }
 
     fn file(&mut self, field: &[u8], filename: &[u8], size: usize) {

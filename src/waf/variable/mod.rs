@@ -41,6 +41,7 @@ pub enum Collection {
     FullRequestLength,
     ReqbodyError,
     ReqbodyErrorMsg,
+    ReqbodyErrorCode,
     MultipartStrictError,
     Files,
     FilesNames,
@@ -100,6 +101,7 @@ impl Collection {
                 | FullRequestLength
                 | ReqbodyError
                 | ReqbodyErrorMsg
+                | ReqbodyErrorCode
                 | MultipartStrictError
                 | Files
                 | FilesNames
@@ -223,6 +225,7 @@ static TABLE: &[Variable] = &[
     of("full_request_length", &[C::FullRequestLength], Keys::None, RequestBody),
     of("reqbody_error", &[C::ReqbodyError], Keys::None, RequestBody),
     of("reqbody_error_msg", &[C::ReqbodyErrorMsg], Keys::None, RequestBody),
+    of("reqbody_error_code", &[C::ReqbodyErrorCode], Keys::None, RequestBody),
     of("multipart_strict_error", &[C::MultipartStrictError], Keys::None, RequestBody),
     of("files", &[C::Files], Keys::Any, RequestBody),
     of("files_names", &[C::FilesNames], Keys::Any, RequestBody),

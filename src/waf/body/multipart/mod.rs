@@ -5,53 +5,98 @@
 //! a parser made for applications hides it: second Content-Disposition fields and parameters,
 //! lines that end in LF, boundaries in odd places, a body that just stops. Each is read the way
 //! that shows rules the most, and told as a [`MultipartFlaw`]. On well-formed bodies it agrees
-//! with multer, which the tests hold it against. File contents are not arguments.
+//! with multer, which the tests hold it against. File contents are not arguments, unless a parser
+//! may take the file for a field. Where there are two boundaries the body is read by both; a part
+//! that is multipart itself is shown whole and in its parts.
 
 use memchr::{memchr, memmem};
 
 use crate::waf::input::Extent;
 
-use super::{BodyError, Bounds, MultipartFlaw, Sink};
+use super::{BodyError, Bounds, Charset, MultipartFlaw, Sink};
+use part::{parameters_of, part};
+
+mod part;
 
 /// RFC 2046 section 5.1.1.
 const LONGEST_BOUNDARY: usize = 70;
 
+/// Multipart in multipart is read so deep. RFC 7578 section 4.3 knows none any more.
+const DEEPEST: usize = 3;
+
 /// Reads a multipart body.
 pub(super) fn parse(
     content_type: &[u8],
+    charset: Charset,
     bytes: &[u8],
     extent: Extent,
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let mut sink = Flaws { seen: 0, sink };
-    let boundary = boundary(content_type, &mut sink)?;
-    let delimiter = [b"--", &boundary[..]].concat();
+    let mut sink = Flaws { seen: 0, parts: 0, charset, unknown_charset: false, sink };
+    let mut named = boundaries(content_type, &mut sink);
+    // Without a name the first line is one: some parsers guess so, too.
+    let mut outcome = if named.is_empty() { Err(BodyError::NoBoundary) } else { Ok(()) };
+    if !bounds.second_reading {
+        named.truncate(1);
+    } else if named.is_empty() {
+        named.extend(first_line(bytes));
+    }
+    for boundary in &named {
+        match with_boundary(boundary, 1, bytes, extent, bounds, &mut sink) {
+            Err(error) if error.is_bound() => return Err(error),
+            read => outcome = outcome.and(read),
+        }
+    }
+    if sink.unknown_charset { Charset::Unknown.outcome(outcome) } else { outcome }
+}
+
+/// The boundary that a body without a named one begins with.
+fn first_line(bytes: &[u8]) -> Option<Vec<u8>> {
+    let bytes = bytes.trim_ascii_start();
+    let line = &bytes[..memchr(b'\n', bytes)?];
+    let boundary = line.strip_prefix(b"--")?.trim_ascii_end();
+    (!boundary.is_empty() && boundary.len() <= LONGEST_BOUNDARY).then(|| boundary.to_vec())
+}
+
+fn with_boundary(
+    boundary: &[u8],
+    depth: usize,
+    bytes: &[u8],
+    extent: Extent,
+    bounds: &Bounds,
+    sink: &mut Flaws<'_>,
+) -> Result<(), BodyError> {
+    let delimiter = [b"--", boundary].concat();
     let mut marks = Marks { bytes, finder: memmem::Finder::new(&delimiter), length: delimiter.len(), at: 0 };
 
-    let Some(first) = marks.next(&mut sink) else {
+    let Some(first) = marks.next(sink) else {
         if extent == Extent::Partial {
             return Ok(());
         }
-        preamble(bytes, false, &mut sink);
+        preamble(bytes, false, sink);
         return Err(malformed("it has no boundary", bytes.len()));
     };
-    preamble(&bytes[..first.line], true, &mut sink);
+    preamble(&bytes[..first.line], true, sink);
     let mut mark = first;
-    let mut parts = 0;
     loop {
         if mark.is_final {
             if !bytes[mark.end..].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
                 sink.flaw(MultipartFlaw::DataAfter);
+                // A parser that looks for the next boundary alone goes on there.
+                if let Some(next) = marks.next(sink) {
+                    mark = next;
+                    continue;
+                }
             }
             return Ok(());
         }
-        let next = marks.next(&mut sink);
+        let next = marks.next(sink);
         let end = next.map_or(bytes.len(), |next| next.content_end(bytes));
         // A body cut right behind a boundary has no part there.
         if next.is_some() || mark.end < bytes.len() {
-            parts += 1;
-            if parts > bounds.parts {
+            sink.parts += 1;
+            if sink.parts > bounds.parts {
                 sink.flaw(MultipartFlaw::TooManyParts);
                 return Err(BodyError::TooManyParts(bounds.parts));
             }
@@ -60,7 +105,7 @@ pub(super) fn parse(
                 sink.sink.boundary_like(next.is_some());
             }
             let cut = next.is_none() && extent == Extent::Partial;
-            part(&bytes[mark.end.min(end)..end], cut, bounds, &mut sink)?;
+            part(&bytes[mark.end.min(end)..end], cut, depth, bounds, sink)?;
         }
         match next {
             Some(next) => mark = next,
@@ -75,7 +120,14 @@ pub(super) fn parse(
 
 /// What stands between the parts.
 pub(super) fn boundary_of(content_type: &[u8]) -> Option<Vec<u8>> {
-    boundary(content_type, &mut Flaws { seen: 0, sink: &mut super::later::Nothing }).ok()
+    let mut sink = Flaws {
+        seen: 0,
+        parts: 0,
+        charset: Charset::Plain,
+        unknown_charset: false,
+        sink: &mut super::later::Nothing,
+    };
+    boundaries(content_type, &mut sink).into_iter().next()
 }
 
 fn malformed(problem: &'static str, at: usize) -> BodyError {
@@ -105,6 +157,10 @@ fn has_boundary_like(text: &[u8]) -> bool {
 struct Flaws<'s> {
     /// As [`MultipartFlaw::bit`] says, and one bit for having seen CRLF.
     seen: u32,
+    parts: usize,
+    /// Of parts that name none: the body's, or what a field `_charset_` says (RFC 7578 section 4.6).
+    charset: Charset,
+    unknown_charset: bool,
     sink: &'s mut dyn Sink,
 }
 
@@ -131,7 +187,8 @@ impl Flaws<'_> {
     }
 }
 
-fn boundary(content_type: &[u8], sink: &mut Flaws<'_>) -> Result<Vec<u8>, BodyError> {
+/// The boundaries that a Content-Type names: one, or the first and the last.
+fn boundaries(content_type: &[u8], sink: &mut Flaws<'_>) -> Vec<Vec<u8>> {
     const NAME: &[u8] = b"boundary";
     let semicolon = memchr(b';', content_type).unwrap_or(content_type.len());
     let named =
@@ -143,26 +200,32 @@ fn boundary(content_type: &[u8], sink: &mut Flaws<'_>) -> Result<Vec<u8>, BodyEr
         }
         None => content_type[semicolon..].to_vec(),
     };
-    let mut all = parameters_of(&parameters, sink).into_iter().filter(|p| p.name.eq_ignore_ascii_case(NAME));
-    let first = all.next().ok_or(BodyError::NoBoundary)?;
-    if all.next().is_some() {
-        sink.flaw(MultipartFlaw::OddBoundary);
+    let all = parameters_of(&parameters, sink).into_iter().filter(|p| p.name.eq_ignore_ascii_case(NAME));
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for parameter in all {
+        if parameter.quoted {
+            sink.flaw(MultipartFlaw::BoundaryQuoted);
+        }
+        if parameter.spaced {
+            sink.flaw(MultipartFlaw::BoundaryWhitespace);
+        }
+        if !found.is_empty() {
+            sink.flaw(MultipartFlaw::OddBoundary);
+        }
+        let boundary = parameter.value;
+        let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
+        if boundary.is_empty() || boundary.len() > LONGEST_BOUNDARY {
+            continue;
+        }
+        if !boundary.iter().all(usual) || boundary.ends_with(b" ") {
+            sink.flaw(MultipartFlaw::OddBoundary);
+        }
+        if found.last() != Some(&boundary) {
+            found.truncate(1);
+            found.push(boundary);
+        }
     }
-    if first.quoted {
-        sink.flaw(MultipartFlaw::BoundaryQuoted);
-    }
-    if first.spaced {
-        sink.flaw(MultipartFlaw::BoundaryWhitespace);
-    }
-    let boundary = first.value;
-    let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
-    if boundary.is_empty() || boundary.len() > LONGEST_BOUNDARY {
-        return Err(BodyError::NoBoundary);
-    }
-    if !boundary.iter().all(usual) || boundary.ends_with(b" ") {
-        sink.flaw(MultipartFlaw::OddBoundary);
-    }
-    Ok(boundary)
+    found
 }
 
 /// A boundary line.
@@ -231,231 +294,6 @@ impl Marks<'_, '_> {
             return Some(Mark { line, end: self.at + padding + length, is_final: false });
         }
     }
-}
-
-/// One part, from behind its boundary line to the line end in front of the next.
-fn part(bytes: &[u8], cut: bool, bounds: &Bounds, sink: &mut Flaws<'_>) -> Result<(), BodyError> {
-    let Head { lines, content } = head(bytes, bounds, sink)?;
-    let Some(content) = content else {
-        // The header goes up to the end: nothing can be said of the part yet, or it has no body.
-        if !cut {
-            sink.flaw(MultipartFlaw::BadHeader);
-        }
-        lines.iter().for_each(|line| sink.sink.part_header(b"", line));
-        return Ok(());
-    };
-    let mut names = Vec::new();
-    let mut files = Vec::new();
-    let mut dispositions = 0;
-    for line in &lines {
-        if memchr(0, line).is_some() {
-            sink.flaw(MultipartFlaw::BadHeader);
-        }
-        let Some(at) = memchr(b':', line) else {
-            sink.flaw(MultipartFlaw::BadHeader);
-            continue;
-        };
-        if !line[..at].trim_ascii().eq_ignore_ascii_case(b"content-disposition") {
-            continue;
-        }
-        dispositions += 1;
-        let value = line[at + 1..].trim_ascii();
-        let kind = &value[..memchr(b';', value).unwrap_or(value.len())];
-        if !kind.trim_ascii_end().eq_ignore_ascii_case(b"form-data") {
-            // RFC 7578 section 4.2 knows no other.
-            sink.flaw(MultipartFlaw::BadHeader);
-        }
-        let parameters = memchr(b';', value).map_or(&b""[..], |at| &value[at..]);
-        for parameter in parameters_of(parameters, sink) {
-            if parameter.name.eq_ignore_ascii_case(b"name") {
-                names.push(parameter.value);
-            } else if parameter.name.eq_ignore_ascii_case(b"filename") {
-                files.push(parameter.value);
-            } else if parameter.name.eq_ignore_ascii_case(b"filename*") {
-                // RFC 7578 section 4.2 forbids it here; parsers that know it prefer it.
-                sink.flaw(MultipartFlaw::DuplicateDisposition);
-                files.push(extended(&parameter.value));
-            }
-        }
-    }
-    if dispositions > 1 || names.len() > 1 || files.len() > 1 {
-        sink.flaw(MultipartFlaw::DuplicateDisposition);
-    }
-    first_and_last(&mut names);
-    first_and_last(&mut files);
-    if names.is_empty() {
-        // Shown under the empty name, so that the content is inspected nevertheless.
-        sink.flaw(MultipartFlaw::NoName);
-        names.push(Vec::new());
-    } else {
-        names.iter().for_each(|name| sink.sink.part_name(name));
-    }
-    if names.iter().chain(&files).any(|name| name.len() > bounds.name_bytes) {
-        return Err(BodyError::NameTooLong(bounds.name_bytes));
-    }
-    for line in &lines {
-        sink.sink.part_header(&names[0], line);
-    }
-    if !files.is_empty() {
-        sink.sink.file_content(&names[0], content);
-    }
-    for name in &names {
-        for file in &files {
-            sink.sink.file(name, file, content.len());
-        }
-        if files.is_empty() {
-            if content.len() > bounds.value_bytes {
-                return Err(BodyError::ValueTooLong(bounds.value_bytes));
-            }
-            sink.sink.arg(name, content);
-        }
-    }
-    Ok(())
-}
-
-/// Names, and file names, under which the content of one part is shown. A header line has room for
-/// thousands, and the content would be copied for each of them.
-const MOST_NAMES: usize = 4;
-
-/// Parsers take the first of several names or the last: these are kept.
-fn first_and_last(names: &mut Vec<Vec<u8>>) {
-    if names.len() > MOST_NAMES {
-        names.drain(MOST_NAMES - 1..names.len() - 1);
-    }
-}
-
-struct Head<'a> {
-    /// The header lines, folded ones joined.
-    lines: Vec<Vec<u8>>,
-    /// What follows the empty line, if there is one.
-    content: Option<&'a [u8]>,
-}
-
-fn head<'a>(bytes: &'a [u8], bounds: &Bounds, sink: &mut Flaws<'_>) -> Result<Head<'a>, BodyError> {
-    let mut lines: Vec<Vec<u8>> = Vec::new();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (line, behind) = match memchr(b'\n', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &b""[..]),
-        };
-        let with_cr = line.ends_with(b"\r");
-        if rest.len() > line.len() {
-            sink.line_end(with_cr);
-        }
-        let line = &line[..line.len() - usize::from(with_cr)];
-        rest = behind;
-        if line.is_empty() {
-            return Ok(Head { lines, content: Some(rest) });
-        }
-        // Any white space continues a line for some parsers, PHP's among them; RFC 5322 section
-        // 2.2.3 knows space and tab.
-        let fold = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')).count();
-        if fold > 0 {
-            sink.flaw(MultipartFlaw::FoldedHeader);
-            if !line[..fold].iter().all(|byte| matches!(byte, b' ' | b'\t')) {
-                sink.flaw(MultipartFlaw::InvalidFolding);
-            }
-        }
-        match lines.last_mut() {
-            Some(last) if fold > 0 => {
-                last.push(b' ');
-                last.extend_from_slice(&line[fold..]);
-            }
-            _ => {
-                if fold > 0 {
-                    sink.flaw(MultipartFlaw::BadHeader);
-                }
-                lines.push(line.to_vec());
-            }
-        }
-        if lines.len() > bounds.part_headers {
-            return Err(BodyError::TooManyPartHeaders(bounds.part_headers));
-        }
-    }
-    Ok(Head { lines, content: None })
-}
-
-struct Parameter {
-    name: Vec<u8>,
-    value: Vec<u8>,
-    quoted: bool,
-    /// White space stands around its `=`.
-    spaced: bool,
-}
-
-/// Parameters of a header field, from its first semicolon: `; name="value"; other=token`. In a
-/// quoted value `\"` is a quote; other backslashes stay, because browsers once sent file names
-/// with their paths.
-fn parameters_of(text: &[u8], sink: &mut Flaws<'_>) -> Vec<Parameter> {
-    let mut all = Vec::new();
-    let mut rest = text;
-    while let [b';', behind @ ..] = rest {
-        let behind = behind.trim_ascii_start();
-        let length = behind.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(behind.len());
-        let name = behind[..length].trim_ascii().to_vec();
-        let mut spaced = name.len() < length;
-        rest = &behind[length..];
-        let [b'=', value @ ..] = rest else {
-            if !name.is_empty() {
-                all.push(Parameter { name, value: Vec::new(), quoted: false, spaced: false });
-            }
-            continue;
-        };
-        spaced |= value.first().is_some_and(u8::is_ascii_whitespace);
-        let value = value.trim_ascii_start();
-        let quoted = value.starts_with(b"\"");
-        let (value, behind) = match value {
-            [b'"', quoted @ ..] => match quoted_value(quoted) {
-                Some(found) => found,
-                None => {
-                    sink.flaw(MultipartFlaw::InvalidQuoting);
-                    (quoted.to_vec(), &b""[..])
-                }
-            },
-            token => {
-                let length = memchr(b';', token).unwrap_or(token.len());
-                let value = token[..length].trim_ascii();
-                if value.iter().any(|byte| matches!(byte, b'"' | b'\'')) && !name.ends_with(b"*") {
-                    sink.flaw(MultipartFlaw::InvalidQuoting);
-                }
-                (value.to_vec(), &token[length..])
-            }
-        };
-        let junk = memchr(b';', behind).unwrap_or(behind.len());
-        if !behind[..junk].trim_ascii().is_empty() {
-            sink.flaw(MultipartFlaw::InvalidQuoting);
-        }
-        rest = &behind[junk..];
-        all.push(Parameter { name, value, quoted, spaced });
-    }
-    all
-}
-
-/// A quoted value from behind its opening quote, and what follows the closing one.
-fn quoted_value(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut value = Vec::new();
-    let mut rest = text;
-    loop {
-        match rest {
-            [] => return None,
-            [b'\\', b'"', behind @ ..] => {
-                value.push(b'"');
-                rest = behind;
-            }
-            [b'"', behind @ ..] => return Some((value, behind)),
-            [byte, behind @ ..] => {
-                value.push(*byte);
-                rest = behind;
-            }
-        }
-    }
-}
-
-/// RFC 8187: charset, language and a percent-encoded value between apostrophes.
-fn extended(value: &[u8]) -> Vec<u8> {
-    let text = value.splitn(3, |&byte| byte == b'\'').nth(2).unwrap_or(value);
-    percent_encoding::percent_decode(text).collect()
 }
 
 #[cfg(test)]
