@@ -170,14 +170,16 @@ impl Ca {
         }
         let minted = leaf::mint(&loaded.signer, loaded.above(), &loaded.served, profile, now)?;
         if let Some(log) = self.log.get() {
-            log.record(MintRecord {
+            let (names, serial, leaf) = (minted.names.clone(), minted.serial, minted.chain[0].clone());
+            let (not_before, not_after, origin) = (minted.not_before, minted.not_after, profile.origin);
+            log.record(move || MintRecord {
                 time: whole_seconds(now),
-                names: minted.names.iter().map(LeafName::to_string).collect(),
-                serial: minted.serial.to_string(),
-                not_before: minted.not_before,
-                not_after: minted.not_after,
-                sha256: sha256_hex(&minted.chain[0]),
-                origin_sha256: profile.origin.map(hex::encode),
+                names: names.iter().map(LeafName::to_string).collect(),
+                serial: serial.to_string(),
+                not_before,
+                not_after,
+                sha256: sha256_hex(&leaf),
+                origin_sha256: origin.map(hex::encode),
             });
         }
         Ok(minted)

@@ -225,7 +225,22 @@ impl LeafPair {
     }
 }
 
+/// What stands before the point in the SubjectPublicKeyInfo of every P-256 key (RFC 5480 section 2): id-ecPublicKey,
+/// secp256r1, and a bit string of 65 whole octets.
+const P256_SPKI: [u8; 26] = [
+    0x30, 89, 0x30, 19, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+    3, 1, 7, 0x03, 66, 0,
+];
+
 impl PublicKeyData for LeafPair {
+    fn subject_public_key_info(&self) -> Vec<u8> {
+        match self {
+            LeafPair::Ecdsa(pair) => [P256_SPKI.as_slice(), pair.public_key().as_ref()].concat(),
+            // rcgen writes any; for the one key of a day that is soon enough.
+            LeafPair::Rsa(pair) => RsaPublic(pair.public_key().as_ref()).subject_public_key_info(),
+        }
+    }
+
     fn der_bytes(&self) -> &[u8] {
         match self {
             LeafPair::Ecdsa(pair) => pair.public_key().as_ref(),
@@ -239,6 +254,18 @@ impl PublicKeyData for LeafPair {
             // In a public key this stands for rsaEncryption.
             LeafPair::Rsa(_) => &rcgen::PKCS_RSA_SHA256,
         }
+    }
+}
+
+struct RsaPublic<'a>(&'a [u8]);
+
+impl PublicKeyData for RsaPublic<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_RSA_SHA256
     }
 }
 
@@ -350,6 +377,23 @@ mod tests {
         let expected = ["www.a.test", "*.a.test", "a.test", "192.0.2.7", "2001:db8::1", "::ffff:192.0.2.1"];
         assert_eq!(texts(&profile), expected);
         assert_eq!(profile.common_name, Some("*.a.test".parse().unwrap()));
+    }
+
+    #[test]
+    fn public_keys_are_written_as_rcgen_writes_them() {
+        struct Plain(LeafPair);
+        impl PublicKeyData for Plain {
+            fn der_bytes(&self) -> &[u8] {
+                self.0.der_bytes()
+            }
+            fn algorithm(&self) -> &'static SignatureAlgorithm {
+                self.0.algorithm()
+            }
+        }
+        for pair in [LeafPair::ecdsa().unwrap(), LeafPair::rsa().unwrap()] {
+            let ours = pair.subject_public_key_info();
+            assert_eq!(ours, Plain(pair).subject_public_key_info());
+        }
     }
 
     #[test]

@@ -274,6 +274,7 @@ limits! {
     body_idle: Text<Duration>,
     pool_idle: Text<Duration>,
     pool_per_key: NonZeroUsize,
+    pool_per_client: NonZeroUsize,
     pool_total: NonZeroUsize,
     request_window: Text<Size>,
     response_window: Text<Size>,

@@ -22,6 +22,8 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,6 +50,16 @@ impl Tasks {
         self.tracker.spawn(async move {
             cutoff.run_until_cancelled(flow).await;
         });
+    }
+
+    /// The same on another runtime. It answers with none when it was cut off.
+    pub fn spawn_on<T: Send + 'static>(
+        &self,
+        flow: impl Future<Output = T> + Send + 'static,
+        runtime: &Handle,
+    ) -> JoinHandle<Option<T>> {
+        let cutoff = self.cutoff.clone();
+        self.tracker.spawn_on(async move { cutoff.run_until_cancelled(flow).await }, runtime)
     }
 
     /// Resolves when every task has ended.

@@ -49,6 +49,8 @@ pub struct Limits {
     pub pool_idle: Duration,
     /// Idle origin connections kept per key.
     pub pool_per_key: usize,
+    /// Idle origin connections kept for one client address: some 50 KB each.
+    pub pool_per_client: usize,
     /// Idle origin connections kept in all.
     pub pool_total: usize,
     /// Bytes of a request body held and inspected before it is let go.
@@ -104,6 +106,7 @@ impl Default for Limits {
             body_idle: s(60),
             pool_idle: s(30),
             pool_per_key: 64,
+            pool_per_client: 64,
             pool_total: 2048,
             request_window: 1024 * 1024,
             response_window: 512 * 1024,

@@ -1,8 +1,11 @@
 //! Idle origin connections. A connection is found again only by who may use it in the same way:
 //! same origin, same scheme and protocol wish, same verification, same client. Clients never
 //! share, because NTLM and Negotiate authenticate a connection, not a request.
+//!
+//! Each client has a shelf of its own with a bound, and makes room on its own shelf first: one that goes through
+//! thousands of names costs nobody else a connection, and a bounded amount of memory.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,9 +139,32 @@ impl Keep {
 
 /// The pool of one process.
 pub struct Pool {
-    idle: DashMap<PoolKey, VecDeque<Idle>>,
+    shelves: DashMap<IpAddr, Shelf>,
     count: AtomicUsize,
     limits: Limits,
+}
+
+/// One client's connections.
+#[derive(Default)]
+struct Shelf {
+    idle: HashMap<PoolKey, VecDeque<Idle>>,
+    count: usize,
+}
+
+impl Shelf {
+    /// Closes the connection that has been idle longest, if there is one.
+    fn evict(&mut self) -> bool {
+        let oldest = self.idle.iter().filter_map(|(key, list)| Some((list.front()?.since, key)));
+        let Some((_, key)) = oldest.min_by_key(|(since, _)| *since) else { return false };
+        let key = key.clone();
+        let Some(list) = self.idle.get_mut(&key) else { return false };
+        list.pop_front();
+        if list.is_empty() {
+            self.idle.remove(&key);
+        }
+        self.count -= 1;
+        true
+    }
 }
 
 /// A connection taken for one exchange.
@@ -159,38 +185,53 @@ impl Lease {
 
 impl Pool {
     pub fn new(limits: &Limits) -> Arc<Pool> {
-        Arc::new(Pool { idle: DashMap::new(), count: AtomicUsize::new(0), limits: limits.clone() })
+        Arc::new(Pool { shelves: DashMap::new(), count: AtomicUsize::new(0), limits: limits.clone() })
     }
 
     /// Takes the connection used last; a shared HTTP/2 connection stays in the pool as well.
     pub fn take(&self, key: &PoolKey) -> Option<Lease> {
-        let mut list = self.idle.get_mut(key)?;
+        let mut shelf = self.shelves.get_mut(&key.client)?;
+        let Shelf { idle, count } = &mut *shelf;
+        let list = idle.get_mut(key)?;
         let now = Instant::now();
         while let Some(found) = list.pop_back() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
             if !found.is_good(now, &self.limits) {
+                *count -= 1;
+                self.count.fetch_sub(1, Ordering::Relaxed);
                 continue;
             }
             let (lease, shared) = found.lease();
-            if let Some(shared) = shared {
-                self.count.fetch_add(1, Ordering::Relaxed);
-                list.push_back(shared);
+            match shared {
+                Some(shared) => list.push_back(shared),
+                None => {
+                    *count -= 1;
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
             }
             return Some(lease);
         }
         None
     }
 
-    /// Takes a connection in. At a bound another one, older where that is cheap to tell, is closed
-    /// for it by being dropped.
+    /// Takes a connection in. At a bound another one is closed for it by being dropped: the client's oldest, and
+    /// where it has none, one of the client that has most.
     pub fn put(&self, idle: Idle) {
         if idle.sender.is_closed() {
             return;
         }
-        if self.count.load(Ordering::Relaxed) >= self.limits.pool_total {
-            self.evict();
+        let full = self.count.load(Ordering::Relaxed) >= self.limits.pool_total;
+        let mut shelf = self.shelves.entry(idle.key.client).or_default();
+        if full || shelf.count >= self.limits.pool_per_client {
+            if shelf.evict() {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            } else {
+                drop(shelf);
+                self.evict();
+                shelf = self.shelves.entry(idle.key.client).or_default();
+            }
         }
-        let mut list = self.idle.entry(idle.key.clone()).or_default();
+        let Shelf { idle: lists, count } = &mut *shelf;
+        let list = lists.entry(idle.key.clone()).or_default();
         if idle.sender.share().is_some() && !list.is_empty() {
             // HTTP/2: the shared one is in the pool already.
             return;
@@ -198,43 +239,42 @@ impl Pool {
         if list.len() >= self.limits.pool_per_key {
             list.pop_front();
         } else {
+            *count += 1;
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         list.push_back(idle);
     }
 
-    /// Closes the oldest connection of whichever key comes first.
+    /// Closes the oldest connection of the client that has most.
     fn evict(&self) {
-        let Some(key) = self.idle.iter().find(|entry| !entry.is_empty()).map(|entry| entry.key().clone())
-        else {
-            return;
-        };
-        let emptied = self.idle.get_mut(&key).is_some_and(|mut list| {
-            if list.pop_front().is_some() {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            list.is_empty()
-        });
-        if emptied {
-            self.idle.remove_if(&key, |_, list| list.is_empty());
+        let most =
+            self.shelves.iter().map(|shelf| (shelf.count, *shelf.key())).max().map(|(_, client)| client);
+        if let Some(mut shelf) = most.and_then(|client| self.shelves.get_mut(&client))
+            && shelf.evict()
+        {
+            self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Drops connections that were idle for too long, and keys without any.
+    /// Drops connections that were idle for too long, and clients without any.
     pub fn sweep(&self) {
         let now = Instant::now();
-        self.idle.retain(|_, list| {
-            let before = list.len();
-            list.retain(|idle| idle.is_good(now, &self.limits));
-            self.count.fetch_sub(before - list.len(), Ordering::Relaxed);
-            !list.is_empty()
+        self.shelves.retain(|_, shelf| {
+            let before = shelf.count;
+            shelf.idle.retain(|_, list| {
+                list.retain(|idle| idle.is_good(now, &self.limits));
+                !list.is_empty()
+            });
+            shelf.count = shelf.idle.values().map(VecDeque::len).sum();
+            self.count.fetch_sub(before - shelf.count, Ordering::Relaxed);
+            shelf.count > 0
         });
     }
 
     /// Closes every idle connection: what a changed policy forbids must not live on here.
     pub fn clear(&self) {
-        self.idle.retain(|_, list| {
-            self.count.fetch_sub(list.len(), Ordering::Relaxed);
+        self.shelves.retain(|_, shelf| {
+            self.count.fetch_sub(shelf.count, Ordering::Relaxed);
             false
         });
     }
@@ -245,5 +285,86 @@ impl Pool {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::net::{Alpn, OriginAddr};
+
+    fn key(client: u8, host: &str) -> PoolKey {
+        PoolKey {
+            dial: Authority::parse(&format!("{host}:443"), None).unwrap(),
+            server_name: Host::parse(host).unwrap(),
+            scheme: Scheme::Https,
+            offer: Offer::Http11Only,
+            verification: VerificationId::default(),
+            client: IpAddr::from([10, 0, 0, client]),
+            identity: None,
+        }
+    }
+
+    /// A pool, and the other ends of what was put into it.
+    struct Bench {
+        pool: Arc<Pool>,
+        origins: Vec<DuplexStream>,
+    }
+
+    impl Bench {
+        fn new(per_client: usize, total: usize) -> Bench {
+            let limits = Limits { pool_per_client: per_client, pool_total: total, ..Limits::default() };
+            Bench { pool: Pool::new(&limits), origins: Vec::new() }
+        }
+
+        async fn put(&mut self, client: u8, host: &str) {
+            let (ours, origin) = tokio::io::duplex(64);
+            self.origins.push(origin);
+            let sender = Sender::open(ours, Alpn::Http11, &Limits::default()).await.unwrap();
+            let facts = OriginFacts::plain(OriginAddr::new(([127, 0, 0, 1], 443).into()));
+            self.pool.put(Idle::fresh(key(client, host), sender, facts));
+        }
+
+        fn has(&self, client: u8, host: &str) -> bool {
+            self.pool.take(&key(client, host)).is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_of_many_names_keeps_its_latest_connections_and_costs_nobody_else_one() {
+        let mut bench = Bench::new(4, 100);
+        bench.put(1, "other.test").await;
+        for number in 0..50 {
+            bench.put(2, &format!("h{number}.test")).await;
+        }
+        assert_eq!(bench.pool.len(), 5);
+        assert!(bench.has(1, "other.test"));
+        assert!(!bench.has(1, "other.test"), "it was taken");
+        for number in 0..50 {
+            assert_eq!(bench.has(2, &format!("h{number}.test")), number >= 46, "{number}");
+        }
+        assert!(bench.pool.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_makes_room_where_most_is() {
+        let mut bench = Bench::new(100, 6);
+        for number in 0..5 {
+            bench.put(1, &format!("h{number}.test")).await;
+        }
+        bench.put(2, "other.test").await;
+        // Its own oldest goes first.
+        bench.put(1, "h5.test").await;
+        assert_eq!(bench.pool.len(), 6);
+        assert!(!bench.has(1, "h0.test"));
+        // One that has none takes from who has most.
+        bench.put(3, "third.test").await;
+        assert_eq!(bench.pool.len(), 6);
+        assert!(!bench.has(1, "h1.test") && bench.has(1, "h2.test"));
+        assert!(bench.has(2, "other.test") && bench.has(3, "third.test"));
+        bench.pool.clear();
+        assert!(bench.pool.is_empty());
     }
 }

@@ -60,13 +60,14 @@ async fn inside_tls(
 ) -> Result<Opening, Unclear> {
     client.entry = Entry::HttpsProxy;
     let limit = gateway.limits.handshake_time;
-    let handshake = async {
+    let shared = gateway.clone();
+    let handshake = async move {
         let greeting = Greeting::read(io).await.map_err(|error| error.to_string())?;
         let host = match &greeting.hello.sni {
             Sni::Name(host) => host.clone(),
-            Sni::Absent | Sni::Invalid => gateway.leaves.own_host(),
+            Sni::Absent | Sni::Invalid => shared.leaves.own_host(),
         };
-        let leaf = gateway
+        let leaf = shared
             .leaves
             .leaf(&host, For::Proxy, greeting.key_type())
             .await
@@ -75,7 +76,7 @@ async fn inside_tls(
             format!("the handshake failed: {}", crate::tls::accept::handshake_failure(&error))
         })
     };
-    let (stream, negotiated) = match timeout(limit, client.in_turns(handshake)).await {
+    let (stream, negotiated) = match timeout(limit, client.in_turns(gateway, Box::pin(handshake))).await {
         Ok(Ok(done)) => done,
         Ok(Err(problem)) => {
             gateway.metrics.client_tls_failed.increment();

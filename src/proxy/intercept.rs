@@ -12,7 +12,7 @@ use super::finish::{self, Ending};
 use super::leaves::{For, Verified};
 use super::respond::Problem;
 use super::tunnel::{Handover, Judged};
-use super::witness::{Ear, Witness};
+use super::witness::{Ear, Left, Witness};
 use super::{Client, Gateway, Snapshot, asked, exchange, tunnel};
 use crate::audit::record::{Protection, TlsFacts};
 use crate::audit::{Kind, Stage};
@@ -22,7 +22,7 @@ use crate::net::{Alpn, Hello, Host};
 use crate::origin::dial::OriginFacts;
 use crate::origin::{Idle, OriginError, PoolKey};
 use crate::policy::distrust::Ending as Farewell;
-use crate::policy::{Answer, Denial, Leads, Opaque, OriginError as OriginErrorMode, Permit};
+use crate::policy::{Answer, Denial, Leads, Opaque, OriginError as OriginErrorMode, Permit, Reason};
 use crate::tls::accept::{GreetingError, HandshakeEnd, handshake_failure};
 use crate::tls::connect::Offer;
 use crate::tls::grade::{Grade, Strength};
@@ -121,7 +121,7 @@ async fn relay_untouched(
     gateway: Arc<Gateway>,
     client: Client,
     permit: Permit,
-    reason: &crate::policy::Reason,
+    reason: &Reason,
     io: Rewind<BoxIo>,
     judged: Judged,
 ) -> Option<Handover> {
@@ -135,7 +135,40 @@ async fn relay_untouched(
     }
 }
 
+/// What a tunnel became when its ClientHello was judged and, if it is to be inspected, answered.
+enum Opened {
+    Serve(Ready),
+    Relay { permit: Permit, reason: Reason, io: Rewind<BoxIo>, judged: Judged },
+}
+
+/// A client whose handshake is done.
+struct Ready {
+    stream: BoxIo,
+    protocol: Alpn,
+    way: Arc<Way>,
+    inside: Arc<Inside>,
+    left: Left,
+}
+
 async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>) {
+    let opening = Box::pin(open(gateway.clone(), client.clone(), permit, io));
+    match client.in_turns(&gateway, opening).await {
+        Some(Opened::Serve(Ready { stream, protocol, way, inside, left })) => {
+            exchange::serve(way, stream, protocol).await;
+            if let Some(witness) = &inside.witness {
+                witness.over(left.get().copied());
+            }
+        }
+        Some(Opened::Relay { permit, reason, io, judged }) => {
+            // What was judged is not handed over.
+            drop(Box::pin(relay_untouched(gateway, client, permit, &reason, io, judged)).await);
+        }
+        None => {}
+    }
+}
+
+/// From the ClientHello to the end of the handshake. Whatever ends sooner has its record then, and nothing is left.
+async fn open(gateway: Arc<Gateway>, client: Client, permit: Permit, io: Rewind<BoxIo>) -> Option<Opened> {
     let limit = gateway.limits.handshake_time;
     let begin = |hello: Option<&Hello>| {
         let mut ending = Ending::begin(&gateway, &client, Kind::Connect);
@@ -153,11 +186,13 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     let broke = |mut ending: Ending, problem: String| {
         gateway.metrics.client_tls_failed.increment();
         ending.broke(Code::ClientTls, problem);
+        None
     };
     let greeting = match timeout(limit, Greeting::read(io)).await {
         Ok(Ok(greeting)) => greeting,
         Ok(Err(GreetingError::Name(hello))) => {
-            return begin(Some(&hello)).fail(&Problem::Denied(Denial::SniInvalid));
+            begin(Some(&hello)).fail(&Problem::Denied(Denial::SniInvalid));
+            return None;
         }
         Ok(Err(error)) => return broke(begin(None), error.to_string()),
         Err(_) => return broke(begin(None), format!("the ClientHello was not whole within {limit:?}")),
@@ -179,21 +214,18 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     };
     let (permit, verified) = match answer {
         Answer::Inspect(permit) => {
-            let verified = client.in_turns(verify(&gateway, &permit, offer)).await;
+            let verified = verify(&gateway, &permit, offer).await;
             (permit, verified)
         }
         Answer::Tunnel(permit, reason) => {
-            let (gateway, client) = (gateway.clone(), client.clone());
             let judged = Judged::Hello(hello, permit.server_name().clone());
-            let io = greeting.into_untouched();
-            // What was judged is not handed over.
-            drop(relay_untouched(gateway, client, permit, &reason, io, judged).await);
-            return;
+            return Some(Opened::Relay { permit, reason, io: greeting.into_untouched(), judged });
         }
         // Nothing is minted for a name that is none.
         Answer::Deny(denial @ Denial::SniInvalid) => {
             begin(Some(&hello)).fail(&Problem::Denied(denial));
-            return greeting.refuse().await;
+            greeting.refuse().await;
+            return None;
         }
         Answer::Deny(denial) => (permit.clone(), Err(Problem::Denied(denial))),
     };
@@ -209,7 +241,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
     {
         refused(problem);
         greeting.refuse().await;
-        return;
+        return None;
     }
     // The leaf carries the name that the client expects: its SNI, where policy lets that differ from
     // the target too.
@@ -218,18 +250,17 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Ok((info, _)) => For::Origin(info),
         Err(_) => For::ErrorPage,
     };
-    let leaf = gateway.leaves.leaf(&name, what, greeting.key_type());
-    let leaf = match client.in_turns(leaf).await {
+    let leaf = match gateway.leaves.leaf(&name, what, greeting.key_type()).await {
         Ok(leaf) => leaf,
         // Without a leaf there is no page: the alert says no, and the record why.
         Err(error) => {
             refused(verified.as_ref().err().unwrap_or(&error.problem()));
             greeting.refuse().await;
-            return;
+            return None;
         }
     };
     let witness = Witness::new(gateway.clients.clone(), client.addr.ip(), &hello, name);
-    let (stream, negotiated) = match timeout(limit, client.in_turns(greeting.accept(&leaf))).await {
+    let (stream, negotiated) = match timeout(limit, greeting.accept(&leaf)).await {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
             let mut ending = begin(Some(&hello));
@@ -259,10 +290,7 @@ async fn intercept_tls(gateway: Arc<Gateway>, client: Client, permit: Permit, io
         Arc::new(Inside { permit, scheme: Scheme::Https, sni, tls, refused, witness: Some(witness) });
     let (stream, left) = Ear::new(stream);
     let way = Way::with(gateway.clone(), client.clone(), Leg::Tunnel(inside.clone()), idle);
-    exchange::serve(way, Box::new(stream), protocol).await;
-    if let Some(witness) = &inside.witness {
-        witness.over(left.get().copied());
-    }
+    Some(Opened::Serve(Ready { stream: Box::new(stream), protocol, way, inside, left }))
 }
 
 /// Bypass rules may name networks: then it matters where the name of an inspected connection leads.

@@ -153,9 +153,13 @@ async fn tunnel_or_intercept(
 }
 
 impl Client {
-    /// Does dear work, a handshake or a mint, in this client's turns.
-    async fn in_turns<F: Future>(&self, work: F) -> F::Output {
-        self.slot.turns.take(work).await
+    /// Does dear work, handshakes and mints, in this client's turns.
+    async fn in_turns<T: Send + 'static>(
+        &self,
+        gateway: &Gateway,
+        work: turns::Work<impl Future<Output = T> + Send + 'static>,
+    ) -> T {
+        self.slot.turns.take(&gateway.tasks, work).await
     }
 
     fn facts(&self) -> crate::policy::ClientFacts<'_> {

@@ -45,7 +45,7 @@ pub struct MintLog {
 
 /// What the writer is sent.
 enum Item {
-    Mint(MintRecord),
+    Mint(Box<dyn FnOnce() -> MintRecord + Send>),
     /// Everything before it is to be written by when this is answered.
     Flush(SyncSender<()>),
 }
@@ -84,11 +84,11 @@ impl MintLog {
         Ok(MintLog { queue: Some(queue), lost, closing, writer: Some(writer) })
     }
 
-    /// Queues a line; never waits.
-    pub fn record(&self, record: MintRecord) {
+    /// Queues a line; never waits. The record is put into words by the writer: that takes as long as a tenth of a mint.
+    pub fn record(&self, record: impl FnOnce() -> MintRecord + Send + 'static) {
         let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Item::Mint(record))
-        {
+        let item = Item::Mint(Box::new(record));
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(item) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -23,7 +23,7 @@ fn what_was_recorded_reads_back_in_order_across_restarts() {
     let dir = tempfile::tempdir().unwrap();
     for start in [0, 10] {
         let log = MintLog::start(dir.path()).unwrap();
-        (start..start + 10).for_each(|n| log.record(record(n)));
+        (start..start + 10).for_each(|n| log.record(move || record(n)));
         assert_eq!(log.lost(), 0);
     }
     let (all, broken) = MintLog::tail(dir.path(), 100).unwrap();
@@ -38,7 +38,7 @@ fn what_was_recorded_reads_back_in_order_across_restarts() {
 fn logged(lines: u32) -> (tempfile::TempDir, Verified) {
     let dir = tempfile::tempdir().unwrap();
     let log = MintLog::start(dir.path()).unwrap();
-    (0..lines).for_each(|n| log.record(record(n)));
+    (0..lines).for_each(|n| log.record(move || record(n)));
     drop(log);
     let whole = MintLog::verify(dir.path(), None).unwrap();
     assert_eq!((whole.lines, &whole.broken), (u64::from(lines), &None));
@@ -97,7 +97,7 @@ fn the_first_line_that_was_tampered_with_is_named() {
         assert_eq!((broken.kind, broken.line), (*kind, *line), "case {number}: {broken:?}");
         // A proxy that goes on with such a log does not hide it.
         let log = MintLog::start(dir.path()).unwrap();
-        (0..3).for_each(|n| log.record(record(n)));
+        (0..3).for_each(|n| log.record(move || record(n)));
         drop(log);
         let broken = MintLog::verify(dir.path(), None).unwrap().broken.unwrap();
         assert_eq!((broken.kind, broken.line), (*kind, *line), "case {number}, later: {broken:?}");
@@ -120,7 +120,7 @@ fn a_checkpoint_finds_what_the_chain_alone_cannot() {
     assert_eq!(kind(&since), Some("truncated_tail"));
     // Written on as if nothing had happened: line 10 is another now.
     let log = MintLog::start(dir.path()).unwrap();
-    (20..25).for_each(|n| log.record(record(n)));
+    (20..25).for_each(|n| log.record(move || record(n)));
     drop(log);
     assert_eq!(kind(&since), Some("altered"));
     // A whole new chain.
@@ -188,7 +188,7 @@ fn a_torn_last_line_is_told_apart_from_tampering_before_and_after_the_next_start
     let found = MintLog::verify(dir.path(), None).unwrap();
     assert_eq!((found.lines, found.torn_end, found.broken), (3, true, None));
     let log = MintLog::start(dir.path()).unwrap();
-    log.record(record(9));
+    log.record(move || record(9));
     drop(log);
     let found = MintLog::verify(dir.path(), None).unwrap();
     // Three mints, the line that tells of the torn one, and one mint.
@@ -209,7 +209,7 @@ fn a_last_line_that_lacks_its_end_alone_is_a_line() {
     fs::write(&path, text.trim_end()).unwrap();
     assert_eq!(MintLog::verify(dir.path(), None).unwrap(), whole);
     let log = MintLog::start(dir.path()).unwrap();
-    log.record(record(3));
+    log.record(move || record(3));
     drop(log);
     let found = MintLog::verify(dir.path(), whole.head.as_ref()).unwrap();
     assert_eq!((found.lines, found.torn, found.broken), (4, 0, None));
@@ -221,7 +221,7 @@ fn the_chain_goes_on_over_files_and_says_what_was_removed_to_make_room() {
     let mut first = None;
     for number in 0..60 {
         // A log per line, because a batch is written in one file.
-        MintLog::with_size(dir.path(), 1600).unwrap().record(record(number));
+        MintLog::with_size(dir.path(), 1600).unwrap().record(move || record(number));
         let found = MintLog::verify(dir.path(), None).unwrap();
         assert_eq!(found.broken, None, "after {number}");
         first.get_or_insert(found.head.clone().unwrap());
@@ -247,7 +247,7 @@ fn a_flush_writes_what_was_recorded_and_the_log_goes_on() {
     let log = MintLog::start(dir.path()).unwrap();
     assert!(log.flush(Duration::from_secs(10)), "nothing to write");
     for round in 1..=3 {
-        (0..300).for_each(|n| log.record(record(n)));
+        (0..300).for_each(|n| log.record(move || record(n)));
         assert!(log.flush(Duration::from_secs(10)));
         assert_eq!(MintLog::verify(dir.path(), None).unwrap().lines, round * 300);
     }
@@ -271,7 +271,7 @@ fn several_writers_on_one_folder_make_one_chain() {
             scope.spawn(move || {
                 for number in 0..5 {
                     let log = MintLog::start(path).unwrap();
-                    (0..20).for_each(|n| log.record(record(writer * 1000 + number * 20 + n)));
+                    (0..20).for_each(|n| log.record(move || record(writer * 1000 + number * 20 + n)));
                 }
             });
         }
@@ -285,7 +285,7 @@ fn a_dead_disk_is_counted_forgiven_and_told_of_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("gone");
     let log = MintLog::start(&gone).unwrap();
-    (0..5).for_each(|n| log.record(record(n)));
+    (0..5).for_each(|n| log.record(move || record(n)));
     let lost = log.lost.clone();
     drop(log);
     assert_eq!(lost.load(Ordering::Relaxed), 5);

@@ -62,7 +62,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(item) = next.take() {
                 match item {
-                    Item::Mint(record) => batch.push(record),
+                    Item::Mint(record) => batch.push(record()),
                     Item::Flush(done) => {
                         self.write_all(&mut batch);
                         self.tell_end();

@@ -10,7 +10,7 @@ use super::{Case, Seen};
 use crate::support::client::{Client, Entry, get, rest};
 use crate::support::origin::{HELLO, Spec, is_pattern};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::{Http, until, within};
+use crate::support::{Http, PATIENCE, until, within};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -67,7 +67,14 @@ async fn at_rest(proxy: &Proxy, url: &str) -> usize {
 /// Waits until the proxy has as few files open as before; how long that took.
 async fn freed(proxy: &Proxy, before: usize) -> Duration {
     let began = Instant::now();
-    until("the proxy to close what it had open", || (proxy.open_files() <= before).then_some(())).await;
+    while proxy.open_files() > before {
+        let left: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
+            .unwrap()
+            .filter_map(|fd| Some(std::fs::read_link(fd.ok()?.path()).ok()?.display().to_string()))
+            .collect();
+        assert!(began.elapsed() < PATIENCE, "{before} were open before, and now there are {left:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     began.elapsed()
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::client::{Client, Entry, get};
 use crate::support::kinds::unverified;
 use crate::support::netns::{CLIENT_NET, NetLab, ORIGIN, ORIGIN_NET, Redirect};
@@ -74,14 +76,19 @@ pub async fn a_flood_of_distinct_names_keeps_memory_bounded() {
     let origin = Spec::tls(&["*.flood.test", "origin.test"]).start().await;
     let everything = format!("*:443:127.0.0.1:{}", origin.addr.port());
     let proxy = Setup::new()
-        .config("[limits]\nleaf_cache = 32\npool_total = 8\npool_per_key = 8")
+        .config("[limits]\nleaf_cache = 32\npool_per_client = 8\npool_per_key = 8")
         .args(["--resolve", &everything])
         .start()
         .await;
     let names = async |from: usize, to: usize| {
         let one = async |number: usize| {
             let name = format!("h{number}.flood.test");
-            within("a handshake", unverified(&proxy, &name, origin.addr)).await.map(drop)
+            let mut stream = within("a handshake", unverified(&proxy, &name, origin.addr)).await?;
+            // Asked for something, the connection to the origin is worth keeping for a while.
+            let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            stream.flush().await?;
+            within("an answer", stream.read_u8()).await
         };
         for number in (from..to).step_by(8) {
             let eight = (number..number + 8).map(one);
