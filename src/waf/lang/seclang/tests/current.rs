@@ -322,7 +322,10 @@ SecRule REQUEST_FILENAME "@rx \.[^.~]+~(?:/.*|)$" "id:49,phase:1,block,t:none,t:
             ("GET / HTTP/1.1\nHost: h\nAccept:\nUser-Agent: Android 4", &[]),
             ("GET / HTTP/1.1\nHost: h\nAccept:", &[31]),
             ("DELETE / HTTP/1.1\nHost: h", &[33]),
-            ("POST / HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Type: Text/XML; charset=utf-8\n\n<a/>", &[]),
+            (
+                "POST / HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Type: Text/XML; charset=utf-8\n\n<a/>",
+                &[],
+            ),
             ("POST / HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Type: text/x\n\na", &[34]),
             ("GET / HTTP/3.1\nHost: h", &[35]),
             ("GET /a.txt.BaK HTTP/1.1\nHost: h", &[36]),
