@@ -9,14 +9,13 @@ use super::streaming::Answer;
 use super::{Case, Stop, fields};
 use crate::message::target::Scheme;
 use crate::net::Authority;
-use crate::waf::Transaction;
 use crate::waf::input::{Body, End, Message, ResponseHead};
 use crate::waf::report::Report;
 
 /// What the messages of one exchange have in common.
 pub struct Conversation {
     /// Begins a transaction with what is known of the connection.
-    pub begin: Box<dyn Fn() -> Transaction + Send + Sync>,
+    pub begin: Box<dyn Fn() -> Case + Send + Sync>,
     pub scheme: Scheme,
     pub authority: Authority,
     pub method: Method,
@@ -65,7 +64,7 @@ impl Conversation {
     }
 
     fn judge(&self, said: &Said<'_>) -> Heard {
-        let case = Case::open((self.begin)());
+        let case = (self.begin)();
         match self.show(&case, said) {
             Err(stop) => Heard::Stopped(case, stop),
             Ok(()) => match case.finish() {

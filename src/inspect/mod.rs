@@ -16,6 +16,7 @@ mod slice;
 mod streaming;
 mod window;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +28,7 @@ pub use scan::{Asked, ScanNote, Scanning, scan_request, scan_response};
 pub use streaming::{StreamNote, Streaming, Tell};
 
 use crate::message::body::BodyError;
+use crate::policy::EngineError;
 use crate::waf::input::Field;
 use crate::waf::report::{Decision, Interruption, Report};
 use crate::waf::{HeaderEdit, Transaction};
@@ -79,11 +81,18 @@ pub enum Stop {
 
 /// One exchange's transaction, shared between the flow and the windows that outlive it.
 #[derive(Clone)]
-pub struct Case(Option<Arc<Mutex<Option<Transaction>>>>);
+pub struct Case(Option<Arc<Held>>);
+
+struct Held {
+    transaction: Mutex<Option<Transaction>>,
+    on_error: EngineError,
+    failed: AtomicBool,
+}
 
 impl Case {
-    pub fn open(transaction: Transaction) -> Case {
-        Case(Some(Arc::new(Mutex::new(Some(transaction)))))
+    pub fn open(transaction: Transaction, on_error: EngineError) -> Case {
+        let transaction = Mutex::new(Some(transaction));
+        Case(Some(Arc::new(Held { transaction, on_error, failed: AtomicBool::new(false) })))
     }
 
     /// No rules are loaded: everything is cleared unseen, and marked so.
@@ -95,17 +104,30 @@ impl Case {
         self.0.is_some()
     }
 
-    /// Runs one step of the engine. A panic in it is this exchange's failure and no other's.
-    fn step<R>(&self, run: impl FnOnce(&mut Transaction) -> R) -> Result<R, Stop> {
-        let mut slot = self.0.as_ref().ok_or(Stop::Engine)?.lock().map_err(|_| Stop::Engine)?;
-        let Some(transaction) = slot.as_mut() else { return Err(Stop::Engine) };
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(transaction))) {
-            Ok(answer) => Ok(answer),
-            Err(_) => {
-                // Its state is unknown now; the report is lost with it.
-                *slot = None;
-                Err(Stop::Engine)
+    /// The engine failed, and what came after that is unseen.
+    pub fn has_failed(&self) -> bool {
+        self.0.as_ref().is_some_and(|held| held.failed.load(Ordering::Relaxed))
+    }
+
+    /// Runs one step of the engine. A panic in it is this exchange's failure and no other's: an error, or nothing
+    /// where policy lets such exchanges pass.
+    fn step<R>(&self, run: impl FnOnce(&mut Transaction) -> R) -> Result<Option<R>, Stop> {
+        let held = self.0.as_ref().ok_or(Stop::Engine)?;
+        let mut slot = held.transaction.lock().map_err(|_| Stop::Engine)?;
+        if let Some(transaction) = slot.as_mut() {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(transaction))) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(_) => {
+                    // Its state is unknown now; the report is lost with it.
+                    *slot = None;
+                    held.failed.store(true, Ordering::Relaxed);
+                    tracing::error!("the rule engine failed on an exchange; please report what was asked");
+                }
             }
+        }
+        match held.on_error {
+            EngineError::Pass if held.failed.load(Ordering::Relaxed) => Ok(None),
+            _ => Err(Stop::Engine),
         }
     }
 
@@ -115,18 +137,18 @@ impl Case {
             run(transaction)
         };
         match self.step(timed)? {
-            Decision::Continue => Ok(()),
-            Decision::Interrupt(why) => Err(Stop::Rule(Box::new(why))),
+            None | Some(Decision::Continue) => Ok(()),
+            Some(Decision::Interrupt(why)) => Err(Stop::Rule(Box::new(why))),
         }
     }
 
     fn edits(&self, run: impl FnMut(&HeaderEdit)) -> Result<(), Stop> {
-        self.step(|transaction| transaction.header_edits().iter().for_each(run))
+        self.step(|transaction| transaction.header_edits().iter().for_each(run)).map(drop)
     }
 
     /// Ends the transaction with its logging phase; later calls find nothing.
     pub fn finish(&self) -> Option<Report> {
-        let mut transaction = self.0.as_ref()?.lock().ok()?.take()?;
+        let mut transaction = self.0.as_ref()?.transaction.lock().ok()?.take()?;
         transaction.at(unix_ms());
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| transaction.finish())).ok()
     }
@@ -144,4 +166,45 @@ fn fields(headers: &http::HeaderMap) -> Fields<'_> {
         .iter()
         .map(|(name, value)| Field { name: name.as_str().as_bytes(), value: value.as_bytes() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waf::input::ConnectionFacts;
+    use crate::waf::{Engine, Settings, Sources};
+
+    fn case(on_error: EngineError) -> Case {
+        let engine = Arc::new(Engine::compile(&Sources::default(), &Settings::default()).unwrap());
+        let facts = ConnectionFacts {
+            client_ip: [127, 0, 0, 1].into(),
+            client_port: 4000,
+            server_ip: None,
+            server_port: 443,
+            sni: None,
+            identity: None,
+            unix_ms: 1_000,
+            unique_id: "ID",
+        };
+        Case::open(engine.begin(&facts), on_error)
+    }
+
+    #[test]
+    fn an_engine_that_fails_stops_its_exchange_unless_policy_lets_it_pass() {
+        let closed = case(EngineError::Deny);
+        assert!(matches!(closed.decide(|_| panic!("for a test")), Err(Stop::Engine)));
+        assert!(matches!(closed.decide(|_| Decision::Continue), Err(Stop::Engine)));
+        assert!(closed.has_failed() && closed.finish().is_none());
+
+        let open = case(EngineError::Pass);
+        assert!(open.decide(|_| panic!("for a test")).is_ok());
+        // Nothing runs on what is left of it.
+        assert!(open.decide(|_| unreachable!()).is_ok());
+        assert!(matches!(open.step(|_| true), Ok(None)));
+        assert!(open.has_failed() && open.finish().is_none());
+
+        let fine = case(EngineError::Pass);
+        assert!(matches!(fine.step(|_| true), Ok(Some(true))));
+        assert!(!fine.has_failed() && fine.finish().is_some());
+    }
 }

@@ -54,7 +54,7 @@ pub async fn request(
             parts.headers.remove(&**name);
         }
     })?;
-    let wanted = case.step(|transaction| transaction.wants_request_body())?;
+    let wanted = case.step(|transaction| transaction.wants_request_body())?.unwrap_or_default();
     if !wanted || body.is_end_stream() {
         case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         // What no rule reads is not held, but policy's bound on it holds all the same.
@@ -113,7 +113,7 @@ async fn held(
         Some(_) => endless_coding(headers, limits, fail)?,
         None => coding(headers, limits, limits.request_window, fail)?,
     };
-    let chosen = case.step(|transaction| transaction.takes_request_body_apart())?;
+    let chosen = case.step(|transaction| transaction.takes_request_body_apart())?.unwrap_or_default();
     let whole = chosen || is_structured(headers);
     let patience = if whole { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
     let mut source = Timed::new(body, limits.body_idle);
@@ -126,7 +126,7 @@ async fn held(
     let slide = || Slide { hearing: streaming().slices(None), terms: slice_terms(limits, fail, End::Client) };
     let held = hold(case, window, terms, slicer, slide).await?;
     if fail.unparsable_request == Unparsable::Deny
-        && let Some(problem) = case.step(|transaction| transaction.request_body_problem())?
+        && let Some(problem) = case.step(|transaction| transaction.request_body_problem())?.flatten()
     {
         return Err(Stop::Unparsable(problem));
     }

@@ -53,7 +53,7 @@ pub async fn response(
         true => Some(Wanted::Window),
         false => transaction.wants_response_start().map(Wanted::Start),
     })?;
-    let Some(wanted) = wanted.filter(|_| !body.is_end_stream()) else {
+    let Some(wanted) = wanted.flatten().filter(|_| !body.is_end_stream()) else {
         // The phase has its turn all the same: its rules weigh what those before it found.
         case.decide(|tx| tx.response_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
         let seen = if body.is_end_stream() { Seen::Whole } else { Seen::Nothing("no rule looks at it") };

@@ -35,7 +35,6 @@ use crate::origin::{Idle, Keep};
 use crate::policy::{FailModes, Permit, RequestAnswer};
 use crate::scan::{Direction, Scanner};
 use crate::tls::BoxIo;
-use crate::waf::Transaction;
 use crate::waf::input::ConnectionFacts;
 use crate::waf::report::Disruption;
 
@@ -527,8 +526,7 @@ fn open_case(
     server_port: Port,
     ending: &mut Ending,
 ) -> Case {
-    let case =
-        Case::open(begin(way, snapshot, server_ip, server_port, ending.began(), &ending.id().to_string()));
+    let case = begin(way, snapshot, server_ip, server_port, ending.began(), &ending.id().to_string());
     ending.case(case.clone());
     ending.note(|record| record.rules = snapshot.fingerprint.clone());
     case
@@ -541,13 +539,13 @@ fn begin(
     server_port: Port,
     began: SystemTime,
     unique_id: &str,
-) -> Transaction {
+) -> Case {
     let now = began.duration_since(UNIX_EPOCH).unwrap_or_default();
     let sni = match &way.leg {
         Leg::Tunnel(inside) => inside.sni.as_ref().and_then(Host::name),
         Leg::Proxy => None,
     };
-    snapshot.engine.begin(&ConnectionFacts {
+    let transaction = snapshot.engine.begin(&ConnectionFacts {
         client_ip: way.client.addr.ip(),
         client_port: way.client.addr.port(),
         server_ip,
@@ -556,7 +554,8 @@ fn begin(
         identity: way.client.identity.as_ref().map(Identity::name),
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         unique_id,
-    })
+    });
+    Case::open(transaction, snapshot.policy.fail().engine_error)
 }
 
 /// The head of a request, as far as the messages behind it need it.
@@ -591,7 +590,7 @@ fn beginning(
     server_ip: Option<std::net::IpAddr>,
     server_port: Port,
     ending: &Ending,
-) -> Box<dyn Fn() -> Transaction + Send + Sync> {
+) -> Box<dyn Fn() -> Case + Send + Sync> {
     let (way, snapshot, id) = (way.clone(), snapshot.clone(), ending.id().to_string());
     Box::new(move || begin(&way, &snapshot, server_ip, server_port, SystemTime::now(), &id))
 }

@@ -271,7 +271,13 @@ impl Drop for Ending {
             self.case = messages.case().or(self.case.take());
             tell_messages(&mut record, &messages);
         }
-        if let Some(report) = self.case.take().and_then(|case| case.finish()) {
+        let case = self.case.take();
+        if case.as_ref().is_some_and(Case::has_failed) {
+            record.request_inspection = Some(Inspection::partial("the rule engine failed"));
+            record.response_inspection =
+                record.response_inspection.map(|_| Inspection::partial("the rule engine failed"));
+        }
+        if let Some(report) = case.and_then(|case| case.finish()) {
             if record.verdict == Verdict::Passed && report.interruption.is_some() {
                 record.verdict = Verdict::WouldBlock;
                 self.gateway.metrics.would_block.increment();
