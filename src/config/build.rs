@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::category;
 use super::check::Problems;
 use super::choice;
-use super::error::Problem;
 use super::file::*;
 use super::value::{Size, Text};
 use super::written::{Paths, Written, locate};
@@ -245,30 +244,6 @@ impl FileRule {
             clients: texts(&rule.clients),
             identities: rule.identities.iter().map(|name| name.to_string()).collect(),
             expires: rule.expires.as_ref().and_then(|expiry| expiry.text.parse().ok()),
-        }
-    }
-}
-
-impl Problems<'_> {
-    fn scan(&mut self, config: &Config) {
-        let FileScan { clamd, icap, icap_upload, .. } = &self.written.file.scan;
-        if clamd.is_some() && (icap.is_some() || icap_upload.is_some()) {
-            self.add(&["scan", "icap"], Problem::new("clamd and icap are two scanners; one of them scans"));
-        } else if icap.is_none() && icap_upload.is_some() {
-            let what = "icap_upload is for uploads only; name the service for downloads with icap";
-            self.add(&["scan", "icap_upload"], Problem::new(what));
-        }
-        let (time, first) = (config.scan.time, config.limits.first_byte_time);
-        if config.scan.service.is_some() && time >= first {
-            // The origin waits for the last byte of an upload while the scanner has it.
-            let what =
-                format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
-            self.add(&["scan", "time"], Problem::new(what));
-        }
-        // Each is a file descriptor here and at least one at the scanner.
-        if config.scan.connections > 4096 {
-            let what = format!("{} connections to the scanner are more than 4096", config.scan.connections);
-            self.add(&["scan", "connections"], Problem::new(what));
         }
     }
 }

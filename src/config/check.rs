@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::Problem;
+use super::file::FileScan;
 use super::value::{FromText, Size};
 use super::written::{Written, locate};
 use super::{Config, Place, RulesConfig, category};
@@ -241,6 +242,28 @@ impl Problems<'_> {
             "pool_per_key",
             format!("pool_per_key ({}) is more than pool_total ({})", limits.pool_per_key, limits.pool_total),
         );
+    }
+
+    pub(super) fn scan(&mut self, config: &Config) {
+        let FileScan { clamd, icap, icap_upload, .. } = &self.written.file.scan;
+        if clamd.is_some() && (icap.is_some() || icap_upload.is_some()) {
+            self.add(&["scan", "icap"], Problem::new("clamd and icap are two scanners; one of them scans"));
+        } else if icap.is_none() && icap_upload.is_some() {
+            let what = "icap_upload is for uploads only; name the service for downloads with icap";
+            self.add(&["scan", "icap_upload"], Problem::new(what));
+        }
+        let (time, first) = (config.scan.time, config.limits.first_byte_time);
+        if config.scan.service.is_some() && time >= first {
+            // The origin waits for the last byte of an upload while the scanner has it.
+            let what =
+                format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
+            self.add(&["scan", "time"], Problem::new(what));
+        }
+        // Each is a file descriptor here and at least one at the scanner.
+        if config.scan.connections > 4096 {
+            let what = format!("{} connections to the scanner are more than 4096", config.scan.connections);
+            self.add(&["scan", "connections"], Problem::new(what));
+        }
     }
 
     pub(super) fn rest(&mut self, config: &Config) {

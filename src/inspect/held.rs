@@ -6,13 +6,16 @@ use http::header::CONTENT_ENCODING;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::cut::Price;
+use super::messages::Slide;
+use super::slice::Slicer;
 use super::window::{Coding, Fill, Window};
 use super::{Case, Seen, Stop};
 use crate::message::body::{Streamed, Timed};
 use crate::message::decode::Decoder;
 use crate::net::Limits;
 use crate::policy::{FailModes, Oversize, Undecoded};
-use crate::waf::input::{Body, Extent};
+use crate::waf::input::{Body, End, Extent};
 
 /// Shows a body, or the part of it that is held, to the rules of its phase.
 pub type Judge = fn(&Case, &Body<'_>) -> Result<(), Stop>;
@@ -26,8 +29,14 @@ pub struct Terms {
     pub judge: Judge,
 }
 
-/// Fills the window, shows it to the rules and lets it go.
-pub async fn hold(case: &Case, mut window: Window, terms: Terms) -> Result<(Streamed, Seen), Stop> {
+/// Fills the window, shows it to the rules and lets it go. What is behind it is judged in slices, where there are such.
+pub async fn hold(
+    case: &Case,
+    mut window: Window,
+    terms: Terms,
+    slicer: Option<Slicer>,
+    slide: impl FnOnce() -> Slide,
+) -> Result<(Streamed, Seen), Stop> {
     let fill = window.fill().await?;
     if let Some(problem) = window.coding_error()
         && terms.undecodable == Undecoded::Deny
@@ -44,6 +53,10 @@ pub async fn hold(case: &Case, mut window: Window, terms: Terms) -> Result<(Stre
         Fill::Full => Seen::Partial("the body is larger than the window"),
         Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
     };
+    let more = |slicer: &Slicer| fill == Fill::Full || fill == Fill::Paused && slicer.may_pause();
+    if let Some(slicer) = slicer.filter(more).filter(|_| window.coding_error().is_none()) {
+        return Ok((window.slide(slicer, slide()), seen));
+    }
     Ok((window.release(fill, case, terms.judge), seen))
 }
 
@@ -57,6 +70,30 @@ pub fn show(case: &Case, judge: Judge, text: &[u8], fill: Fill, problem: Option<
     if text.len() > LARGE { tokio::task::block_in_place(|| judge(case, &body)) } else { judge(case, &body) }
 }
 
+/// What policy and limits say of a body of messages.
+pub fn message_terms(limits: &Limits, fail: &FailModes, from: End) -> super::messages::Terms {
+    let (limit, oversize, undecodable) = match from {
+        End::Client => (limits.request_window, fail.oversize_request_body, fail.undecodable_request),
+        End::Origin => (limits.response_window, fail.oversize_response_body, fail.undecodable_response),
+    };
+    super::messages::Terms {
+        limit,
+        oversize,
+        undecodable,
+        unknown: fail.unknown_coding,
+        price: Price { bytes: limits.decoded_bytes, ratio: limits.decoded_ratio },
+        // Silence is the nature of such streams.
+        quiet: limits.tunnel_idle,
+        idle: limits.body_idle,
+        pause: limits.window_pause,
+    }
+}
+
+/// The same of the slices of a body, whose sender has no reason to be silent.
+pub fn slice_terms(limits: &Limits, fail: &FailModes, from: End) -> super::messages::Terms {
+    super::messages::Terms { quiet: limits.body_idle, ..message_terms(limits, fail, from) }
+}
+
 /// A body that is not held.
 pub fn streaming(body: Incoming, limits: &Limits) -> Streamed {
     if body.is_end_stream() {
@@ -67,6 +104,12 @@ pub fn streaming(body: Incoming, limits: &Limits) -> Streamed {
 
 /// How a coding error begins that policy treats apart: the name is unknown, the bytes may be fine.
 const UNKNOWN: &str = "unknown content coding";
+
+/// The decoder for a stream that may have no end: what it decodes to is looked at as it comes, so that its ratio alone
+/// is bounded.
+pub fn endless_coding(headers: &HeaderMap, limits: &Limits, fail: &FailModes) -> Result<Coding, Stop> {
+    coding(headers, &Limits { decoded_bytes: usize::MAX, ..limits.clone() }, usize::MAX, fail)
+}
 
 /// The decoder that a message's Content-Encoding asks for.
 pub fn coding(headers: &HeaderMap, limits: &Limits, window: usize, fail: &FailModes) -> Result<Coding, Stop> {

@@ -4,22 +4,27 @@
 //!
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
+mod cut;
 mod frames;
 mod held;
+mod messages;
 mod refused;
 mod request;
 mod response;
 mod scan;
+mod slice;
+mod streaming;
 mod window;
 
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use frames::{Conversation, Heard};
+pub use frames::{Conversation, Heard, Said};
 pub use refused::{refused, refused_raw};
 pub use request::{Aim, request};
 pub use response::response;
 pub use scan::{Asked, ScanNote, Scanning, scan_request, scan_response};
+pub use streaming::{StreamNote, Streaming, Tell};
 
 use crate::message::body::BodyError;
 use crate::waf::input::Field;

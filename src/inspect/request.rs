@@ -7,15 +7,20 @@ use http::{HeaderMap, Request, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::held::{Terms, coding, hold, streaming};
+use super::cut::Cutter;
+use super::held::{Terms, coding, endless_coding, hold, message_terms, slice_terms, streaming};
+use super::messages::{Messages, Slide};
+use super::slice::Slicer;
+use super::streaming::{Hearing, Streaming};
 use super::window::{Patience, Window};
 use super::{Case, Cleared, Seen, Stop, fields};
 use crate::message::body::{Streamed, Timed};
+use crate::message::grpc::Grpc;
 use crate::message::target::Scheme;
 use crate::net::{Authority, Limits};
 use crate::policy::{FailModes, Oversize};
 use crate::waf::HeaderEdit;
-use crate::waf::input::{Body, Extent, Field, RequestHead};
+use crate::waf::input::{Body, End, Extent, Field, RequestHead};
 
 /// Where a request is going, as rules see it.
 #[derive(Clone, Copy, Debug)]
@@ -28,16 +33,19 @@ pub struct Aim<'a> {
 
 /// Runs the request phases. The head is still as the client sent it; edits that rules ask for are
 /// made here.
+///
+/// `streaming` is called for a request whose messages are judged one by one.
 pub async fn request(
     case: &Case,
     aim: Aim<'_>,
     request: Request<Incoming>,
     limits: &Limits,
     fail: &FailModes,
+    streaming: impl FnOnce() -> Streaming,
 ) -> Result<(Cleared<Request<Streamed>>, Seen), Stop> {
     let (mut parts, body) = request.into_parts();
     if !case.has_rules() {
-        let body = streaming(body, limits);
+        let body = self::streaming(body, limits);
         return Ok((Cleared(Request::from_parts(parts, body)), Seen::Nothing("no rules are loaded")));
     }
     head(case, aim, parts.method.as_str(), parts.version, &parts.headers)?;
@@ -55,11 +63,39 @@ pub async fn request(
             return Err(Stop::Oversize { limit });
         }
         let seen = if wanted { Seen::Whole } else { Seen::Nothing("no rule looks at it") };
-        return Ok((Cleared(Request::from_parts(parts, streaming(body, limits))), seen));
+        return Ok((Cleared(Request::from_parts(parts, self::streaming(body, limits))), seen));
+    }
+    if let Some(grpc) = Grpc::of(&parts.headers) {
+        case.decide(|tx| tx.request_body(&Body { bytes: b"", extent: Extent::Whole, coding_error: None }))?;
+        // On the heap, because it is large and rare.
+        let body =
+            Box::pin(called(grpc, streaming().hearing(None), &parts.headers, body, limits, fail)).await?;
+        return Ok((Cleared(Request::from_parts(parts, body)), Seen::Whole));
     }
     // On the heap, because most requests have no body: every exchange's state would be as large.
-    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail)).await?;
+    let (body, seen) = Box::pin(held(case, &parts.headers, body, limits, fail, streaming)).await?;
     Ok((Cleared(Request::from_parts(parts, body)), seen))
+}
+
+/// The messages of a call.
+async fn called(
+    grpc: Grpc,
+    hearing: Hearing,
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &Limits,
+    fail: &FailModes,
+) -> Result<Streamed, Stop> {
+    let coding = endless_coding(headers, limits, fail)?;
+    let cutter = Cutter::grpc(message_encoding(headers));
+    let source = Timed::new(body, limits.body_idle);
+    let terms = message_terms(limits, fail, End::Client);
+    Messages::new(source, coding, grpc == Grpc::WebText, cutter, hearing, terms).begin().await
+}
+
+/// How the messages of a call are compressed.
+pub(super) fn message_encoding(headers: &HeaderMap) -> &str {
+    headers.get("grpc-encoding").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// A body through its window.
@@ -69,8 +105,14 @@ async fn held(
     body: Incoming,
     limits: &Limits,
     fail: &FailModes,
+    streaming: impl FnOnce() -> Streaming,
 ) -> Result<(Streamed, Seen), Stop> {
-    let coding = coding(headers, limits, limits.request_window, fail)?;
+    let media = headers.get(CONTENT_TYPE).filter(|_| fail.oversize_request_body == Oversize::Partial);
+    let slicer = media.and_then(|media| Slicer::request(media.as_bytes()));
+    let coding = match slicer {
+        Some(_) => endless_coding(headers, limits, fail)?,
+        None => coding(headers, limits, limits.request_window, fail)?,
+    };
     let chosen = case.step(|transaction| transaction.takes_request_body_apart())?;
     let whole = chosen || is_structured(headers);
     let patience = if whole { Patience::UntilWhole } else { Patience::Pause(limits.window_pause) };
@@ -81,7 +123,8 @@ async fn held(
     }
     let window = Window::new(source, coding, patience, limits.request_window);
     let terms = Terms { undecodable: fail.undecodable_request, oversize: fail.oversize_request_body, judge };
-    hold(case, window, terms).await
+    let slide = || Slide { hearing: streaming().slices(None), terms: slice_terms(limits, fail, End::Client) };
+    hold(case, window, terms, slicer, slide).await
 }
 
 fn judge(case: &Case, body: &Body<'_>) -> Result<(), Stop> {

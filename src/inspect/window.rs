@@ -16,6 +16,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::held::{Judge, show};
+use super::messages::{Messages, Slide};
+use super::slice::Slicer;
 use super::{Case, Stop};
 use crate::message::body::{BodyError, Timed};
 use crate::message::decode::Decoder;
@@ -133,6 +135,13 @@ impl Window {
                 Streamed::held(held, None, Some(Box::new(self)))
             }
         }
+    }
+
+    /// Lets the held bytes go; the rest is judged slice by slice.
+    pub fn slide(self, slicer: Slicer, slide: Slide) -> crate::message::body::Streamed {
+        let Window { source, coding, held, text, .. } = self;
+        let rest = Messages::behind(source, coding, slicer, text, slide);
+        crate::message::body::Streamed::held(held, None, Some(Box::new(rest)))
     }
 
     fn let_go(&mut self) {

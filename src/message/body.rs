@@ -211,6 +211,11 @@ impl Timed {
         self
     }
 
+    /// Bounds its silence from now on.
+    pub fn set_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+    }
+
     /// How much longer the peer may keep us waiting now.
     fn patience(&self) -> Duration {
         let Some((rate, grace)) = self.pace else { return self.idle };

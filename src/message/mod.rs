@@ -9,6 +9,7 @@ mod field_block;
 mod flood;
 pub mod follow;
 mod frames;
+pub mod grpc;
 pub mod hop;
 mod interim;
 pub mod raw;

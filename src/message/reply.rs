@@ -11,6 +11,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::grpc::{self, Grpc};
 use super::reason::Code;
 use crate::net::ReceiptId;
 pub use format::Format;
@@ -171,6 +172,7 @@ impl Page<'_> {
             Format::Html => ("text/html; charset=utf-8", self.html(about)),
             Format::Json => ("application/problem+json; charset=utf-8", self.json(about)),
             Format::Text => ("text/plain; charset=utf-8", self.text(about)),
+            Format::Grpc(grpc) => return self.call(about, grpc),
         };
         let status = self.status.as_u16();
         let mut fields = vec![
@@ -186,6 +188,19 @@ impl Page<'_> {
             fields.push(("Referrer-Policy", "no-referrer".to_owned()));
         }
         Reply { status, fields, body: body.into() }
+    }
+
+    /// The end of a call before its answer began: a head that is trailers as well.
+    fn call(&self, about: &About<'_>, grpc: Grpc) -> Reply {
+        let detail = if self.detail.is_empty() { self.sentence } else { self.detail };
+        let message = format!("{}: {detail} (Portward, receipt {})", self.title, about.receipt);
+        let fields = vec![
+            ("Content-Type", grpc.media_type().to_owned()),
+            ("grpc-status", grpc::status(self.status.as_u16()).to_string()),
+            ("grpc-message", grpc::escaped(&clean(&message))),
+            ("Portward-Receipt", about.receipt.to_string()),
+        ];
+        Reply { status: 200, fields, body: Bytes::new() }
     }
 
     fn status_line(&self) -> String {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, CONNECTION, EXPECT, SEC_WEBSOCKET_EXTENSIONS};
+use http::header::{CONNECTION, EXPECT, SEC_WEBSOCKET_EXTENSIONS};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage, Verdict};
 use crate::auth::Identity;
-use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen};
+use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen, Streaming};
 use crate::message::body::Streamed;
 use crate::message::follow::Fault;
 use crate::message::hop;
@@ -212,7 +212,7 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
     way.gateway.metrics.exchanges.increment();
     let snapshot = way.gateway.live.load_full();
     let mut ending = Ending::begin(&way.gateway, &way.client, Kind::Exchange);
-    let accept = request.headers().get(ACCEPT).cloned();
+    let format = Format::of(request.headers());
     let (method, version) = (request.method().clone(), request.version());
     ending.note(|record| {
         record.stage = Stage::Request;
@@ -250,8 +250,10 @@ pub async fn exchange(way: &Arc<Way>, request: Request<Incoming>) -> Result<Resp
         }
         Err(problem) => {
             let host: Option<&Host> = host.get();
+            // What a message that was stopped did to the exchange is no cause of its own.
+            let problem = ending.stopped().map_or(problem, |(_, stopped)| stopped);
             let host = host.map(Host::to_string);
-            say(&problem, accept.as_ref(), host.as_deref(), method == "HEAD", version, ending)
+            say(&problem, format, host.as_deref(), method == "HEAD", version, ending)
         }
     }
 }
@@ -315,13 +317,25 @@ async fn run(
     if let Some(fragment) = way.pulse.take_fragment() {
         path.to_mut().push_str(&fragment);
     }
-    let inspects = on_client.is_some() && !snapshot.engine.is_empty();
-    let opening = inspects.then(|| (request.headers().clone(), path.clone().into_owned()));
+    let opening = (!snapshot.engine.is_empty()).then(|| Opening {
+        method: request.method().clone(),
+        version: client_version,
+        path: path.clone().into_owned(),
+        headers: request.headers().clone(),
+    });
+    let ip = permit.dial().host.ip();
     let aim = Aim { scheme, authority: &authority, path: &path };
     let fail = snapshot.policy.fail();
     let scan = snapshot.scanner.as_ref().map(|scanner| (scanner, scanned_as(&request, &aim)));
-    let (cleared, seen) =
-        inspect::request(&case, aim, request, &gateway.limits, fail).await.map_err(Problem::Request)?;
+    let streaming = |ending: &mut Ending, opening: Option<Opening>| {
+        let conversation =
+            opening.unwrap_or_default().conversation(way, snapshot, scheme, &authority, ip, ending);
+        let (note, tell) = (ending.messages(), ending.tell());
+        Streaming { conversation: Arc::new(conversation), note, tell }
+    };
+    let hear = || streaming(ending, opening.clone());
+    let inspected = inspect::request(&case, aim, request, &gateway.limits, fail, hear).await;
+    let (cleared, seen) = inspected.map_err(Problem::Request)?;
     ending.note(|record| record.request_inspection = Some(inspection(seen)));
     if let Some(reply) = last_hop {
         return Ok(Outcome::Own(reply));
@@ -337,10 +351,9 @@ async fn run(
     if snapshot.scanner.as_ref().is_some_and(|scanner| scanner.wants_whole()) && cleared.without_range() {
         ending.note(|record| record.range_removed = true);
     }
-    let talk = opening.filter(|_| asked.websocket).map(|(headers, path)| {
-        let begin = beginning(way, snapshot, permit.dial().host.ip(), authority.port, ending);
-        let authority = authority.clone();
-        let conversation = Conversation { begin, scheme, authority, path, headers };
+    let talk = opening.as_ref().filter(|_| asked.websocket).map(|opening| {
+        let opening = opening.clone();
+        let conversation = opening.conversation(way, snapshot, scheme, &authority, ip, ending);
         let dropped = cleared.without_extensions();
         Box::new(Talk { conversation, fail: *fail, dropped })
     });
@@ -367,8 +380,9 @@ async fn run(
         return Err(Problem::OriginCoding);
     }
     let origin_version = response.version();
-    let (cleared, seen) =
-        inspect::response(&case, response, &gateway.limits, fail).await.map_err(Problem::Response)?;
+    let hear = || streaming(ending, opening);
+    let inspected = inspect::response(&case, response, &gateway.limits, fail, hear).await;
+    let (cleared, seen) = inspected.map_err(Problem::Response)?;
     ending.note(|record| {
         record.response_inspection = Some(inspection(seen));
         record.origin_leg.protocol = protocol(origin_version).into();
@@ -545,7 +559,32 @@ fn begin(
     })
 }
 
-/// Begins the transactions of a WebSocket's messages, for as long as it lasts.
+/// The head of a request, as far as the messages behind it need it.
+#[derive(Clone, Default)]
+struct Opening {
+    method: Method,
+    version: Version,
+    path: String,
+    headers: HeaderMap,
+}
+
+impl Opening {
+    fn conversation(
+        self,
+        way: &Arc<Way>,
+        snapshot: &Arc<Snapshot>,
+        scheme: Scheme,
+        authority: &Authority,
+        ip: Option<std::net::IpAddr>,
+        ending: &Ending,
+    ) -> Conversation {
+        let Opening { method, version, path, headers } = self;
+        let begin = beginning(way, snapshot, ip, authority.port, ending);
+        Conversation { begin, scheme, authority: authority.clone(), method, version, path, headers }
+    }
+}
+
+/// Begins the transactions of an exchange's messages, for as long as it lasts.
 fn beginning(
     way: &Arc<Way>,
     snapshot: &Arc<Snapshot>,
@@ -571,13 +610,13 @@ pub fn answer(
         }
     });
     let host = request.uri().host().map(str::to_owned);
-    say(problem, request.headers().get(ACCEPT), host.as_deref(), false, request.version(), ending)
+    say(problem, Format::of(request.headers()), host.as_deref(), false, request.version(), ending)
 }
 
 /// The page for a problem, and the record of it.
 fn say(
     problem: &Problem,
-    accept: Option<&HeaderValue>,
+    format: Format,
     host: Option<&str>,
     head_only: bool,
     version: Version,
@@ -585,8 +624,7 @@ fn say(
 ) -> Result<Response<Streamed>, Dropped> {
     ending.problem(problem);
     let explained = problem.explain();
-    let accept = accept.and_then(|value| value.to_str().ok());
-    let about = About { format: Format::from_accept(accept), receipt: ending.id(), host };
+    let about = About { format, receipt: ending.id(), host };
     let reply = match problem.interruption() {
         Some(why) => match &why.action {
             Disruption::Drop => return Err(Dropped),

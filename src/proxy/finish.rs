@@ -8,9 +8,9 @@ use std::time::{Instant, SystemTime};
 use super::classify::Unclear;
 use super::respond::{self, Problem};
 use super::{Client, Gateway};
-use crate::audit::record::OriginLeg;
+use crate::audit::record::{Inspection, OriginLeg};
 use crate::audit::{Kind, Record, Stage, Submitted, Verdict};
-use crate::inspect::{Case, ScanNote};
+use crate::inspect::{Case, ScanNote, StreamNote, Tell};
 use crate::message::body::{BodyError, Refusal};
 use crate::message::reason::Code;
 use crate::net::{Authority, ClientAddr, ConnectionId, ReceiptId};
@@ -18,6 +18,7 @@ use crate::origin::dial::OriginFacts;
 use crate::policy::{Denial, Permit, Reason};
 use crate::scan::Direction;
 use crate::tls::ClientAuth;
+use crate::waf::input::End;
 use crate::waf::report::Report;
 
 /// The open end of an exchange, a tunnel or a connection.
@@ -28,6 +29,8 @@ pub struct Ending {
     case: Option<Case>,
     /// Scans of the request's and the response's body.
     scans: [Option<ScanNote>; 2],
+    /// Messages that are judged one by one.
+    messages: Option<StreamNote>,
 }
 
 /// An unguessable id, from random bytes that are fetched for many at a time.
@@ -70,6 +73,7 @@ impl Ending {
             started: Instant::now(),
             case: None,
             scans: [None, None],
+            messages: None,
         }
     }
 
@@ -85,7 +89,44 @@ impl Ending {
             started: Instant::now(),
             case: None,
             scans: Default::default(),
+            messages: None,
         }
+    }
+
+    /// What becomes of the messages that are judged one by one stands in this record, whenever it does.
+    pub fn messages(&mut self) -> StreamNote {
+        self.messages.get_or_insert_default().clone()
+    }
+
+    /// Tells, in records of their own, of messages that pass because rules stop nothing in this mode.
+    pub fn tell(&self) -> Tell {
+        let gateway = self.gateway.clone();
+        let record = self.record.as_ref().map(|record| Record { waf: None, ..(**record).clone() });
+        Box::new(move |from, report| {
+            let Some(record) = &record else { return };
+            let mut part = Ending {
+                gateway: gateway.clone(),
+                record: Some(Box::new(record.clone())),
+                started: Instant::now(),
+                case: None,
+                scans: Default::default(),
+                messages: None,
+            };
+            part.note(|record| (record.id, record.time) = (receipt(), SystemTime::now()));
+            part.would_block(format!("a message from the {} would not have passed", from.name()), report);
+        })
+    }
+
+    /// What stopped the exchange: a message, where one did.
+    pub fn stopped(&mut self) -> Option<(End, Problem)> {
+        let (from, stop) = self.messages.as_ref()?.take()?;
+        Some((
+            from,
+            match from {
+                End::Client => Problem::Request(stop),
+                End::Origin => Problem::Response(stop),
+            },
+        ))
     }
 
     /// A message passed only because rules stop nothing in this mode.
@@ -226,6 +267,10 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let Some(mut record) = self.record.take() else { return };
         record.duration = self.started.elapsed();
+        if let Some(messages) = self.messages.take() {
+            self.case = messages.case().or(self.case.take());
+            tell_messages(&mut record, &messages);
+        }
         if let Some(report) = self.case.take().and_then(|case| case.finish()) {
             if record.verdict == Verdict::Passed && report.interruption.is_some() {
                 record.verdict = Verdict::WouldBlock;
@@ -253,6 +298,21 @@ impl Drop for Ending {
         if self.gateway.audit.submit(record) == Submitted::Dropped {
             tracing::debug!("the audit queue is full; a record was lost and counted");
         }
+    }
+}
+
+/// What is to be told of an exchange's messages.
+fn tell_messages(record: &mut Record, messages: &StreamNote) {
+    if let Some(words) = messages.in_words() {
+        let sentence = std::mem::take(&mut record.sentence);
+        record.sentence = if sentence.is_empty() { words } else { format!("{sentence}; {words}") }.into();
+    }
+    const LONG: &str = "a message is longer than what is inspected";
+    if messages.is_partial(End::Client) {
+        record.request_inspection = Some(Inspection::partial(LONG));
+    }
+    if messages.is_partial(End::Origin) {
+        record.response_inspection = Some(Inspection::partial(LONG));
     }
 }
 

@@ -24,6 +24,7 @@ use crate::audit::{Stage, Verdict};
 use crate::inspect::{Cleared, Stop};
 use crate::message::body::{BodyError, Streamed};
 use crate::message::deadline::Deadline;
+use crate::message::grpc::Grpc;
 use crate::message::hop::{self, Asked};
 use crate::message::reason::Code;
 use crate::message::send::{SendError, Sender};
@@ -383,9 +384,10 @@ impl Delivery {
         let status = self.response.status().as_u16();
         ending.note(|record| record.status = Some(status));
         let back = self.back;
+        let call = Grpc::of(self.response.headers());
         self.response.map(|inner| {
-            let delivered =
-                Delivered { inner, ending: Some(ending), back: Some(back), moved: 0, broke: None };
+            let (ending, back) = (Some(ending), Some(back));
+            let delivered = Delivered { inner, ending, back, moved: 0, broke: None, call, over: false };
             Streamed::held(Default::default(), None, Some(Box::new(delivered)))
         })
     }
@@ -398,9 +400,29 @@ struct Delivered {
     back: Option<Back>,
     moved: u64,
     broke: Option<BodyError>,
+    /// The client reads gRPC.
+    call: Option<Grpc>,
+    /// The call was ended by us: nothing more follows.
+    over: bool,
 }
 
 impl Delivered {
+    /// Why the body broke off. The origin's half of a call breaks when ours stopped the client's.
+    fn cause(&self, error: BodyError) -> BodyError {
+        self.back.as_ref().and_then(|back| back.progress.broke()).unwrap_or(error)
+    }
+
+    /// How the client is told that its call was stopped.
+    fn farewell(&mut self) -> Option<Frame<Bytes>> {
+        if !matches!(self.broke, Some(BodyError::Stopped | BodyError::Refused(_))) {
+            return None;
+        }
+        let (call, ending) = (self.call?, self.ending.as_ref()?);
+        let why = format!("the proxy did not pass on a message (Portward, receipt {})", ending.id());
+        self.over = true;
+        Some(call.farewell(&why))
+    }
+
     fn end(&mut self, complete: bool) {
         let Some(mut ending) = self.ending.take() else { return };
         let moved = self.moved;
@@ -409,11 +431,22 @@ impl Delivered {
             Some(BodyError::Stalled(limit)) => {
                 ending.broke(Code::OriginStalled, format!("the origin sent nothing for {limit:?}"));
             }
-            Some(BodyError::Stopped) => ending.note(|record| {
-                record.verdict = Verdict::Blocked;
-                record.reason = Code::Blocked.as_str().into();
-                record.sentence = "a rule stopped the rest of the response".into();
-            }),
+            Some(BodyError::Stopped) => match ending.stopped() {
+                Some((from, problem)) => {
+                    ending.problem(&problem);
+                    let from = from.name();
+                    ending.note(|record| {
+                        let why = &record.sentence;
+                        record.sentence =
+                            format!("a message from the {from} was not passed on: {why}").into();
+                    });
+                }
+                None => ending.note(|record| {
+                    record.verdict = Verdict::Blocked;
+                    record.reason = Code::Blocked.as_str().into();
+                    record.sentence = "a rule stopped the rest of the response".into();
+                }),
+            },
             Some(BodyError::Refused(refusal)) => ending.refused(*refusal),
             Some(BodyError::Peer(error)) => ending.broke(Code::OriginClosed, error.to_string()),
             // Pages of our own alone end so.
@@ -443,6 +476,10 @@ impl Body for Delivered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if this.over {
+            this.end(false);
+            return Poll::Ready(None);
+        }
         match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -451,8 +488,8 @@ impl Body for Delivered {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.broke = Some(error);
-                Poll::Ready(Some(Err(BodyError::Stopped)))
+                this.broke = Some(this.cause(error));
+                Poll::Ready(Some(this.farewell().ok_or(BodyError::Stopped)))
             }
             None => {
                 this.end(true);
@@ -462,7 +499,7 @@ impl Body for Delivered {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.over || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

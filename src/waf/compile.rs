@@ -26,12 +26,13 @@ use super::variable::kind::Kinds;
 use super::variable::target::{Role, Target};
 use super::variable::{Collection, Origin};
 
-const PHASES: [PhaseName; 6] = [
+const PHASES: [PhaseName; 7] = [
     PhaseName::RequestHeaders,
     PhaseName::RequestBody,
     PhaseName::ResponseHeaders,
     PhaseName::ResponseBody,
     PhaseName::WebsocketMessage,
+    PhaseName::Event,
     PhaseName::Logging,
 ];
 const PARANOIA_LEVEL: u8 = 1;
@@ -316,8 +317,8 @@ struct Places<'t> {
 
 impl Builder<'_> {
     /// Builds all rules phase by phase.
-    fn phases(&mut self, tree: &ast::Program, chosen: &Chosen, problems: &mut Problems) -> [Phase; 6] {
-        let mut phases: [Phase; 6] = Default::default();
+    fn phases(&mut self, tree: &ast::Program, chosen: &Chosen, problems: &mut Problems) -> [Phase; 7] {
+        let mut phases: [Phase; 7] = Default::default();
         for (phase, name) in phases.iter_mut().zip(PHASES) {
             let (first, first_leaf) = (self.rules.len(), self.leaves.len());
             let mut places = Places::default();

@@ -110,7 +110,7 @@ pub(crate) struct Program {
     pub rules: Vec<Rule>,
     pub leaves: Vec<Leaf>,
     /// By phase: its rules, and its first leaf.
-    pub phases: [Phase; 6],
+    pub phases: [Phase; 7],
     pub pipelines: Pipelines,
     pub interests: Vec<Interest>,
     /// Which leaves do without values of some kind, and which want candidates.

@@ -201,7 +201,11 @@ impl Exchange {
             if transaction.response_headers(&head) == Decision::Continue {
                 let wanted =
                     transaction.wants_response_body() || transaction.wants_response_start().is_some();
-                transaction.response_body(&whole(if wanted { &response.body } else { b"" }));
+                let body = whole(if wanted { &response.body } else { b"" });
+                match is_events(&response.fields) {
+                    true => transaction.event(&body),
+                    false => transaction.response_body(&body),
+                };
             }
         }
         transaction
@@ -229,6 +233,13 @@ impl Exchange {
 fn is_upgrade(fields: &[(String, String)]) -> bool {
     fields.iter().any(|(name, value)| {
         name.eq_ignore_ascii_case("upgrade") && value.trim().eq_ignore_ascii_case("websocket")
+    })
+}
+
+/// True for an answer whose body is an event.
+fn is_events(fields: &[(String, String)]) -> bool {
+    fields.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("content-type") && super::body::events::is_events(value.as_bytes())
     })
 }
 

@@ -46,6 +46,8 @@ pub enum PhaseName {
     ResponseBody,
     /// A whole message of a WebSocket, from either end.
     WebsocketMessage,
+    /// A server-sent event.
+    Event,
     Logging,
 }
 

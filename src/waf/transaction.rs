@@ -207,6 +207,17 @@ impl Transaction {
         self.run(PhaseName::RequestBody)
     }
 
+    /// A slice of a body whose beginning another transaction was shown, cut where a value ends.
+    pub fn request_part(&mut self, part: &Body) -> Decision {
+        if !self.is_watching() || !self.state.request_body_access {
+            return self.decision();
+        }
+        let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        let reading = state.reading();
+        collect::request_part(&mut scratch.store, part, &engine.program, reading, &mut state.notes);
+        self.run(PhaseName::RequestBody)
+    }
+
     pub fn response_headers(&mut self, head: &ResponseHead) -> Decision {
         if !self.is_watching() {
             return self.decision();
@@ -223,7 +234,7 @@ impl Transaction {
             && self.scratch.as_ref().is_some_and(|scratch| {
                 let content_type = scratch.store.first(Collection::ResponseContentType);
                 match &self.engine.program.response_body_types {
-                    None => content_type.is_none_or(body::is_textual),
+                    None => content_type.is_none_or(|it| body::is_textual(it) || body::holds_strings(it)),
                     Some(types) => types
                         .iter()
                         .any(|known| body::media_type(content_type.unwrap_or_default()) == known.as_bytes()),
@@ -257,7 +268,9 @@ impl Transaction {
             scratch.store.add_number(Collection::ResponseContentLength, body.bytes.len() as u64);
         }
         if wanted && !body.bytes.is_empty() {
-            scratch.store.add_bytes(Collection::ResponseBody, body.bytes);
+            let content_type = scratch.store.first(Collection::ResponseContentType).unwrap_or_default();
+            let text = body::answer_text(content_type, body.bytes, body.extent);
+            scratch.store.add_bytes(Collection::ResponseBody, text.as_deref().unwrap_or(body.bytes));
         }
         // Of a body in parts, the first part has its start.
         if let Some(most) = start.filter(|_| scratch.store.first(Collection::ResponseBodyStart).is_none()) {
@@ -266,6 +279,24 @@ impl Transaction {
         }
         self.mark(PhaseName::ResponseBody, body.extent);
         self.run(PhaseName::ResponseBody)
+    }
+
+    /// A server-sent event behind the heads of its exchange: it is looked at as the response's body, then the rules on
+    /// events have their turn. One transaction takes one event.
+    pub fn event(&mut self, event: &Body) -> Decision {
+        let decision = self.response_body(event);
+        if decision != Decision::Continue || !self.is_watching() || !self.state.response_body_access {
+            return decision;
+        }
+        let Transaction { engine, scratch: Some(scratch), .. } = self else { return Decision::Continue };
+        if engine.program.phases[PhaseName::Event as usize].rules.is_empty() {
+            return Decision::Continue;
+        }
+        let read = body::events::Event::read(event.bytes);
+        scratch.store.add_bytes(Collection::EventData, &read.data);
+        scratch.store.add_bytes(Collection::EventName, &read.name);
+        scratch.store.add_bytes(Collection::EventId, &read.id);
+        self.run(PhaseName::Event)
     }
 
     /// A message of a WebSocket whose opening request was shown by `request_headers`. A client's is
@@ -483,7 +514,7 @@ impl Transaction {
             PhaseName::RequestHeaders | PhaseName::RequestBody => {
                 (self.state.inbound, program.inbound_threshold, self.state.highest[0])
             }
-            PhaseName::ResponseHeaders | PhaseName::ResponseBody => {
+            PhaseName::ResponseHeaders | PhaseName::ResponseBody | PhaseName::Event => {
                 (self.state.outbound, program.outbound_threshold, self.state.highest[1])
             }
             PhaseName::WebsocketMessage if self.state.message_from == Some(End::Client) => {

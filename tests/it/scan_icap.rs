@@ -51,8 +51,10 @@ impl CIcap {
         for _ in 0..5 {
             let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             fs::write(at.join("conf"), config(&dir, addr, &clamd)).unwrap();
-            let mut command = Command::new("c-icap");
-            command.args(["-N", "-f"]).arg(at.join("conf")).process_group(0).stdin(Stdio::null());
+            // What it shares between its processes would outlive it; so it has a place for that of its own.
+            let run = "mount -t tmpfs none /dev/shm && exec c-icap -N -f \"$0\"";
+            let mut command = Command::new("unshare");
+            command.args(["-m", "sh", "-c", run]).arg(at.join("conf")).process_group(0).stdin(Stdio::null());
             command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
             let mut child = command.spawn().unwrap();
             let up = until("c-icap to listen", || match child.try_wait().unwrap() {

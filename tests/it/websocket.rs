@@ -10,7 +10,7 @@ use crate::support::websocket::{self as ws, BINARY, CLOSE, Frame, MORE, PING, PO
 use crate::support::{Http, until, within};
 
 /// The opening handshake, with the key of RFC 6455 section 1.3.
-fn handshake(target: &str) -> String {
+pub fn handshake(target: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: origin.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -143,7 +143,7 @@ pub async fn an_upgrade_to_anything_else_is_not_passed_on() {
 }
 
 /// A raw origin behind TLS or plain that answers the handshake and then plays the script.
-async fn origin<F, R>(tls: bool, script: F) -> Raw
+pub async fn origin<F, R>(tls: bool, script: F) -> Raw
 where
     F: Fn(Wire) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
@@ -156,13 +156,13 @@ where
     if tls { Raw::tls("origin.test", script).await } else { Raw::plain(script).await }
 }
 
-async fn echo(mut wire: Wire) {
+pub async fn echo(mut wire: Wire) {
     ws::echo(&mut wire).await;
     wire.drained().await;
 }
 
 /// An opened WebSocket's client end.
-async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
+pub async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
     let client = Client::new(Entry::HttpProxy, proxy);
     let mut stream: Box<dyn Stream> = if tls {
         Box::new(client.tls("origin.test", 443, &[Http::H1]).await.unwrap())
@@ -175,7 +175,7 @@ async fn open(proxy: &Proxy, tls: bool) -> Box<dyn Stream> {
     stream
 }
 
-fn setup(origin: &Raw, tls: bool) -> Setup {
+pub fn setup(origin: &Raw, tls: bool) -> Setup {
     Setup::new().route("origin.test", if tls { 443 } else { 80 }, origin.addr)
 }
 
@@ -188,13 +188,13 @@ fn got_so_far(origin: &Raw) -> Vec<Frame> {
 }
 
 /// The same, when its WebSocket has been closed.
-async fn got(origin: &Raw) -> Vec<Frame> {
+pub async fn got(origin: &Raw) -> Vec<Frame> {
     let closed = |frames: &Vec<Frame>| frames.last().is_some_and(|frame| frame.opcode == CLOSE);
     until("the origin to be told to close", || Some(got_so_far(origin)).filter(closed)).await
 }
 
 /// What the client still gets: frames until the end of the stream.
-async fn answers(stream: &mut Box<dyn Stream>) -> Vec<Frame> {
+pub async fn answers(stream: &mut Box<dyn Stream>) -> Vec<Frame> {
     ws::frames(&rest(stream).await)
 }
 

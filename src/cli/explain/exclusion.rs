@@ -64,7 +64,9 @@ impl Side {
             PhaseName::RequestHeaders | PhaseName::RequestBody => Side::Inbound,
             // Either, and nearly always what a client sent.
             PhaseName::WebsocketMessage => Side::Inbound,
-            PhaseName::ResponseHeaders | PhaseName::ResponseBody | PhaseName::Logging => Side::Outbound,
+            PhaseName::ResponseHeaders | PhaseName::ResponseBody | PhaseName::Event | PhaseName::Logging => {
+                Side::Outbound
+            }
         }
     }
 

@@ -4,20 +4,27 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
+use crate::message::grpc::Grpc;
+
 /// The formats in which we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     Html,
     Json,
     Text,
+    /// A client of gRPC reads a status, and no page.
+    Grpc(Grpc),
 }
 
 /// Members of an Accept list that are looked at; browsers send fewer than ten.
 const MOST_MEMBERS: usize = 64;
 
 impl Format {
-    /// By the Accept fields of a request.
+    /// By the Accept fields of a request, or because it is a call.
     pub fn of(fields: &HeaderMap) -> Format {
+        if let Some(grpc) = Grpc::of(fields) {
+            return Format::Grpc(grpc);
+        }
         let values = fields.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         choose(values.flat_map(|value| value.split(',')))
     }

@@ -44,7 +44,7 @@ fn body(reply: &Reply) -> &str {
 
 #[test]
 fn no_reply_lets_hostile_text_break_out() {
-    for format in [Format::Html, Format::Json, Format::Text] {
+    for format in [Format::Html, Format::Json, Format::Text, Format::Grpc(Grpc::Native)] {
         for reply in every_reply(format) {
             assert!((200..600).contains(&reply.status));
             for (name, value) in &reply.fields {
@@ -67,6 +67,9 @@ fn no_reply_lets_hostile_text_break_out() {
                 }
                 Format::Text => {
                     assert!(!body.contains(forbidden) && !body.contains("\nSet-Cookie"), "{body}")
+                }
+                Format::Grpc(_) => {
+                    assert!(body.is_empty() && reply.fields.iter().any(|(name, _)| *name == "grpc-status"))
                 }
             }
         }

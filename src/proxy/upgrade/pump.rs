@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::super::finish::Ending;
 use super::super::tunnel::Moved;
 use super::{Over, Talk};
-use crate::inspect::{Case, Heard, Stop};
+use crate::inspect::{Case, Heard, Said, Stop};
 use crate::message::websocket::{self as ws, Event, Kind, Long, Masking, Part, Reader, Violation, close};
 use crate::net::Limits;
 use crate::policy::Oversize;
@@ -168,7 +168,8 @@ impl Pump<'_> {
             Kind::Text => Opcode::Text,
             Kind::Binary => Opcode::Binary,
         };
-        match self.talk.conversation.hear(&Message { from: self.from, opcode, bytes, extent }) {
+        let message = Message { from: self.from, opcode, bytes, extent };
+        match self.talk.conversation.hear(&Said::Websocket(&message)) {
             Heard::Stopped(case, stop) => return Err(Ended::Stopped(Some(case), stop)),
             Heard::WouldStop(report) => {
                 let sentence = format!("a message from the {} would have been stopped", self.from.name());

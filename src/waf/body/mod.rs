@@ -4,8 +4,12 @@
 
 use crate::waf::input::Extent;
 
+pub mod events;
 mod json;
+mod later;
+mod lines;
 mod multipart;
+pub mod protobuf;
 mod urlencoded;
 mod wide;
 mod xml;
@@ -18,7 +22,12 @@ pub enum Processor {
     Urlencoded,
     Multipart,
     Json,
+    /// Many JSON texts.
+    JsonLines,
     Xml,
+    Protobuf,
+    /// Messages in the frames of gRPC.
+    Grpc,
 }
 
 impl Processor {
@@ -27,8 +36,9 @@ impl Processor {
         match self {
             Processor::Urlencoded => "URLENCODED",
             Processor::Multipart => "MULTIPART",
-            Processor::Json => "JSON",
+            Processor::Json | Processor::JsonLines => "JSON",
             Processor::Xml => "XML",
+            Processor::Protobuf | Processor::Grpc => "PROTOBUF",
         }
     }
 }
@@ -240,8 +250,13 @@ pub fn select(content_type: &[u8]) -> Option<Processor> {
     match &media[..] {
         b"application/x-www-form-urlencoded" => Some(Processor::Urlencoded),
         b"multipart/form-data" => Some(Processor::Multipart),
-        b"application/json" | b"text/json" | b"application/x-json" => Some(Processor::Json),
+        b"application/json" | b"text/json" | b"application/x-json" | b"application/csp-report" => {
+            Some(Processor::Json)
+        }
         b"application/xml" | b"text/xml" => Some(Processor::Xml),
+        other if protobuf::is_grpc(other) => Some(Processor::Grpc),
+        other if protobuf::is_bare(other) => Some(Processor::Protobuf),
+        other if lines::is_lines(other) => Some(Processor::JsonLines),
         other if other.ends_with(b"+json") => Some(Processor::Json),
         other if other.ends_with(b"+xml") => Some(Processor::Xml),
         _ => None,
@@ -256,6 +271,7 @@ pub fn is_textual(content_type: &[u8]) -> bool {
         || media.starts_with(b"text/")
         || media.ends_with(b"+json")
         || media.ends_with(b"+xml")
+        || lines::is_lines(&media)
         || !media.contains(&b'/')
         || matches!(
             &media[..],
@@ -266,10 +282,40 @@ pub fn is_textual(content_type: &[u8]) -> bool {
                 | b"application/ecmascript"
                 | b"application/x-www-form-urlencoded"
                 | b"application/graphql"
-                | b"application/x-ndjson"
+                | b"application/csp-report"
                 | b"application/x-httpd-php"
                 | b"application/x-sh"
         )
+}
+
+/// What rules on answers see of one in a format that is no text by itself: an event's values, the strings of
+/// Protocol Buffers. `None` for all others.
+pub fn answer_text(content_type: &[u8], bytes: &[u8], extent: Extent) -> Option<Vec<u8>> {
+    if events::is_events(content_type) {
+        return Some(events::Event::read(bytes).text);
+    }
+    holds_strings(content_type).then(|| protobuf::strings(content_type, bytes, extent, &Bounds::default()))
+}
+
+/// True for media types that are no text and have texts in them.
+pub fn holds_strings(content_type: &[u8]) -> bool {
+    matches!(select(content_type), Some(Processor::Protobuf | Processor::Grpc))
+}
+
+/// The boundary of a multipart body.
+pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
+    multipart::boundary_of(content_type)
+}
+
+/// Reads a slice of a body, from behind its beginning, into the sink.
+pub fn parse_part(
+    processor: Processor,
+    content_type: &[u8],
+    bytes: &[u8],
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
+    later::parse(processor, content_type, bytes, bounds, sink)
 }
 
 /// Reads a body into the sink.
@@ -284,7 +330,18 @@ pub fn parse(
     match processor {
         Processor::Urlencoded => urlencoded::query(bytes, bounds, sink),
         Processor::Multipart => multipart::parse(content_type, bytes, extent, bounds, sink),
-        Processor::Json => json::parse(&wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Json => {
+            let bytes = &wide::narrowed(bytes);
+            match json::parse(bytes, extent, bounds, sink) {
+                Err(BodyError::Malformed { .. }) if lines::looks_so(bytes) => {
+                    lines::parse(content_type, bytes, extent, bounds, sink)
+                }
+                read => read,
+            }
+        }
+        Processor::JsonLines => lines::parse(content_type, &wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Protobuf => protobuf::parse(bytes, extent, bounds, sink),
+        Processor::Grpc => protobuf::frames(content_type, bytes, extent, bounds, sink),
         Processor::Xml => xml::parse(&wide::narrowed(bytes), extent, bounds, sink),
     }
 }
@@ -353,6 +410,13 @@ mod tests {
             ("text/plain", None),
             ("", None),
             ("application/jsonx", None),
+            ("application/csp-report", Some(Processor::Json)),
+            ("application/reports+json", Some(Processor::Json)),
+            ("application/x-ndjson", Some(Processor::JsonLines)),
+            ("application/geo+json-seq", Some(Processor::JsonLines)),
+            ("application/grpc+proto", Some(Processor::Grpc)),
+            ("application/grpc+json", Some(Processor::Grpc)),
+            ("application/x-protobuf; messageType=a", Some(Processor::Protobuf)),
         ] {
             assert_eq!(select(content_type.as_bytes()), expect, "{content_type}");
         }

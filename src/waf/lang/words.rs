@@ -35,6 +35,7 @@ fn phase(phase: PhaseName) -> &'static str {
         PhaseName::ResponseHeaders => "when the response's head is there, before its body",
         PhaseName::ResponseBody => "when the response's body is there, before it reaches the client",
         PhaseName::WebsocketMessage => "when a message of a WebSocket is there whole, before it is passed on",
+        PhaseName::Event => "when a server-sent event is there whole, before it is passed on",
         PhaseName::Logging => "at the end, when nothing can be stopped any more",
     }
 }

@@ -217,6 +217,36 @@ pub(crate) fn request_body(
     store.add_number(C::FilesCombinedSize, files as u64);
 }
 
+/// A slice of a body, from behind its beginning: what values it has. What is told of a body as a whole is told of the
+/// slice, and nothing that only the whole can be.
+pub(crate) fn request_part(
+    store: &mut Store,
+    part: &Body,
+    program: &Program,
+    reading: Reading,
+    notes: &mut Notes,
+) {
+    let content_type = notes.content_type.map(|span| store.get(span).to_vec()).unwrap_or_default();
+    let processor = notes.processor(store, program.request_bodies, reading.processor);
+    notes.inbound_cut = true;
+    let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
+    sink.wants_part_names = program.mentions(C::MultipartName);
+    let mut error = part.coding_error.map(|error| format!("content coding: {error}"));
+    if let Some(processor) = processor {
+        let bounds = bounds(program.arguments_limit);
+        let read = body::parse_part(processor, &content_type, part.bytes, &bounds, &mut sink);
+        error = error.or(sink.finish(read).map(|error| error.to_string()));
+    }
+    if processor == Some(Processor::Urlencoded) && program.mentions(C::RequestBody) {
+        store.add_bytes(C::RequestBody, part.bytes);
+    }
+    store.add_number(C::RequestBodyLength, part.bytes.len() as u64);
+    store.add_number(C::ReqbodyError, u64::from(error.is_some()));
+    store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
+    store.add_number(C::MultipartStrictError, 0);
+    store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
+}
+
 /// The name under which a message that is not JSON stands among the arguments.
 const MESSAGE: &[u8] = b"websocket_message";
 

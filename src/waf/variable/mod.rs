@@ -70,10 +70,13 @@ pub enum Collection {
     ResponseContentLength,
     ResponseBody,
     ResponseBodyStart,
+    EventData,
+    EventName,
+    EventId,
 }
 
 impl Collection {
-    pub const COUNT: usize = Collection::ResponseBodyStart as usize + 1;
+    pub const COUNT: usize = Collection::EventId as usize + 1;
 
     /// Bytes of [`Collection::ResponseBodyStart`]: signatures of file formats stand in the first few
     /// hundred (tar's at 257), and a text's first lines say what it is.
@@ -192,7 +195,7 @@ const fn fact(name: &'static str, fact: Fact, since: PhaseName) -> Variable {
 }
 
 use Collection as C;
-use PhaseName::{RequestBody, RequestHeaders, ResponseBody, ResponseHeaders, WebsocketMessage};
+use PhaseName::{Event, RequestBody, RequestHeaders, ResponseBody, ResponseHeaders, WebsocketMessage};
 
 static TABLE: &[Variable] = &[
     of("args", &[C::ArgsGet, C::ArgsPost], Keys::Any, RequestHeaders),
@@ -248,6 +251,9 @@ static TABLE: &[Variable] = &[
     of("websocket_message", &[C::WebsocketMessage], Keys::None, WebsocketMessage),
     of("websocket_direction", &[C::WebsocketDirection], Keys::None, WebsocketMessage),
     of("websocket_opcode", &[C::WebsocketOpcode], Keys::None, WebsocketMessage),
+    of("event_data", &[C::EventData], Keys::None, Event),
+    of("event_name", &[C::EventName], Keys::None, Event),
+    of("event_id", &[C::EventId], Keys::None, Event),
     live("tx", Live::Tx, Keys::Any),
     live("matched_var", Live::MatchedVar, Keys::None),
     live("matched_var_name", Live::MatchedVarName, Keys::None),

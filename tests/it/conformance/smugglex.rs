@@ -110,7 +110,7 @@ async fn conformance_smugglex_finds_nothing_before_nginx() {
     let url = format!("https://{}/post", door.addr);
     let args = ["--insecure", "--vhost", "origin.test", "--checks", "h2-downgrade", "--timeout", "5", &url];
     assert_nothing_found("nginx, h2-downgrade", &scan(&args).await, 1);
-    assert!(proxy.audit().iter().any(|record| record["client_leg"]["protocol"] == "HTTP/2.0"));
+    proxy.record("HTTP/2", |record| record["client_leg"]["protocol"] == "HTTP/2.0").await;
     assert_each_is_recorded(&proxy, || logged(&nginx.access())).await;
 }
 

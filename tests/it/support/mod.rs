@@ -11,6 +11,7 @@ pub mod dns;
 pub mod door;
 pub mod forge;
 pub mod frames;
+pub mod grpc;
 pub mod hello;
 pub mod kinds;
 pub mod lint;

@@ -277,6 +277,9 @@ async fn answer(
         // Answered before any of the body was read: a client that waits for 100 gets this instead.
         return Ok(response(StatusCode::EXPECTATION_FAILED, "text/plain", "not this body\n"));
     }
+    if path.starts_with("/duplex") {
+        return Ok(duplex(request, number, record));
+    }
     let content_type = request.headers().get(http::header::CONTENT_TYPE).cloned();
     let coding = request.headers().get("x-answer-coding").cloned();
     read(request.into_body(), number, &record).await?;
@@ -400,6 +403,37 @@ fn trailers() -> Response<Body> {
     ];
     let mut out = Response::new(BodyExt::boxed_unsync(StreamBody::new(stream::iter(frames.map(Ok)))));
     out.headers_mut().insert(http::header::TRAILER, HeaderValue::from_static("x-checksum"));
+    out
+}
+
+/// Sends every piece of the request's body back as it comes, then the trailers of a call that went well.
+fn duplex(request: Request<Incoming>, number: usize, record: Arc<Mutex<Record>>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let parts = stream::unfold(Some(body), move |body| {
+        let record = Arc::clone(&record);
+        async move {
+            let mut body = body?;
+            let Some(frame) = body.frame().await else {
+                record.lock().unwrap().requests[number].complete = true;
+                let status = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+                return Some((Ok(Frame::trailers(HeaderMap::from_iter([status]))), None));
+            };
+            let data =
+                frame.map_err(std::io::Error::other).map(|frame| frame.into_data().unwrap_or_default());
+            if let Ok(data) = &data {
+                let seen = &mut record.lock().unwrap().requests[number];
+                seen.body_len += data.len() as u64;
+                let room = KEPT - seen.body.len().min(KEPT);
+                seen.body.extend_from_slice(&data[..data.len().min(room)]);
+            }
+            Some((data.map(Frame::data), Some(body)))
+        }
+    });
+    let mut out = Response::new(BodyExt::boxed_unsync(StreamBody::new(Box::pin(parts))));
+    for name in ["content-type", "grpc-encoding"] {
+        out.headers_mut()
+            .extend(head.headers.get(name).map(|value| (HeaderName::from_static(name), value.clone())));
+    }
     out
 }
 
@@ -599,6 +633,7 @@ impl Raw {
             let mut open = tokio::task::JoinSet::new();
             loop {
                 let Ok((socket, _)) = listener.accept().await else { return };
+                let _ = socket.set_nodelay(true);
                 let index = {
                     let mut all = all.lock().unwrap();
                     all.push(Vec::new());

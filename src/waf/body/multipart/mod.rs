@@ -73,6 +73,11 @@ pub(super) fn parse(
     }
 }
 
+/// What stands between the parts.
+pub(super) fn boundary_of(content_type: &[u8]) -> Option<Vec<u8>> {
+    boundary(content_type, &mut Flaws { seen: 0, sink: &mut super::later::Nothing }).ok()
+}
+
 fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
 }

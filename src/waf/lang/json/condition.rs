@@ -249,6 +249,7 @@ fn phase_name(phase: PhaseName) -> &'static str {
         PhaseName::ResponseHeaders => "response_headers",
         PhaseName::ResponseBody => "response_body",
         PhaseName::WebsocketMessage => "websocket_message",
+        PhaseName::Event => "event",
         PhaseName::Logging => "logging",
     }
 }

@@ -24,8 +24,15 @@ const KEYS: &[&str] = &[
     "then",
     "examples",
 ];
-const PHASES: &[&str] =
-    &["request_headers", "request_body", "response_headers", "response_body", "websocket_message", "logging"];
+const PHASES: &[&str] = &[
+    "request_headers",
+    "request_body",
+    "response_headers",
+    "response_body",
+    "websocket_message",
+    "event",
+    "logging",
+];
 const SEVERITIES: &[&str] =
     &["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 

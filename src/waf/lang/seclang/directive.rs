@@ -30,7 +30,7 @@ pub(super) struct Reader<'a> {
     /// Updates that have found no rule yet.
     pub late: Vec<update::Late>,
     /// By phase.
-    defaults: [Defaults; 6],
+    defaults: [Defaults; 7],
     /// The last rule ends in a `chain` that has not gone on.
     open_chain: bool,
 }

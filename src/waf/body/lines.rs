@@ -1,0 +1,121 @@
+//! Many JSON texts in one body: a line each (NDJSON, JSON Lines, bulk interfaces of search engines), or behind record
+//! separators (RFC 7464). Each is read as a JSON body is; a line that is none does not keep the others from being read.
+
+use super::{BodyError, Bounds, MultipartFlaw, Sink, json, media_type};
+use crate::waf::input::Extent;
+
+/// RFC 7464 section 2.2.
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+pub(super) fn is_lines(media: &[u8]) -> bool {
+    matches!(
+        media,
+        b"application/x-ndjson"
+            | b"application/ndjson"
+            | b"application/jsonl"
+            | b"application/x-jsonl"
+            | b"application/jsonlines"
+            | b"application/x-jsonlines"
+            | b"application/json-lines"
+            | b"application/json-seq"
+            | b"application/x-json-stream"
+            | b"application/stream+json"
+            | b"text/x-ndjson"
+    ) || media.ends_with(b"+json-seq")
+}
+
+/// Reads all of them. The bound on leaves is theirs together.
+pub(super) fn parse(
+    content_type: &[u8],
+    bytes: &[u8],
+    extent: Extent,
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
+    // A sequence may write one text over many lines.
+    let separator = if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' };
+    let mut counted = Counted { sink, args: 0 };
+    let mut outcome = Ok(());
+    let mut lines = bytes.split(|byte| *byte == separator).peekable();
+    while let Some(line) = lines.next() {
+        let last = lines.peek().is_none();
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let extent = if last { extent } else { Extent::Whole };
+        outcome = outcome.and(json::parse(line, extent, bounds, &mut counted));
+        if counted.args > bounds.leaves {
+            return Err(BodyError::TooManyArgs(bounds.leaves));
+        }
+    }
+    outcome
+}
+
+/// True for a body that says it is one JSON text and is a line each: what bulk interfaces take as well.
+pub(super) fn looks_so(bytes: &[u8]) -> bool {
+    let Some(end) = memchr::memchr(b'\n', bytes) else { return false };
+    let (first, rest) = (bytes[..end].trim_ascii(), bytes[end..].trim_ascii_start());
+    matches!(rest.first(), Some(b'{' | b'['))
+        && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
+}
+
+struct Counted<'s> {
+    sink: &'s mut dyn Sink,
+    args: usize,
+}
+
+/// JSON has arguments and nothing else.
+impl Sink for Counted<'_> {
+    fn arg(&mut self, name: &[u8], value: &[u8]) {
+        self.args += 1;
+        self.sink.arg(name, value);
+    }
+    fn file(&mut self, _field: &[u8], _filename: &[u8], _size: usize) {}
+    fn part_header(&mut self, _part: &[u8], _line: &[u8]) {}
+    fn xml_text(&mut self, _text: &[u8]) {}
+    fn xml_attribute(&mut self, _value: &[u8]) {}
+    fn multipart_flaw(&mut self, _flaw: MultipartFlaw) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Notes;
+    use super::*;
+
+    fn read(content_type: &str, text: &str) -> (Vec<(String, String)>, Result<(), BodyError>) {
+        let mut notes = Notes::default();
+        let (media, bounds) = (content_type.as_bytes(), Bounds::default());
+        let outcome = parse(media, text.as_bytes(), Extent::Whole, &bounds, &mut notes);
+        (notes.args, outcome)
+    }
+
+    #[test]
+    fn every_line_is_read_also_behind_one_that_is_no_json() {
+        let (args, outcome) =
+            read("application/x-ndjson", "{\"a\":\"1\"}\r\n\n{\"b\":nonsense}\n{\"c\":\"3\"}");
+        let values: Vec<_> = args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(values, [("json.a", "1"), ("json.c", "3")]);
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn a_sequence_may_have_line_ends_in_its_texts() {
+        let (args, outcome) = read("application/json-seq", "\u{1e}{\n\"a\": \"1\"\n}\n\u{1e}{\"b\":\"2\"}\n");
+        assert_eq!((args.len(), outcome), (2, Ok(())));
+    }
+
+    #[test]
+    fn the_bound_is_for_all_lines_together() {
+        let (_, outcome) = read("application/jsonl", &"[1,2,3]\n".repeat(5000));
+        assert_eq!(outcome, Err(BodyError::TooManyArgs(10_000)));
+    }
+
+    #[test]
+    fn lines_are_known_where_the_type_does_not_say_so() {
+        assert!(looks_so(b"{\"index\":{}}\n{\"a\":1}\n"));
+        for text in [&b"{\n\"a\": 1}\n"[..], b"{\"a\":1}\n", b"{\"a\":1}", b"{\"a\":1}\nnonsense"] {
+            assert!(!looks_so(text), "{}", text.escape_ascii());
+        }
+    }
+}

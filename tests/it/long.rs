@@ -1,0 +1,224 @@
+//! Bodies longer than their window: what follows it is judged slice by slice before it is passed on, wherever an attack
+//! stands in it, in memory that does not grow with the body.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::Request;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use serde_json::json;
+
+use crate::support::Http;
+use crate::support::attack::blocked;
+use crate::support::client::{Client, Entry, get, request};
+use crate::support::origin::{Body, Origin, Raw, Spec, Wire, gzip};
+use crate::support::proxy::{Proxy, Setup};
+
+const EVIL: &str = "1' UNION SELECT password FROM users-- ";
+const MILD: &str = "Conan O'Brien's union of selected tables";
+const WINDOW: usize = 16 * 1024;
+
+async fn pair() -> (Origin, Proxy) {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let config = format!("[limits]\nrequest_window = {WINDOW}\nresponse_window = {WINDOW}");
+    let proxy = Setup::new().config(&config).origin(&origin).start().await;
+    (origin, proxy)
+}
+
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// A body of a type with the text behind so many bytes, and as many behind it.
+type Make = fn(&str, usize) -> String;
+
+fn filler(bytes: usize) -> String {
+    "words and more words, ".chars().cycle().take(bytes).collect()
+}
+
+const KINDS: [(&str, Make); 6] = [
+    ("application/x-www-form-urlencoded", |text, before| {
+        let pad = |bytes| {
+            "a=some+words+and+some+more+of+them+and+then+some+others&"
+                .chars()
+                .cycle()
+                .take(bytes)
+                .collect::<String>()
+        };
+        format!("{}&q={}&z={}", pad(before), encoded(text), pad(before))
+    }),
+    ("application/json", |text, before| {
+        let rows = vec!["some words"; before / 13];
+        json!({"rows": rows, "one": filler(before % 13 + 1), "q": text, "end": filler(before)}).to_string()
+    }),
+    ("application/json; charset=utf-8", |text, before| {
+        // In a value longer than a window.
+        json!({"long": format!("{}{text}{}", filler(before), filler(before))}).to_string()
+    }),
+    ("application/x-ndjson", |text, before| {
+        let lines = |bytes: usize| format!("{}\n", json!({"a": "some words"})).repeat(bytes / 19);
+        format!("{}{}{}\n{}", lines(before), " ".repeat(before % 19), json!({"q": text}), lines(before))
+    }),
+    ("application/xml", |text, before| {
+        let text = text.replace('<', "&lt;");
+        format!("<a>{}<q>{text}</q>{}</a>", "<b>words</b>".repeat(before / 12), filler(before))
+    }),
+    ("multipart/form-data; boundary=b0", |text, before| {
+        format!(
+            "--b0\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\n\r\n{}\r\n\
+             --b0\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n{text}\r\n\
+             --b0\r\nContent-Disposition: form-data; name=\"g\"; filename=\"g.txt\"\r\n\r\n{}\r\n--b0--\r\n",
+            filler(before),
+            filler(before)
+        )
+    }),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attack_far_behind_the_window_is_stopped_and_its_twin_passes_byte_for_byte() {
+    let (origin, proxy) = pair().await;
+    let client = Client::new(Entry::HttpProxy, &proxy);
+    for (at, (media, make)) in KINDS.into_iter().enumerate() {
+        // In the third slice or so, at different places of it.
+        for (turn, before) in [33_000usize, 40_009, 50_021].into_iter().enumerate() {
+            let http = Http::BOTH[(at + turn) % 2];
+            let packed = turn == 1;
+            let case = format!("{media} {before} {http:?}");
+            let ask = |text: &str| {
+                let body = make(text, before).into_bytes();
+                let body = if packed { gzip(&body) } else { body };
+                let coding = if packed { "gzip" } else { "identity" };
+                let fields = [("content-type", media), ("content-encoding", coding)];
+                (request("POST", "https://origin.test/", &fields, body.clone()), body)
+            };
+            let answer = client.send(http, "origin.test", ask(EVIL).0).await;
+            let id = blocked(&case, &answer);
+            let record = proxy.record("the block", |r| r["id"] == id.as_str()).await;
+            assert_eq!(record["verdict"], "blocked", "{case}: {record}");
+            assert!(record["waf"]["matches"][0]["rule"].is_u64(), "{case}: {record}");
+            assert!(
+                origin
+                    .seen()
+                    .iter()
+                    .all(|seen| seen.complete || !String::from_utf8_lossy(&seen.body).contains("UNION"))
+            );
+            let before = origin.seen().iter().filter(|seen| seen.complete).count();
+            let (twin, body) = ask(MILD);
+            let answer = client.send(http, "origin.test", twin).await;
+            assert_eq!(answer.status, 200, "{case}: {}", answer.text());
+            let whole: Vec<_> = origin.seen().into_iter().filter(|seen| seen.complete).collect();
+            assert_eq!(whole.len(), before + 1, "{case}: a stopped upload looked complete");
+            assert!(whole.last().unwrap().body == body, "{case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attack_on_the_edge_of_a_slice_is_whole_to_the_rules() {
+    let (_origin, proxy) = pair().await;
+    let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
+    let (form, json) = (KINDS[0], KINDS[1]);
+    for edge in [WINDOW, 2 * WINDOW] {
+        for shift in (0..60).step_by(7) {
+            for (media, make) in [form, json] {
+                let body = make(EVIL, edge - 50 + shift);
+                let ask = request("POST", "https://origin.test/", &[("content-type", media)], body);
+                let answer = connection.send(ask).await;
+                blocked(&format!("{media}, {edge} - 50 + {shift}"), &answer);
+            }
+        }
+    }
+}
+
+const WORD: &str = r#"{
+  "name": "own", "version": "1",
+  "rules": [
+    { "id": 100002, "phase": "response_body", "message": "The word of the day", "severity": "critical",
+      "when": { "variables": ["response_body"], "operator": { "contains": "swordfish" } },
+      "then": ["block"] }
+  ]
+}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_origin_must_not_say_is_kept_back_far_behind_the_window_too() {
+    for (coding, pauses) in [("", false), ("gzip", false), ("", true)] {
+        for before in [3 * WINDOW - 5, 3 * WINDOW + 4000, 100] {
+            let origin = Raw::tls("origin.test", move |mut wire: Wire, _| async move {
+                if wire.head().await.is_none() {
+                    return;
+                }
+                let text = format!("{}swordfish{}", filler(before), filler(5 * WINDOW)).into_bytes();
+                let text = if coding.is_empty() { text } else { gzip(&text) };
+                let field = if coding.is_empty() { "" } else { "Content-Encoding: gzip\r\n" };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{field}Content-Length: {}\r\n\r\n",
+                    text.len()
+                );
+                wire.write(head).await;
+                let first = if pauses { 50 } else { 0 };
+                wire.write(&text[..first]).await;
+                if pauses {
+                    // Longer than the window waits for more.
+                    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+                }
+                wire.write(&text[first..]).await;
+                wire.drained().await;
+            })
+            .await;
+            let config = format!("[limits]\nresponse_window = {WINDOW}");
+            let setup = Setup::new().config(&config).raw(&origin).file("own.json", WORD);
+            let own = setup.dir().join("own.json");
+            let proxy = setup.args(["--rules", own.to_str().unwrap()]).start().await;
+            let case = format!("{coding} {pauses} {before}");
+            let mut connection =
+                Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await.unwrap();
+            let mut got = Vec::new();
+            if let Ok(response) = connection.start(get("https://origin.test/")).await {
+                if response.status() == 200 {
+                    let mut body = response.into_body();
+                    while let Some(Ok(frame)) = body.frame().await {
+                        got.extend(frame.into_data().unwrap_or_default());
+                    }
+                }
+            }
+            assert!(!got.windows(9).any(|part| part == b"swordfish"), "{case}: {} bytes", got.len());
+            let record = proxy.record("the answer", |r| r["verdict"] == "blocked").await;
+            assert_eq!(record["waf"]["matches"][0]["rule"], 100_002, "{case}: {record}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_upload_is_judged_to_its_end_in_flat_memory() {
+    /// Pieces of about 64 KiB: 24 MiB in all.
+    const PIECES: usize = 384;
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let proxy = Setup::new().origin(&origin).start().await;
+    for (last, status) in [(MILD, 200), (EVIL, 403)] {
+        let rows = (0..PIECES).map(|at| {
+            let row = json!({"n": at, "text": filler(200)}).to_string();
+            format!("{row}\n").repeat(300)
+        });
+        let rows = rows.chain([json!({"q": last}).to_string()]);
+        let parts = futures_util::stream::iter(rows.map(|rows| Ok(Frame::data(Bytes::from(rows)))));
+        let body: Body = BodyExt::boxed_unsync(StreamBody::new(parts.boxed()));
+        let ask = Request::post("https://origin.test/").header("content-type", "application/x-ndjson");
+        let mut connection =
+            Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
+        let (before, started) = (proxy.peak_rss(), Instant::now());
+        let answer = connection.send_slowly(ask.body(body).unwrap()).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
+        let (grown, took) = (proxy.peak_rss().saturating_sub(before), started.elapsed());
+        let seen = origin.seen().pop().unwrap();
+        println!(
+            "{} bytes of JSON lines to the origin in {took:?}: {:.1} MB/s, peak memory grew by {} KiB",
+            seen.body_len,
+            seen.body_len as f64 / 1e6 / took.as_secs_f64(),
+            grown >> 10
+        );
+        assert_eq!(seen.complete, status == 200);
+        assert!(seen.body_len > 20 << 20 && grown < 48 << 20, "{} MiB more", grown >> 20);
+    }
+}
