@@ -438,8 +438,8 @@ mod tests {
         let (notes, outcome) = read(&deep, Extent::Whole);
         assert_eq!(outcome, Err(BodyError::TooDeep(64)));
         assert!(notes.args.iter().any(|(_, value)| value.contains("evil text")), "{notes:?}");
-        let wide = field(1, b"word").repeat(10_001);
-        assert_eq!(read(&wide, Extent::Whole).1, Err(BodyError::TooManyArgs(10_000)));
+        let wide = field(1, b"word").repeat(20_001);
+        assert_eq!(read(&wide, Extent::Whole).1, Err(BodyError::TooManyArgs(20_000)));
     }
 
     #[test]
