@@ -11,6 +11,9 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 /// One message may come in so many frames. Senders that stream use hundreds; a million of one byte
 /// each costs us more than whoever sends them.
 const MOST_FRAMES: u32 = 65_536;
+const TOO_MANY_FRAMES: &str = "a message comes in more frames than any sender needs";
+/// The one violation that policy may have asked for.
+pub const TOO_LONG: &str = "a message is longer than what is inspected";
 
 /// A control frame's payload (RFC 6455 section 5.5).
 const MOST_CONTROL: usize = 125;
@@ -209,15 +212,14 @@ impl Reader {
             (Some(_), Some(_)) => return Err(broke("a message begins before the one before it has ended")),
             (None, None) => return Err(broke("a continuation frame continues nothing")),
         };
-        message.frames += 1;
+        // What passes unseen is gathered no more.
+        message.frames += u32::from(!message.passing);
         if message.frames > MOST_FRAMES {
-            let what = "a message comes in more frames than any sender needs";
-            return Err(Violation { code: close::TOO_BIG, what });
+            return Err(Violation { code: close::TOO_BIG, what: TOO_MANY_FRAMES });
         }
         let size = message.payload.len() as u64 + length;
         if self.long == Long::Refuse && size > self.window as u64 {
-            let what = "a message is longer than what is inspected";
-            return Err(Violation { code: close::TOO_BIG, what });
+            return Err(Violation { code: close::TOO_BIG, what: TOO_LONG });
         }
         Ok(())
     }

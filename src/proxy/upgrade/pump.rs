@@ -127,14 +127,16 @@ impl Pump<'_> {
                 Err(violation) => {
                     // What was cleared before is the other's all the same.
                     let _ = out.flush().await;
-                    return Err(match violation.code {
-                        close::TOO_BIG => Ended::Stopped(None, Stop::Oversize { limit: window }),
+                    return Err(match violation.what {
+                        ws::TOO_LONG => Ended::Stopped(None, Stop::Oversize { limit: window }),
                         _ => Ended::Violation(violation),
                     });
                 }
             };
             let closed = matches!(event, Event::Close(_));
             self.pass(event, out)?;
+            // A read may hold thousands of small messages, and each is as much work as a request.
+            tokio::task::consume_budget().await;
             if closed {
                 self.flush(out).await?;
                 return Ok(Some(Ended::Closed));
