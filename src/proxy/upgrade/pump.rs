@@ -11,7 +11,7 @@ use super::super::finish::Ending;
 use super::super::tunnel::Moved;
 use super::{Over, Talk};
 use crate::inspect::{Case, Heard, Said, Stop};
-use crate::message::websocket::{self as ws, Event, Kind, Long, Masking, Part, Reader, Violation, close};
+use crate::message::websocket::{self as ws, Event, Kind, Long, Masking, Part, Reader, Violation};
 use crate::net::Limits;
 use crate::policy::Oversize;
 use crate::waf::input::{End, Extent, Message, Opcode};
