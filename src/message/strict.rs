@@ -288,6 +288,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         /// Frames of any kind, right or wrong, and whatever is behind them.
         #[test]
         fn what_is_seen_does_not_depend_on_the_cuts(

@@ -102,6 +102,10 @@ async fn changed(issuer: bool, key: bool) -> String {
     // The first origin's connections end a moment after it.
     for _ in 0..100 {
         let (seen, again) = ask(&proxy, None, "origin.test").await;
+        // One that ends while a request is on its way is an origin that closed.
+        if seen == "502 origin_closed" {
+            continue;
+        }
         assert_eq!(seen, "200", "{again}");
         record = again;
         if shown(&record) != before {
