@@ -116,7 +116,7 @@ async fn changed(issuer: bool, key: bool) -> String {
     // It stands with the connection on which it was seen, and that may not be the one of the last request.
     let records = proxy.audit();
     let marks = records.iter().filter_map(|record| record["origin_leg"]["changed"].as_str());
-    let mark = marks.collect::<Vec<_>>().join(", ");
+    let mark = marks.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
     if !mark.is_empty() {
         proxy
             .stderr
