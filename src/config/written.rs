@@ -11,7 +11,7 @@ use super::{CaPlace, ConfigError, Flags, Place, System};
 /// Configuration files are read whole; one of this size is not a configuration.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Where the CA is and what unlocks its keys, as [`load`] would find them; what else is wrong with the configuration
+/// Where the CA is and what unlocks its keys, as [`super::load`] would find them; what else is wrong with the configuration
 /// does not matter here.
 pub fn load_ca(flags: &Flags, system: &System) -> Result<CaPlace, ConfigError> {
     let named = flags.config.as_ref().map(|path| system.cwd.join(path));
