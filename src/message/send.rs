@@ -1,5 +1,7 @@
 //! The origin's leg of HTTP: hyper's settings as a client, and one sender over both versions.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -138,6 +140,12 @@ fn recover(mut error: hyper::client::conn::TrySendError<Request<Streamed>>) -> S
         Some(request) => SendError::Unsent(Box::new(request)),
         None => SendError::Failed(error.into_error()),
     }
+}
+
+/// True for an error that says the peer broke HTTP, in either version: not one that it told us of, and not an end.
+pub fn broke_http(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_parse() || cause.is_some_and(h2::Error::is_library)
 }
 
 /// The bytes of a reply on an HTTP/1.1 connection that is closed after it, for answers written

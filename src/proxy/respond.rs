@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::inspect::Stop;
 use crate::message::body::BodyError;
 use crate::message::reason::Code;
+use crate::message::send;
 use crate::message::target::TargetError;
 use crate::origin::OriginError;
 use crate::policy::Denial;
@@ -187,7 +188,7 @@ fn exchange(error: &hyper::Error) -> (u16, Code) {
     if error.is_user() || error.is_body_write_aborted() {
         // The client's body broke off while it was passed on.
         (400, Code::ClientGone)
-    } else if error.is_parse() {
+    } else if send::broke_http(error) {
         (502, Code::OriginGarbage)
     } else {
         (502, Code::OriginClosed)

@@ -13,17 +13,6 @@ use crate::support::{Http, within};
 /// `:status: 200` (RFC 7541 appendix A).
 const OK: u8 = 0x88;
 
-/// Frames that came so far, without their payloads: kind and stream.
-fn came(bytes: &[u8]) -> Vec<(u8, u32)> {
-    let (mut out, mut at) = (Vec::new(), 24);
-    while let Some(header) = bytes.get(at..at + 9) {
-        let len = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-        out.push((header[3], u32::from_be_bytes(header[5..9].try_into().unwrap()) & 0x7fff_ffff));
-        at += 9 + len;
-    }
-    out
-}
-
 fn requests(received: &[Vec<u8>]) -> usize {
     received.iter().flat_map(|bytes| came(bytes)).filter(|(kind, _)| *kind == HEADERS).count()
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Case, Measured, Seen};
 use crate::support::Http;
 use crate::support::client::{Client, Entry, get, request};
-use crate::support::frames::{ACK, END_HEADERS, HEADERS, SETTINGS, frame};
+use crate::support::frames::{END_HEADERS, HEADERS, SETTINGS, asked, frame};
 use crate::support::origin::Raw;
 use crate::support::proxy::Setup;
 
@@ -88,12 +88,12 @@ async fn interim_flood(http: Http) -> Measured {
     let origin = Raw::tls_for(http, "origin.test", move |mut wire, _| async move {
         let mut many = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(100).into_bytes();
         if http == Http::H2 {
-            wire.read().await;
-            wire.write([frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat()).await;
+            wire.write(frame(SETTINGS, 0, 0, &[])).await;
             // :status 103 by the name's index (RFC 7541 appendix A), on the first stream.
             many = frame(HEADERS, END_HEADERS, 1, b"\x08\x03103").repeat(100);
-            // The request, which comes when the settings are agreed on.
-            wire.read().await;
+            if !asked(&mut wire).await {
+                return;
+            }
         } else if wire.head().await.is_none() {
             return;
         }

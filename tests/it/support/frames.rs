@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{Client, Entry};
-use super::origin::Stream;
+use super::origin::{Stream, Wire};
 use super::proxy::Proxy;
 use super::{Http, until};
 
@@ -36,6 +36,29 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     out.extend(stream.to_be_bytes());
     out.extend(payload);
     out
+}
+
+/// Frames that came so far behind the client's preface, without their payloads: kind and stream.
+pub fn came(bytes: &[u8]) -> Vec<(u8, u32)> {
+    let (mut out, mut at) = (Vec::new(), 24);
+    while let Some(header) = bytes.get(at..at + 9) {
+        let len = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+        out.push((header[3], u32::from_be_bytes(header[5..9].try_into().unwrap()) & 0x7fff_ffff));
+        at += 9 + len;
+    }
+    out
+}
+
+/// Reads until a request has come: its head may stand in the same read as the settings, or in any later one.
+pub async fn asked(wire: &mut Wire) -> bool {
+    let mut all = Vec::new();
+    while let Some(part) = wire.read().await {
+        all.extend(part);
+        if came(&all).iter().any(|(kind, _)| *kind == HEADERS) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The client's preface and its settings.
