@@ -17,6 +17,7 @@ mod later;
 mod lines;
 mod multipart;
 pub mod protobuf;
+pub mod runs;
 mod second;
 mod urlencoded;
 mod wide;
@@ -222,7 +223,7 @@ pub enum BodyError {
     TooManyPartHeaders(usize),
     #[error("a name is longer than {0} bytes")]
     NameTooLong(usize),
-    #[error("the names are longer than {0} bytes together")]
+    #[error("the names, or names and values of Protocol Buffers, are longer than {0} bytes together")]
     NamesTooLong(usize),
     #[error("a value is longer than {0} bytes")]
     ValueTooLong(usize),
@@ -341,6 +342,29 @@ pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads a slice of a body, from behind its beginning, into the sink.
+/// Of two outcomes the one that says more: what ended at a bound was not seen, whatever is wrong with the rest.
+fn worse(one: Result<(), BodyError>, other: Result<(), BodyError>) -> Result<(), BodyError> {
+    match (&one, &other) {
+        (Err(first), Err(second)) if second.is_bound() && !first.is_bound() => other,
+        _ => one.and(other),
+    }
+}
+
+/// Reads a text as it stands, and once more as its charset says where that is another text: some readers of the
+/// format heed the charset, and some do not. What is wrong with it is what the charset's reading says.
+fn each_reading(
+    charset: Charset,
+    text: &[u8],
+    mut read: impl FnMut(&[u8]) -> Result<(), BodyError>,
+) -> Result<(), BodyError> {
+    let plain = read(text);
+    let Cow::Owned(decoded) = charset.text(text) else { return plain };
+    match (plain, read(&decoded)) {
+        (Err(error), _) if error.is_bound() => Err(error),
+        (_, read) => read,
+    }
+}
+
 pub fn parse_part(
     processor: Processor,
     content_type: &[u8],
@@ -369,7 +393,7 @@ pub fn parse(
             let wide = if charset.is_wide() { wide::narrowed(bytes) } else { Cow::Borrowed(bytes) };
             // One reading does not make up for another: a form may be written in UTF-16 as a whole.
             let again = if wide == bytes { Ok(()) } else { query(&wide, bounds, &mut sink) };
-            read.and(again).and_then(|()| second::json_in_form(&wide, extent, bounds, &mut sink))
+            worse(read, again).and_then(|()| second::json_in_form(&wide, extent, bounds, &mut sink))
         }
         Processor::Multipart => {
             let read = multipart::parse(content_type, charset, bytes, extent, bounds, sink);
