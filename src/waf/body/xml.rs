@@ -184,10 +184,14 @@ impl Document<'_> {
                 rest = behind;
                 continue;
             }
-            if let Some((_, behind)) = rest.strip_prefix("<!--").and_then(|comment| comment.split_once("-->"))
-            {
-                rest = behind;
-                continue;
+        // Whether the end of a comment may still stand somewhere: looked for once in vain, it is not looked for again.
+        let mut closes = true;
+            if let Some(comment) = rest.strip_prefix("<!--").filter(|_| closes) {
+                if let Some((_, behind)) = comment.split_once("-->") {
+                    rest = behind;
+                    continue;
+                }
+                closes = false;
             }
             self.flush()?;
             let closed = rest.split_once('>');

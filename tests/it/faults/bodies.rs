@@ -225,6 +225,10 @@ fn markup(cases: &mut Vec<Case>) {
         }
         format!("{text} q=\"{EVIL}\"/>").into_bytes()
     });
+    // Of each beginning of a comment an end may be looked for in all that follows.
+    cases.push(Case::new("F29", "XML: 19,000 comments without an end", "answered, bounded", || {
+        answered(XML, || format!("</a>{}{}", "<!-- >".repeat(19_000), "x".repeat(900_000)).into_bytes())
+    }));
     for (how, value, expected) in [("harmless", "mild", PASSED), ("an attack behind it", EVIL, REFUSED)] {
         cases.push(Case::new("F29", format!("XML that is not well-formed, {how}"), expected, move || {
             upload(XML, "", move || format!("<a><b c=d></a><q>{value}</q>").into_bytes())
