@@ -90,7 +90,8 @@ pub enum MultipartFlaw {
     LineFeed,
     /// Some lines end with LF alone and some with CRLF.
     MixedLines,
-    /// A parameter stands twice in a Content-Disposition, or the field itself does.
+    /// A parameter stands twice in a Content-Disposition, or the field itself does, or a part has two types or two
+    /// transfer encodings.
     DuplicateDisposition,
     /// Bytes other than line ends before the first boundary.
     DataBefore,
