@@ -342,7 +342,6 @@ pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
     multipart::boundary_of(content_type)
 }
 
-/// Reads a slice of a body, from behind its beginning, into the sink.
 /// Of two outcomes the one that says more: what ended at a bound was not seen, whatever is wrong with the rest.
 fn worse(one: Result<(), BodyError>, other: Result<(), BodyError>) -> Result<(), BodyError> {
     match (&one, &other) {
@@ -366,6 +365,7 @@ fn each_reading(
     }
 }
 
+/// Reads a slice of a body, from behind its beginning, into the sink.
 pub fn parse_part(
     processor: Processor,
     content_type: &[u8],
@@ -400,22 +400,20 @@ pub fn parse(
             let read = multipart::parse(content_type, charset, bytes, extent, bounds, sink);
             second::unless_read(processor, read, bytes, extent, bounds, sink)
         }
-        Processor::Json => {
-            let text = wide::narrowed(bytes);
-            let text = charset.text(&text);
-            let documents = if lines::looks_so(&text) { Documents::Many } else { Documents::One };
-            let read = json::parse_all(&text, documents, extent, bounds, sink);
-            second::unless_read(processor, read, &text, extent, bounds, sink)
-        }
-        Processor::JsonLines => lines::parse(content_type, &wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Json => each_reading(charset, &wide::narrowed(bytes), |text| {
+            let documents = if lines::looks_so(text) { Documents::Many } else { Documents::One };
+            let read = json::parse_all(text, documents, extent, bounds, sink);
+            second::unless_read(processor, read, text, extent, bounds, sink)
+        }),
+        Processor::JsonLines => each_reading(charset, &wide::narrowed(bytes), |text| {
+            lines::parse(content_type, text, extent, bounds, sink)
+        }),
         Processor::Protobuf => return protobuf::parse(bytes, extent, bounds, sink),
         Processor::Grpc => return protobuf::frames(content_type, bytes, extent, bounds, sink),
-        Processor::Xml => {
-            let text = wide::narrowed(bytes);
-            let text = charset.text(&text);
-            let read = xml::parse(&text, extent, bounds, sink);
-            second::unless_read(processor, read, &text, extent, bounds, sink)
-        }
+        Processor::Xml => each_reading(charset, &wide::narrowed(bytes), |text| {
+            let read = xml::parse(text, extent, bounds, sink);
+            second::unless_read(processor, read, text, extent, bounds, sink)
+        }),
     };
     if bounds.second_reading { charset.outcome(read) } else { read }
 }
