@@ -225,7 +225,7 @@ fn verb(
                 None if *dry_run => Some(unlock::to_be_asked()),
                 None => {
                     // The old one is asked for first, and the new one of somebody who has it.
-                    dir.would_change_passphrase(None)?;
+                    dir.check_passphrase()?;
                     Some(unlock::ask_new()?)
                 }
                 given => given,
