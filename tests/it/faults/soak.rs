@@ -18,7 +18,7 @@ use crate::support::client::{Client, Entry, get, read_head, request, rest};
 use crate::support::frames::{self, Peer};
 use crate::support::origin::{HELLO, Origin, Raw, Spec, gzip};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::{Http, within};
+use crate::support::{Closed, Http, within};
 
 const STEADY: &str = "as it began, a record each";
 
@@ -310,19 +310,19 @@ async fn at_rest(proxy: &Proxy, most: &Rest) -> Rest {
     Rest { files: proxy.open_files(), threads: threads(), memory: proxy.rss() }
 }
 
-async fn origins() -> (Origin, Origin, Raw, Setup) {
+async fn origins() -> (Origin, Origin, Raw, Closed, Setup) {
     let (plain, tls) =
         (Spec::plain().start().await, Spec::tls(&["origin.test", "*.names.test"]).start().await);
     let hostile = hostile().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = Closed::new();
     let setup = Setup::new()
         .config(LIMITS)
         .route("plain.test", 80, plain.addr)
         .route("origin.test", 443, tls.addr)
         .route("hostile.test", 443, hostile.addr)
-        .route("refused.test", 443, closed);
+        .route("refused.test", 443, closed.addr);
     let everything = format!("*:443:127.0.0.1:{}", tls.addr.port());
-    (plain, tls, hostile, setup.args(["--resolve", &everything]))
+    (plain, tls, hostile, closed, setup.args(["--resolve", &everything]))
 }
 
 async fn worker(stage: Arc<Stage>, mut dice: Dice, until: Instant) {
@@ -355,7 +355,7 @@ async fn soak() -> Measured {
     let length = Duration::from_secs(number("PORTWARD_SOAK").unwrap_or(6));
     let seed = number("PORTWARD_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("F54: PORTWARD_SEED={seed}, {length:?}");
-    let (_plain, _tls, _hostile, setup) = origins().await;
+    let (_plain, _tls, _hostile, _closed, setup) = origins().await;
     let stage =
         Arc::new(Stage { proxy: setup.start().await, sent: Mutex::default(), done: Default::default() });
     // Each fault once and some seconds of all: what is filled once is full.
