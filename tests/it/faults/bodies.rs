@@ -335,7 +335,7 @@ fn dear_rules() -> String {
 /// A body for which they take longer than one exchange may; small ones go as ever.
 async fn slow_rules(fail: &str, expected: &'static str) -> Seen {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let config = format!("[limits]\nrules_time = '1ms'\n[policy.fail]\nengine_error = '{fail}'\n");
+    let config = format!("[limits]\nrules_time = '5ms'\n[policy.fail]\nengine_error = '{fail}'\n");
     let setup =
         Setup::new().config(&config).file("own.json", dear_rules()).arg("--rules").arg("{dir}/own.json");
     let proxy = setup.origin(&origin).start().await;
