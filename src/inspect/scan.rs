@@ -4,6 +4,7 @@
 //! after decoding; what travels is what the sender sent.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -49,6 +50,7 @@ pub struct Asked {
 
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub client: IpAddr,
     pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
@@ -131,6 +133,7 @@ impl Scanning<'_> {
         };
         let about = About {
             direction: side,
+            client: self.client,
             method: self.asked.method.to_string(),
             url: self.asked.url.clone(),
             status: status.map_or(0, |status| status.as_u16()),

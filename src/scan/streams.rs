@@ -104,7 +104,7 @@ pub(super) async fn scan(
         None => None,
         Some(service) => {
             let streams = if splitter.is_some() { 2 } else { 1 };
-            let _waiting = Waiting::new(&pieces.slots.waiting);
+            let _waiting = Waiting::new(&pieces.share.slots.waiting);
             match service.permit(streams, &mut body.wait).await {
                 Ok(permit) => permit,
                 Err(error) => return engine.failed(&about, &error),

@@ -32,6 +32,7 @@ mod policy;
 mod reload;
 mod scan;
 mod scan_icap;
+mod scan_places;
 mod sets;
 mod sse;
 mod tls_bar;
