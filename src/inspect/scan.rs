@@ -126,7 +126,14 @@ impl Scanning<'_> {
         let coding = coding(headers, &limits, most, self.fail)?;
         let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
         let (boundary, odd) = match boundaries {
-            Ok(found) => (found.into_iter().flatten().next(), None),
+            Ok(found) => {
+                let mut found: Vec<_> = found.into_iter().flatten().collect();
+                found.dedup();
+                match found.len() {
+                    0 | 1 => (found.pop(), None),
+                    _ => (None, Some("its parts cannot be told apart: there is more than one boundary")),
+                }
+            }
             Err(OddBoundary) => {
                 (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
             }
