@@ -105,7 +105,7 @@ pub(super) async fn scan(
         Some(service) => {
             let streams = if splitter.is_some() { 2 } else { 1 };
             let _waiting = Waiting::new(&pieces.share.slots.waiting);
-            match service.permit(streams, &mut body.wait).await {
+            match service.permit(about.direction, streams, &mut body.wait).await {
                 Ok(permit) => permit,
                 Err(error) => return engine.failed(&about, &error),
             }

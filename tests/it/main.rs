@@ -31,6 +31,7 @@ mod peers;
 mod policy;
 mod reload;
 mod scan;
+mod scan_answers;
 mod scan_icap;
 mod scan_places;
 mod sets;
