@@ -26,6 +26,7 @@ mod key_log;
 mod limits;
 mod long;
 mod origin;
+mod origin_again;
 mod origin_h2;
 mod peers;
 mod policy;
