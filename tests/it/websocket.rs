@@ -561,12 +561,12 @@ async fn told_to_stop_the_proxy_says_goodbye_to_both_sides() {
         }
         assert!(within("the end", proxy.ended()).await.success());
         assert!(began.elapsed().as_secs() < 30, "it did not wait for its whole time: {:?}", began.elapsed());
-        let heads = |bytes: &Vec<u8>| bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
-        let got: Vec<_> = origin.received().iter().map(|bytes| ws::frames(&bytes[heads(bytes)..])).collect();
-        assert_eq!(got.len(), 2);
-        for frames in got {
-            assert_eq!(frames.last().and_then(Frame::code), Some(1001), "TLS {tls}: {frames:?}");
-        }
+        let last = |bytes: &Vec<u8>| {
+            let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+            ws::frames(&bytes[head + 4..]).last().and_then(Frame::code)
+        };
+        let told = || origin.received().iter().map(last).collect::<Vec<_>>() == [Some(1001), Some(1001)];
+        until("the origin to be told", || told().then_some(())).await;
         let records: Vec<_> = proxy.audit().into_iter().filter(|record| record["status"] == 101).collect();
         assert_eq!(records.len(), 2);
         for record in records {
