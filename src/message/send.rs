@@ -165,13 +165,14 @@ impl Sender {
         match self {
             Sender::H1(_, came) if came.0.load(Ordering::Relaxed) => Fate::Unknown,
             Sender::H1(..) => Fate::Closed,
+            // As hyper tells of one that ended, or broke.
+            Sender::H2(..) if cause.is_some_and(|cause| cause.is::<io::Error>()) => Fate::Closed,
             Sender::H2(..) => match cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
-                // The library ends only the streams so that the GOAWAY does not cover.
+                // The library ends so only the streams that the GOAWAY leaves out.
                 Some(error) if error.is_remote() && error.is_go_away() => Fate::Unprocessed,
                 Some(error) if error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
                     Fate::Unprocessed
                 }
-                Some(error) if error.is_io() => Fate::Closed,
                 _ => Fate::Unknown,
             },
         }

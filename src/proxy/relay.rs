@@ -227,7 +227,8 @@ impl Spare {
     /// `None` where it would not be sent again whatever became of it.
     fn of(request: &Request<Streamed>, lease: &Lease) -> Option<Spare> {
         let h2 = lease.sender.protocol() == Alpn::H2;
-        if !h2 && !(lease.served && request.method().is_idempotent()) {
+        let may_be = h2 || lease.served && request.method().is_idempotent();
+        if !may_be {
             return None;
         }
         let body = request.body().again(Spare::MOST)?;
