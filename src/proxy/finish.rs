@@ -164,7 +164,8 @@ impl Ending {
         self.case = Some(case);
     }
 
-    pub fn origin(&mut self, facts: &OriginFacts, pooled: bool) {
+    /// `resent` is why the request went out once more, if it did.
+    pub fn origin(&mut self, facts: &OriginFacts, pooled: bool, resent: &'static str) {
         self.note(|record| {
             record.origin_leg = OriginLeg {
                 address: Some(facts.addr),
@@ -178,6 +179,7 @@ impl Ending {
                 }
                 .into(),
                 pooled,
+                resent: resent.into(),
                 ..OriginLeg::default()
             };
             record.protection =

@@ -396,13 +396,7 @@ const ODDITIES: &[Oddity] = &[
     (PREVIEW, Does::Breaks, 403, "scan_changed", ""),
     (WHOLE, Does::Says(page!("", "403", "zz\r\n")), 403, "malware", "status 403"),
     (WHOLE, Does::Says(page!("", "403", "3\r\nabc\r\n0\r\n\r\n")), 403, "malware", "status 403"),
-    (
-        WHOLE,
-        Does::Floods(page!("", "403", ""), "3\r\nabc\r\n"),
-        503,
-        "scan_unavailable",
-        "longer than scan.time",
-    ),
+    (WHOLE, Does::Floods(page!("", "403", ""), "3\r\nabc\r\n"), 403, "malware", "status 403"),
     (
         WHOLE,
         Does::Floods(page!("X-Virus-ID: Own.Test\r\n", "200", ""), "3\r\nabc\r\n"),
