@@ -60,9 +60,10 @@ pub(super) fn looks_so(bytes: &[u8]) -> bool {
         && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
 }
 
-struct Counted<'s> {
-    sink: &'s mut dyn Sink,
-    args: usize,
+/// Counts what several texts have together.
+pub(super) struct Counted<'s> {
+    pub sink: &'s mut dyn Sink,
+    pub args: usize,
 }
 
 /// JSON has arguments and nothing else.

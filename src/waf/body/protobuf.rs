@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::lines::Counted;
 use super::{BodyError, Bounds, Sink, json, media_type};
 use crate::waf::input::Extent;
 
@@ -87,12 +88,15 @@ pub(super) fn frames(
         let payload = &behind[..length.min(behind.len())];
         let part = if cut { Extent::Partial } else { Extent::Whole };
         let read = match flag {
-            0 if is_json => json::parse(payload, part, bounds, reader.sink),
+            0 if is_json => reader.json(payload, part),
             0 => reader.message(payload, cut),
             TRAILERS => reader.named(b"trailers", payload),
             _ => reader.pieces(payload).and(Err(malformed("a message is compressed", at))),
         };
         outcome = outcome.and(read);
+        if reader.leaves > bounds.leaves {
+            return Err(BodyError::TooManyArgs(bounds.leaves));
+        }
         at += PREFIX + payload.len();
         if cut && extent == Extent::Whole {
             return outcome.and(Err(malformed("a message is cut", at)));
@@ -311,6 +315,14 @@ impl Reader<'_> {
         }
     }
 
+    /// The bound on leaves is that of all messages together.
+    fn json(&mut self, text: &[u8], extent: Extent) -> Result<(), BodyError> {
+        let mut counted = Counted { sink: &mut *self.sink, args: self.leaves };
+        let read = json::parse(text, extent, self.bounds, &mut counted);
+        self.leaves = counted.args;
+        read
+    }
+
     fn leaf(&mut self, value: &[u8]) -> Result<(), BodyError> {
         self.leaves += 1;
         if self.leaves > self.bounds.leaves {
@@ -467,6 +479,11 @@ mod tests {
         let json = frame(0, b"{\"a\":\"b\"}");
         let read = frames(b"application/grpc+json", &json, Extent::Whole, &Bounds::default(), &mut notes);
         assert_eq!((notes.pairs(), read), (vec![("json.a", "b")], Ok(())));
+        // A bound that each of many messages keeps is still broken by all of them.
+        let many = frame(0, br#"["a","b"]"#).repeat(10_001);
+        let mut notes = Notes::default();
+        let read = frames(b"application/grpc+json", &many, Extent::Whole, &Bounds::default(), &mut notes);
+        assert_eq!(read, Err(BodyError::TooManyArgs(20_000)));
         for broken in [&one[..7], &[2, 0, 0, 0, 0][..], &[1, 0, 0, 0, 1, 0], &[0, 0, 0]] {
             let mut notes = Notes::default();
             let outcome = frames(b"application/grpc", broken, Extent::Whole, &Bounds::default(), &mut notes);
