@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -14,11 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Case, Measured, Seen};
-use crate::support::client::{Client, Entry, get, request, rest};
+use crate::support::client::{Client, Entry, get, read_head, request, rest};
 use crate::support::frames::{self, Peer};
 use crate::support::origin::{HELLO, Origin, Raw, Spec, gzip};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::{Http, within};
+use crate::support::{Closed, Http, within};
 
 const STEADY: &str = "as it began, a record each";
 
@@ -27,10 +27,10 @@ const MEMORY: u64 = 48 << 20;
 /// Threads for blocking work end after ten idle seconds, but what is done once a second may wake now one, now another.
 const IDLE_THREADS: usize = 2;
 
-/// Limits that let a fault end within seconds.
-const LIMITS: &str = "[limits]\nclassify_time = \"3s\"\nhandshake_time = \"5s\"\nheader_time = \"2s\"\nbody_grace = \"1s\"\n\
-                      body_rate = \"1KiB\"\nfirst_byte_time = \"2s\"\nbody_idle = \"2s\"\nwrite_stall = \"2s\"\n\
-                      tunnel_first_byte = \"3s\"\nkeep_alive_idle = \"5s\"\npool_idle = \"1s\"\nleaf_cache = 64\n\
+/// Limits that let a fault end within seconds, and that honest traffic does not meet on a machine that does much else.
+const LIMITS: &str = "[limits]\nclassify_time = \"5s\"\nhandshake_time = \"8s\"\nheader_time = \"5s\"\nbody_grace = \"8s\"\n\
+                      body_rate = \"1KiB\"\nfirst_byte_time = \"8s\"\nbody_idle = \"8s\"\nwrite_stall = \"8s\"\n\
+                      tunnel_first_byte = \"5s\"\nkeep_alive_idle = \"5s\"\npool_idle = \"1s\"\nleaf_cache = 64\n\
                       [audit]\nmax_size = \"4GiB\"\n";
 
 pub fn cases() -> Vec<Case> {
@@ -80,6 +80,12 @@ impl Stage {
     async fn dial(&self) -> TcpStream {
         TcpStream::connect(self.proxy.addr()).await.unwrap()
     }
+}
+
+/// Forty megabytes of one letter, packed once: this is work as well.
+fn bomb() -> Vec<u8> {
+    static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
+    BOMB.get_or_init(|| gzip(&vec![b'a'; 40 << 20])).clone()
 }
 
 const FAULTS: [&str; 20] = [
@@ -142,7 +148,7 @@ async fn act(stage: &Stage, dice: &mut Dice, what: &'static str) {
         "bomb" => {
             let fields =
                 [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip")];
-            let ask = request("POST", &url(&stage.path(what)), &fields, gzip(&vec![b'a'; 40 << 20]));
+            let ask = request("POST", &url(&stage.path(what)), &fields, bomb());
             let answer = client.send(Http::H1, "origin.test", ask).await;
             assert!(answer.status.is_client_error(), "{}", answer.status);
         }
@@ -192,15 +198,16 @@ async fn raw(stage: &Stage, dice: &mut Dice, what: &'static str) {
         "reset in an upload" => {
             let ask = format!(
                 "POST {} HTTP/1.1\r\nHost: plain.test\r\nContent-Type: application/octet-stream\r\n\
-                 Content-Length: 90000000\r\n\r\n",
+                 Expect: 100-continue\r\nContent-Length: 90000000\r\n\r\n",
                 path()
             );
             socket.write_all(ask.as_bytes()).await.unwrap();
+            // A reset takes with it what was not read: this says that the head was.
+            let interim = within("100", read_head(&mut socket)).await.unwrap();
+            assert!(interim.starts_with("HTTP/1.1 100"), "{interim}");
             for _ in 0..dice.roll(40) + 1 {
                 within("room", socket.write_all(&[b'a'; 64 * 1024])).await.unwrap();
             }
-            // The head is read by now or never: a reset takes with it what was not.
-            tokio::time::sleep(Duration::from_millis(200)).await;
             SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
         }
         "half a hello" => {
@@ -303,19 +310,19 @@ async fn at_rest(proxy: &Proxy, most: &Rest) -> Rest {
     Rest { files: proxy.open_files(), threads: threads(), memory: proxy.rss() }
 }
 
-async fn origins() -> (Origin, Origin, Raw, Setup) {
+async fn origins() -> (Origin, Origin, Raw, Closed, Setup) {
     let (plain, tls) =
         (Spec::plain().start().await, Spec::tls(&["origin.test", "*.names.test"]).start().await);
     let hostile = hostile().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = Closed::new();
     let setup = Setup::new()
         .config(LIMITS)
         .route("plain.test", 80, plain.addr)
         .route("origin.test", 443, tls.addr)
         .route("hostile.test", 443, hostile.addr)
-        .route("refused.test", 443, closed);
+        .route("refused.test", 443, closed.addr);
     let everything = format!("*:443:127.0.0.1:{}", tls.addr.port());
-    (plain, tls, hostile, setup.args(["--resolve", &everything]))
+    (plain, tls, hostile, closed, setup.args(["--resolve", &everything]))
 }
 
 async fn worker(stage: Arc<Stage>, mut dice: Dice, until: Instant) {
@@ -348,7 +355,7 @@ async fn soak() -> Measured {
     let length = Duration::from_secs(number("PORTWARD_SOAK").unwrap_or(6));
     let seed = number("PORTWARD_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("F54: PORTWARD_SEED={seed}, {length:?}");
-    let (_plain, _tls, _hostile, setup) = origins().await;
+    let (_plain, _tls, _hostile, _closed, setup) = origins().await;
     let stage =
         Arc::new(Stage { proxy: setup.start().await, sent: Mutex::default(), done: Default::default() });
     // Each fault once and some seconds of all: what is filled once is full.
