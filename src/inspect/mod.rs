@@ -4,7 +4,7 @@
 //!
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
-mod cut;
+pub mod cut;
 mod frames;
 mod held;
 mod messages;

@@ -115,7 +115,7 @@ async fn send(io: &mut Box<dyn Io>, chunk: &[u8]) -> io::Result<()> {
 }
 
 /// `stream: OK`, `stream: NAME FOUND`, `... ERROR`.
-fn understood(answer: &[u8]) -> Finding {
+pub fn understood(answer: &[u8]) -> Finding {
     let line = answer.split(|b| matches!(b, 0 | b'\n')).next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let text = line.strip_prefix("stream: ").unwrap_or(&line).trim();

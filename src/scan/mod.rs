@@ -3,7 +3,7 @@
 
 mod clamd;
 mod icap;
-mod parts;
+pub mod parts;
 mod streams;
 mod wait;
 
@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 
-pub use clamd::Endpoint;
-pub use icap::Address;
+pub use clamd::{Endpoint, understood};
+pub use icap::{Address, answer as icap_answer, head as icap_head, options as icap_options};
 pub use parts::{OddBoundary, boundary};
 use streams::Engine;
 use wait::Budget;

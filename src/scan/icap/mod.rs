@@ -1,9 +1,9 @@
 //! An ICAP client (RFC 3507) that asks about bodies and takes no other body in their place: REQMOD for uploads, RESPMOD
 //! for downloads, with a preview where the service offers one, on connections that are used again.
 
-mod answer;
-mod head;
-mod options;
+pub mod answer;
+pub mod head;
+pub mod options;
 mod session;
 mod wire;
 

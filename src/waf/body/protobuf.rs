@@ -533,6 +533,11 @@ mod tests {
         let json = frame(0, b"{\"a\":\"b\"}");
         let read = frames(b"application/grpc+json", &json, Extent::Whole, &Bounds::default(), &mut notes);
         assert_eq!((notes.pairs(), read), (vec![("json.a", "b")], Ok(())));
+        // A bound that each of many messages keeps is still broken by all of them.
+        let many = frame(0, br#"["a","b"]"#).repeat(10_001);
+        let mut notes = Notes::default();
+        let read = frames(b"application/grpc+json", &many, Extent::Whole, &Bounds::default(), &mut notes);
+        assert_eq!(read, Err(BodyError::TooManyArgs(20_000)));
         for broken in [&one[..7], &[2, 0, 0, 0, 0][..], &[1, 0, 0, 0, 1, 0], &[0, 0, 0]] {
             let mut notes = Notes::default();
             let outcome = frames(b"application/grpc", broken, Extent::Whole, &Bounds::default(), &mut notes);
