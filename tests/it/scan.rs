@@ -554,9 +554,10 @@ fn an_address_that_is_none_is_refused_with_its_place() {
 async fn a_file_that_is_not_what_its_coding_says_is_scanned_as_it_stands() {
     let clamd = Clamd::start().await;
     let raw = Raw::tls("origin.test", |mut wire, _| async move {
-        wire.read().await;
+        wire.head().await;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {BINARY}\r\nContent-Encoding: gzip\r\n");
         wire.write(&[format!("{head}Content-Length: 68\r\n\r\n").as_bytes(), &eicar()].concat()).await;
+        wire.drained().await;
     })
     .await;
     let proxy = Setup::new().raw(&raw).config(&clamd.settings()).start().await;

@@ -14,7 +14,7 @@ use super::{Case, Measured, Seen, size};
 use crate::support::client::{Client, Entry, get};
 use crate::support::origin::{HELLO, Origin, Spec};
 use crate::support::proxy::{Proxy, Setup, portward};
-use crate::support::{Http, until};
+use crate::support::{Http, own_ip, until};
 
 const BACK: &str = "back at once, nothing torn";
 
@@ -57,7 +57,8 @@ async fn kills() -> Measured {
     let many = size(5, 200);
     let origin = Spec::tls(&["*.kill.test"]).start().await;
     let home = tempfile::tempdir().unwrap();
-    let mut proxy = start(home.path(), "127.0.0.1:0", &origin).await;
+    // An address of its own: the port is not given to anybody else between two lives.
+    let mut proxy = start(home.path(), &format!("{}:0", own_ip()), &origin).await;
     let listen = proxy.addr().to_string();
     let root = std::fs::read(proxy.ca_pem()).unwrap();
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

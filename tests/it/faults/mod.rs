@@ -80,7 +80,8 @@ fn all() -> Vec<Case> {
     cases
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// Cases block their threads: they wait for programs, compress, and drop what has to end first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 16)]
 async fn the_faults_are_survived_from_the_first_to_the_last() {
     table().hold(all()).await;
 }

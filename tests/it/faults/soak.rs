@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 use self::acts::{ACTS, act};
 use super::{Case, Measured, Seen};
 use crate::reload::{replace, rule};
-use crate::support::Http;
 use crate::support::client::{Client, Entry};
 use crate::support::origin::{Origin, Raw, Spec};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::table::panic_text;
+use crate::support::{Closed, Http};
 
 /// Most of what is done is waiting.
 const WORKERS: u64 = 12;
@@ -40,10 +40,10 @@ const LONG: Duration = Duration::from_secs(20 * 60);
 /// What it may rise in an hour, by the second half.
 const SLOPE: f64 = (24 << 20) as f64;
 
-/// Limits that let a fault end within seconds.
-const LIMITS: &str = "[limits]\nclassify_time = \"3s\"\nhandshake_time = \"5s\"\nheader_time = \"2s\"\nbody_grace = \"1s\"\n\
-                      body_rate = \"1KiB\"\nfirst_byte_time = \"5s\"\nbody_idle = \"2s\"\nwrite_stall = \"2s\"\n\
-                      tunnel_first_byte = \"3s\"\ntunnel_idle = \"3s\"\nkeep_alive_idle = \"5s\"\npool_idle = \"1s\"\nleaf_cache = 64\n\
+/// Limits that let a fault end within seconds, and that honest traffic does not meet on a machine that does much else.
+const LIMITS: &str = "[limits]\nclassify_time = \"5s\"\nhandshake_time = \"8s\"\nheader_time = \"5s\"\nbody_grace = \"8s\"\n\
+                      body_rate = \"1KiB\"\nfirst_byte_time = \"8s\"\nbody_idle = \"8s\"\nwrite_stall = \"8s\"\n\
+                      tunnel_first_byte = \"5s\"\ntunnel_idle = \"8s\"\nkeep_alive_idle = \"5s\"\npool_idle = \"1s\"\nleaf_cache = 64\n\
                       [audit]\nmax_size = \"4GiB\"\n\
                       [rules]\ncore = true\n\
                       [[policy.bypass]]\nname = \"pinned\"\nhosts = [\"pinned.test\"]\n";
@@ -149,6 +149,7 @@ struct Others {
     _origins: [Origin; 2],
     _raw: [Raw; 2],
     _scanner: peers::Scanner,
+    _closed: Closed,
 }
 
 async fn start() -> (Others, Proxy) {
@@ -156,8 +157,8 @@ async fn start() -> (Others, Proxy) {
     let origins = [Spec::plain().start().await, Spec::tls(&names).start().await];
     let raw = [peers::hostile().await, peers::streaming().await];
     let scanner = peers::scanner().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let scan = format!("[scan]\nclamd = \"tcp:{}\"\nmax_bytes = \"1MiB\"\ntime = \"4s\"\n", scanner.addr);
+    let closed = Closed::new();
+    let scan = format!("[scan]\nclamd = \"tcp:{}\"\nmax_bytes = \"1MiB\"\ntime = \"6s\"\n", scanner.addr);
     let everything = format!("*:443:127.0.0.1:{}", origins[1].addr.port());
     let setup = Setup::new()
         .config(LIMITS)
@@ -167,9 +168,9 @@ async fn start() -> (Others, Proxy) {
         .route("plain.test", 80, origins[0].addr)
         .route("hostile.test", 443, raw[0].addr)
         .route("stream.test", 443, raw[1].addr)
-        .route("refused.test", 443, closed)
+        .route("refused.test", 443, closed.addr)
         .args(["--resolve", &everything]);
-    (Others { _origins: origins, _raw: raw, _scanner: scanner }, setup.start().await)
+    (Others { _origins: origins, _raw: raw, _scanner: scanner, _closed: closed }, setup.start().await)
 }
 
 /// Does one thing, and notes how it went.

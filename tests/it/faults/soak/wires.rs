@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Dice, Stage};
-use crate::support::client::rest;
+use crate::support::client::{read_head, rest};
 use crate::support::origin::HELLO;
 use crate::support::within;
 
@@ -62,19 +62,21 @@ async fn download(stage: &Stage, mut socket: TcpStream, what: &'static str) {
     within("a download", socket.read(&mut vec![0; 64 * 1024])).await.unwrap();
     if what == "slow reader" {
         // Longer than a write may stall.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(9)).await;
     }
     SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 async fn upload(stage: &Stage, dice: &mut Dice, mut socket: TcpStream, what: &'static str) {
-    let fields = "Content-Type: application/octet-stream\r\nContent-Length: 90000000\r\n";
+    let fields =
+        "Content-Type: application/octet-stream\r\nExpect: 100-continue\r\nContent-Length: 90000000\r\n";
     socket.write_all(stage.ask(what, "POST", fields).as_bytes()).await.unwrap();
+    // A reset takes with it what was not read: this says that the head was.
+    let interim = within("100", read_head(&mut socket)).await.unwrap();
+    assert!(interim.starts_with("HTTP/1.1 100"), "{interim}");
     for _ in 0..dice.roll(40) + 1 {
         within("room", socket.write_all(&[b'a'; 64 * 1024])).await.unwrap();
     }
-    // The head is read by now or never: a reset takes with it what was not.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
