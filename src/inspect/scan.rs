@@ -24,6 +24,7 @@ use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
 use crate::scan::{About, Direction, Finding, OddBoundary, Outcome, Ranges, Scan, Scanner, boundary};
+use crate::waf::input::End;
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -112,9 +113,9 @@ impl Scanning<'_> {
             let sentence = "the origin answered with a piece of the file, which was not asked for";
             return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
         }
-        let (window, undecodable) = match side {
-            Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
-            Direction::Download => (self.limits.response_window, self.fail.undecodable_response),
+        let (window, undecodable, from) = match side {
+            Direction::Upload => (self.limits.request_window, self.fail.undecodable_request, End::Client),
+            Direction::Download => (self.limits.response_window, self.fail.undecodable_response, End::Origin),
         };
         let most = usize::try_from(scanner.config.max_bytes).unwrap_or(usize::MAX);
         // Bounded by its own size, whatever the ratio: what is not decoded here is not scanned.
@@ -123,7 +124,7 @@ impl Scanning<'_> {
             decoded_ratio: usize::MAX,
             ..self.limits.clone()
         };
-        let coding = coding(headers, &limits, most, self.fail)?;
+        let coding = coding(headers, &limits, most, self.fail, from)?;
         let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
         let (boundary, odd) = match boundaries {
             Ok(found) => {

@@ -60,6 +60,15 @@ pub fn cases() -> Vec<Case> {
     add(&mut cases, "F25", "three codings, one above the other", REFUSED, FORM, "gzip, gzip, gzip", || {
         gzip(&gzip(&gzip(b"a=b")))
     });
+    add(
+        &mut cases,
+        "F25",
+        "three codings of JSON, an attack below",
+        REFUSED,
+        JSON,
+        "gzip, gzip, gzip",
+        || gzip(&gzip(&gzip(format!("{{\"q\": \"{EVIL}\"}}").as_bytes()))),
+    );
     add(&mut cases, "F25", "gzip that breaks off, an attack in it", REFUSED, FORM, "gzip", || {
         let whole = gzip(attack("q=").as_bytes());
         whole[..whole.len() - 6].to_vec()
