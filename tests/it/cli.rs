@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 use nix::sys::signal::Signal;
 use x509_parser::prelude::FromDer;
 
-use crate::support::Http;
 use crate::support::client::{Client, Entry};
 use crate::support::origin::{HELLO, Spec};
-use crate::support::peer;
+use crate::support::peer::{self, Ended};
 use crate::support::proxy::{PORTWARD, Setup, portward};
+use crate::support::{Http, until};
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -39,7 +39,7 @@ async fn the_lines_that_a_first_start_prints_work_as_they_stand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_is_what_happens_without_a_command() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(PORTWARD)
+    let child = Command::new(PORTWARD)
         .args(["--listen", "127.0.0.1:0", "--ca"])
         .arg(dir.path().join("ca"))
         .arg("--audit-log")
@@ -49,10 +49,11 @@ async fn run_is_what_happens_without_a_command() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let lines = crate::support::proxy::Lines::collect(child.stderr.take().unwrap());
+    let mut child = Ended(child);
+    let lines = crate::support::proxy::Lines::collect(child.0.stderr.take().unwrap());
     lines.line("the listener", |line| line.starts_with("portward: listening on 127.0.0.1:")).await;
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
-    assert!(child.wait().unwrap().success());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.0.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(until("its end", || child.0.try_wait().unwrap()).await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,6 +248,12 @@ fn every_command_finds_the_ca_where_the_configuration_has_it() {
     // What cannot be read at all is told.
     fs::write(at("here/portward.toml"), "[ca\n").unwrap();
     let (code, said) = run("here", &["ca", "show"]);
+    assert!(code == Some(2) && said.contains("portward.toml:1:"), "{said}");
+    // It does not stop who says where the CA is, and did not ask for it.
+    let secret = at("here/secret").display().to_string();
+    let (code, said) = run("here", &["ca", "show", "--ca", &other, "--passphrase-file", &secret]);
+    assert!(code == Some(0) && said.contains(&other) && said.contains("warning"), "{said}");
+    let (code, said) = run("here", &["ca", "show", "--ca", &other, "--config", &file]);
     assert!(code == Some(2) && said.contains("portward.toml:1:"), "{said}");
 }
 

@@ -4,15 +4,12 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
-
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 
 use crate::support::clients::{Client, Ground, Stores, isolated};
 use crate::support::origin::Spec;
-use crate::support::peer::{Said, run};
+use crate::support::peer::{Ended, Said, run};
 use crate::support::proxy::{PORTWARD, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,22 +118,12 @@ async fn what_uses_the_systems_store_works_after_trust_install_and_not_before_or
     }
 }
 
-/// A browser with its helpers, ended when dropped.
-struct Browser(Child);
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The group: a browser's helpers outlive it.
-        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
-}
-
 /// Opens a page of the origin without a window, as this home's user.
-fn browse(home: &Path, client: &Client) -> Browser {
+fn browse(home: &Path, client: &Client) -> Ended {
     let mut command = isolated("sh", home, &["-c", &format!("exec {}", client.line)]);
+    // A group: a browser's helpers would outlive it.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Browser(command.spawn().unwrap())
+    Ended(command.spawn().unwrap())
 }
 
 /// Looks again until there is something: a browser's start takes longer than any other step of a test.

@@ -11,7 +11,7 @@ use crate::support::netns::{CLIENT, CLIENT_NET, NetLab, ORIGIN_NET, Redirect};
 use crate::support::origin::{HELLO, Spec};
 use crate::support::proxy::{Proxy, Setup};
 use crate::support::split::{Cut, Split};
-use crate::support::{Http, Tls, within};
+use crate::support::{Http, Tls, own_ip, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_explicit_entry_reaches_the_origin_in_every_protocol() {
@@ -289,7 +289,7 @@ pub async fn a_name_that_resolves_to_a_private_address_is_denied_as_the_address_
 
 #[tokio::test(flavor = "multi_thread")]
 pub async fn the_proxy_does_not_connect_to_itself() {
-    let proxy = Setup::new().start().await;
+    let proxy = Setup::new().listen(&[&format!("{}:0", own_ip())]).start().await;
     let own = proxy.addr();
     let config = format!("[policy.ports]\n{} = \"inspect\"", own.port());
     drop(proxy);

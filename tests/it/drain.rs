@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::support::client::{Client, Entry, get};
 use crate::support::origin::{EVENTS, HELLO, Spec};
 use crate::support::proxy::Setup;
-use crate::support::{Http, until, within};
+use crate::support::{Http, own_ip, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
 pub async fn an_exchange_under_way_is_finished_before_the_end() {
@@ -96,7 +96,7 @@ pub async fn a_restart_takes_over_address_and_ca_at_once() {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let home = tempfile::tempdir().unwrap();
     let ca = home.path().join("ca");
-    let mut addr = "127.0.0.1:0".to_string();
+    let mut addr = format!("{}:0", own_ip());
     let mut served = 0;
     for life in 0..3 {
         // The same address and the same CA, at once: no waiting for old connections.

@@ -6,7 +6,7 @@ use crate::support::origin::{HELLO, Raw, Spec};
 use crate::support::peer;
 use crate::support::pki::{self, Leaf};
 use crate::support::proxy::Setup;
-use crate::support::{Http, until};
+use crate::support::{Closed, Http};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_certificate_is_a_502_that_names_its_fault_and_the_origin_sees_no_request() {
@@ -80,8 +80,8 @@ pub async fn an_origin_that_shows_our_own_ca_is_a_loop_even_when_that_ca_is_trus
 
 #[tokio::test(flavor = "multi_thread")]
 pub async fn a_closed_port_is_a_502_at_once() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let proxy = Setup::new().route("origin.test", 443, closed).start().await;
+    let closed = Closed::new();
+    let proxy = Setup::new().route("origin.test", 443, closed.addr).start().await;
     for http in Http::BOTH {
         let answer = Client::new(Entry::HttpProxy, &proxy).get(http, "https://origin.test/").await;
         assert_eq!(answer.status, 502, "{http:?}: {}", answer.text());
@@ -101,7 +101,7 @@ pub async fn a_name_that_cannot_be_resolved_says_whether_it_does_not_exist_or_wa
         _ => Reply::NoSuchName,
     })
     .await;
-    let setup = Setup::strict().config("[limits]\nresolve_time = \"1s\"");
+    let setup = Setup::strict().config("[limits]\nresolve_time = \"5s\"");
     let words = dns.behind(setup.dir());
     let proxy = setup.behind(words).start().await;
     let cases = [
@@ -312,35 +312,14 @@ async fn an_origin_of_the_nineties_is_refused_as_outdated() {
     std::fs::write(dir.path().join("chain.pem"), chain.pem()).unwrap();
     std::fs::write(dir.path().join("key.pem"), chain.key_pem()).unwrap();
     for old in ["-tls1", "-tls1_1"] {
-        let mut server = peer::command("openssl")
-            .args([
-                "s_server",
-                "-accept",
-                "127.0.0.1:0",
-                "-cert",
-                "chain.pem",
-                "-key",
-                "key.pem",
-                "-www",
-                old,
-            ])
-            .args(["-cipher", "ALL:@SECLEVEL=0"])
-            .current_dir(dir.path())
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = crate::support::proxy::Lines::collect(server.stdout.take().unwrap());
-        let line =
-            until("s_server to listen", || said.all().into_iter().find(|l| l.starts_with("ACCEPT "))).await;
-        let addr = line.trim_start_matches("ACCEPT ").trim().parse().unwrap();
+        let mut server = peer::command("openssl");
+        server.arg("s_server").current_dir(dir.path());
+        server.args(["-cert", "chain.pem", "-key", "key.pem", "-www", old, "-cipher", "ALL:@SECLEVEL=0"]);
+        let (_server, addr) = peer::s_server(server).await;
         let proxy = Setup::new().route("origin.test", 443, addr).start().await;
         let answer = Client::new(Entry::HttpProxy, &proxy).get(Http::H1, "https://origin.test/").await;
         assert_eq!(answer.status, 502, "{old}: {}", answer.text());
         proxy.record(old, |r| r["reason"] == "legacy_tls").await;
-        let _ = server.kill();
-        let _ = server.wait();
     }
 }
 

@@ -1,9 +1,9 @@
 //! Policy decides from names, addresses and people; each decision says which rule made it.
 
-use crate::support::Http;
 use crate::support::client::{Client, Entry, get};
 use crate::support::origin::{HELLO, Spec};
 use crate::support::proxy::Setup;
+use crate::support::{Closed, Http};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_host_is_denied_through_every_entry() {
@@ -65,10 +65,10 @@ async fn hosts_that_belong_together_may_share_a_connection_when_policy_says_so()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_origin_can_be_a_broken_handshake_instead_of_a_page() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = Closed::new();
     let proxy = Setup::new()
         .config("[policy.fail]\norigin_error = \"refuse\"")
-        .route("origin.test", 443, closed)
+        .route("origin.test", 443, closed.addr)
         .start()
         .await;
     let refused = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H1).await;

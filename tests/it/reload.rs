@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::client::{Client, Entry, get};
 use crate::support::origin::{HELLO, Spec};
 use crate::support::proxy::{Proxy, Setup};
-use crate::support::{Http, within};
+use crate::support::{Http, until, within};
 
 /// A rule set that blocks one word.
 pub fn rule(word: &str) -> String {
@@ -98,23 +98,20 @@ pub async fn a_broken_rule_file_leaves_the_old_rules_in_force_and_says_where_it_
         ("nested too deep", "[".repeat(100_000)),
         ("a bad expression", rule("beta").replace("{\"contains\":\"beta\"}", "{\"rx\":\"(unclosed\"}")),
     ];
-    for (turn, (case, text)) in cases.into_iter().enumerate() {
+    let (mut old, mut next) = ("alpha", "gamma");
+    for (case, text) in cases {
+        let told = || proxy.stderr.all().iter().filter(|line| line.contains("own.json:")).count();
+        let before = told();
         replace(&proxy, "own.json", &text);
         proxy.signal(Signal::SIGHUP);
-        let place = |line: &str| line.contains("own.json:");
-        within(case, async {
-            let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
-            while proxy.stderr.all().iter().filter(|line| place(line)).count() <= turn {
-                again.tick().await;
-            }
-        })
-        .await;
-        assert_eq!((status(&proxy, "alpha").await, status(&proxy, "beta").await), (403, 200), "{case}");
-        assert!(proxy.running(), "{case}");
+        until(case, || (told() > before).then_some(())).await;
+        assert_eq!((status(&proxy, old).await, status(&proxy, "beta").await), (403, 200), "{case}");
+        // And a whole one is taken again; from then on nothing more is said of the broken one.
+        replace(&proxy, "own.json", &rule(next));
+        in_force(&proxy, next, old).await;
+        (old, next) = (next, old);
     }
-    // And a whole one is taken again.
-    replace(&proxy, "own.json", &rule("delta"));
-    in_force(&proxy, "delta", "alpha").await;
+    assert!(proxy.running());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::client::{Client, Connection, Entry, get, rest};
 use crate::support::origin::{HELLO, Raw, Spec};
 use crate::support::proxy::Setup;
-use crate::support::{Http, pki, until, within};
+use crate::support::{Closed, Http, pki, until, within};
 
 const BYPASS: &str =
     "[[policy.bypass]]\nname = \"pinned\"\nhosts = [\"origin.test\"]\nreason = \"pins its certificate\"";
@@ -46,7 +46,7 @@ async fn other_hosts_are_still_inspected_beside_a_bypassed_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protocol_that_cannot_be_inspected_is_refused_by_default_and_relayed_when_policy_says_so() {
     let origin = Raw::plain(|mut wire, _| async move {
-        if let Some(first) = wire.read().await {
+        if let Some(first) = wire.exactly(18).await {
             wire.write([b"echo ".as_slice(), &first].concat()).await;
         }
         wire.drained().await;
@@ -103,8 +103,8 @@ pub async fn a_tunnels_client_may_close_its_half_and_still_get_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_end_behind_a_bypass_is_told_before_the_tunnel_is_promised() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let proxy = Setup::new().config(BYPASS).route("origin.test", 443, closed).start().await;
+    let closed = Closed::new();
+    let proxy = Setup::new().config(BYPASS).route("origin.test", 443, closed.addr).start().await;
     let refused = Client::new(Entry::HttpProxy, &proxy).tunnel("origin.test", 443).await.err().unwrap();
     assert_eq!(refused.status(), 502, "{}", refused.text());
     let record = proxy.record("the dead end", |r| r["reason"] == "origin_refused").await;
@@ -151,7 +151,7 @@ async fn a_client_hello_that_is_never_finished_does_not_reach_a_bypassed_origin(
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_that_we_do_not_speak_goes_through_a_bypassed_tunnel() {
     let origin = Raw::plain(|mut wire, _| async move {
-        if let Some(hello) = wire.read().await {
+        if let Some(hello) = wire.tls_record().await {
             wire.write([b"echo ", hello.as_slice()].concat()).await;
         }
         wire.drained().await;

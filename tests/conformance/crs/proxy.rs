@@ -20,14 +20,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::case::Case;
-use super::wire::Answer;
+use super::wire::{Answer, Message};
 use super::{Logged, rules};
 use crate::binary::proxy::{Proxy, Setup};
 use crate::binary::within;
 
 /// Requests at a time.
 const AT_ONCE: usize = 8;
-/// A case is about a request that never ends: nothing is answered then, and this is waited for it.
+/// Some cases are about a request that never ends: nothing is answered then, and this is waited for them.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// What came of a case.
@@ -99,7 +99,11 @@ async fn send(proxy: SocketAddr, client: IpAddr, case: &Case) -> Option<u16> {
     assert_eq!(opened, Some(200), "{}: no tunnel to {host}", case.id);
     // What is refused may be refused before all of it was written.
     let _ = stream.write_all(&case.bytes).await;
-    let status = tokio::time::timeout(SILENCE, status(&mut stream)).await.ok().flatten();
+    let status = if Message::read(&case.bytes).complete {
+        within(&case.id, status(&mut stream)).await
+    } else {
+        tokio::time::timeout(SILENCE, status(&mut stream)).await.ok().flatten()
+    };
     let _ = tokio::time::timeout(SILENCE, rest(&mut stream)).await;
     status
 }

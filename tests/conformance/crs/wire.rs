@@ -17,6 +17,8 @@ pub struct Message<'a> {
     pub protocol: String,
     pub fields: Vec<Field<'a>>,
     pub body: Vec<u8>,
+    /// False for what a server goes on waiting for: a head without its end, or less of a body than it promises.
+    pub complete: bool,
 }
 
 impl<'a> Message<'a> {
@@ -24,20 +26,22 @@ impl<'a> Message<'a> {
         let (first, mut rest) = line(bytes);
         let (method, after) = split_first(first);
         let (target, protocol) = split_last(after);
-        let mut fields = Vec::new();
+        let (mut fields, mut complete) = (Vec::new(), false);
         while !rest.is_empty() {
             let (next, after) = line(rest);
             rest = after;
             if next.is_empty() {
+                complete = true;
                 break;
             }
             let colon = next.iter().position(|b| *b == b':').unwrap_or(next.len());
             let value = next.get(colon + 1..).unwrap_or_default().trim_ascii();
             fields.push(Field { name: &next[..colon], value });
         }
-        let mut message =
-            Message { method: text(method), target, protocol: text(protocol), fields, body: Vec::new() };
+        let (method, protocol) = (text(method), text(protocol));
+        let mut message = Message { method, target, protocol, fields, body: Vec::new(), complete };
         message.body = message.body(rest);
+        message.complete &= message.is_all_here(rest);
         message
     }
 
@@ -56,12 +60,27 @@ impl<'a> Message<'a> {
         two_lengths || self.fields.iter().any(bad)
     }
 
+    fn is_chunked(&self) -> bool {
+        self.field("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+    }
+
+    fn length(&self) -> usize {
+        self.field("content-length").and_then(|value| text(value).parse().ok()).unwrap_or(0)
+    }
+
     fn body(&self, rest: &[u8]) -> Vec<u8> {
-        if self.field("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        if self.is_chunked() {
             return chunks(rest);
         }
-        let length = self.field("content-length").and_then(|value| text(value).parse::<usize>().ok());
-        rest[..length.unwrap_or(0).min(rest.len())].to_vec()
+        rest[..self.length().min(rest.len())].to_vec()
+    }
+
+    fn is_all_here(&self, rest: &[u8]) -> bool {
+        if self.is_chunked() {
+            rest.windows(5).any(|end| end == b"0\r\n\r\n")
+        } else {
+            rest.len() >= self.length()
+        }
     }
 
     /// Walks an engine through the request and the answer to it.
@@ -186,6 +205,10 @@ fn messages_are_taken_apart_however_odd_they_are() {
     let chunked =
         Message::read(b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nfoo=bar\r\n0\r\n\r\n");
     assert_eq!(chunked.body, b"foo=bar");
+    assert!(message.complete && chunked.complete);
+    for unfinished in ["GET / HTTP/1.1\r\nHost: h\r\n", "P / HTTP/1.1\r\nContent-Length: 3\r\n\r\nxy"] {
+        assert!(!Message::read(unfinished.as_bytes()).complete, "{unfinished}");
+    }
     let answer = Answer::to(b"/reflect", br#"{"status": 500, "headers": {"X-A": "b"}, "body": "c"}"#);
     assert_eq!(
         (answer.status, &answer.fields[0], &answer.body[..]),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::tool;
 use crate::framing::lab::{Kind, answer, messages};
@@ -25,8 +26,12 @@ use crate::support::{Http, until};
 /// Every check there is for a connection that may be a tunnel.
 const CHECKS: &str = "cl-te,te-cl,te-te,h2c,h2,cl-edge,cl-0,0-cl,parser-discrepancy";
 
+/// One at a time: what it takes for a finding is an answer that is late.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Runs it and returns its checks.
 async fn scan(args: &[&str]) -> Vec<Value> {
+    let _turn = TURN.lock().await;
     let mut smugglex = tool("smugglex");
     smugglex.args(["--json", "--no-color"]).args(args);
     let said = peer::run_within(Duration::from_secs(400), smugglex).await;
@@ -60,7 +65,7 @@ fn assert_nothing_found(title: &str, checks: &[Value], least: usize) {
 /// Scans `url` through the proxy.
 async fn scan_through(proxy: &Proxy, url: &str) -> Vec<Value> {
     let (proxied, ca) = (format!("http://{}", proxy.addr()), proxy.ca_pem().display().to_string());
-    let mut args = vec!["--proxy", &proxied, "--cacert", &ca, "--checks", CHECKS, "--timeout", "5"];
+    let mut args = vec!["--proxy", &proxied, "--cacert", &ca, "--checks", CHECKS, "--timeout", "15"];
     if std::env::var("PORTWARD_DESYNC").is_ok_and(|value| value == "fuzz") {
         args.push("--fuzz");
     }
@@ -108,7 +113,7 @@ async fn conformance_smugglex_finds_nothing_before_nginx() {
     // HTTP/2 in, HTTP/1.1 out; for this the program knows of no proxy.
     let door = Door::to(Client::new(Entry::HttpProxy, &proxy), "origin.test").await;
     let url = format!("https://{}/post", door.addr);
-    let args = ["--insecure", "--vhost", "origin.test", "--checks", "h2-downgrade", "--timeout", "5", &url];
+    let args = ["--insecure", "--vhost", "origin.test", "--checks", "h2-downgrade", "--timeout", "15", &url];
     assert_nothing_found("nginx, h2-downgrade", &scan(&args).await, 1);
     proxy.record("HTTP/2", |record| record["client_leg"]["protocol"] == "HTTP/2.0").await;
     assert_each_is_recorded(&proxy, || logged(&nginx.access())).await;

@@ -3,9 +3,9 @@
 
 mod here;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use crate::support::origin::{Raw, Spec};
 use crate::support::peer;
 use crate::support::pki::{self, Chain, Lab, Leaf};
 use crate::support::proxy::{PORTWARD, Setup};
-use crate::support::{Http, Tls};
+use crate::support::{Closed, Http, Tls};
 
 /// A folder with a CA and the lab's root, from which the doctor is asked.
 struct Desk {
@@ -168,10 +168,6 @@ impl Report {
 
 /// The names of a leaf, its flaw, what is told of it, the code of the refusal, and a word of the advice.
 type Flaw<'a> = (Vec<&'a str>, Leaf, &'a [&'a str], &'a str, &'a str);
-
-fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_server_is_fine_from_policy_to_the_leaf_and_is_asked_once() {
@@ -349,7 +345,8 @@ async fn a_revoked_certificate_is_told_from_one_that_was_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_are_open_closed_filtered_or_out_of_reach() {
     let desk = Desk::new().await;
-    let report = desk.about(closed_port(), &[]).await;
+    let closed = Closed::new();
+    let report = desk.about(closed.addr, &[]).await;
     assert_eq!(report.marked("fail"), ["tcp_refused"]);
     assert!(report.advice("tcp_refused").contains("portward doctor origin.test:8443"));
     assert_eq!(report.finding("tcp_refused")["data"]["state"], "refused");
@@ -377,7 +374,7 @@ async fn a_name_that_is_not_there_is_told_from_servers_that_do_not_answer() {
         _ => Reply::NoSuchName,
     })
     .await;
-    let desk = Desk::new().await.config("[limits]\nresolve_time = \"1s\"\n");
+    let desk = Desk::new().await.config("[limits]\nresolve_time = \"5s\"\n");
     let words = dns.behind(desk.dir.path());
     let desk = desk.behind(words);
     let cases = [
@@ -419,7 +416,7 @@ async fn what_answers_instead_of_tls_is_named() {
     assert_eq!(ask(silent.addr).await.marked("fail"), ["tls_silent"]);
 
     let closes = Raw::plain(|mut wire, _| async move {
-        wire.read().await;
+        wire.tls_record().await;
     })
     .await;
     assert_eq!(ask(closes.addr).await.marked("fail"), ["tls_closed"]);
@@ -439,7 +436,7 @@ async fn a_server_of_old_is_told_by_the_versions_it_speaks() {
     let desk = Desk::new().await;
     // Goes on with a ClientHello of TLS 1.0, and sends the alert protocol_version to any other.
     let old = Raw::plain(|mut wire, _| async move {
-        let Some(hello) = wire.read().await else { return };
+        let Some(hello) = wire.tls_record().await else { return };
         if hello[9..11] == [3, 1] {
             let mut body = vec![3, 1];
             body.extend([7; 32]);
@@ -468,16 +465,11 @@ async fn a_real_server_of_tls_1_1_and_one_of_static_rsa_are_legacy() {
         (vec!["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "TLS 1.1"),
         (vec!["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA"], "TLS 1.2"),
     ] {
-        let addr = closed_port();
         let mut server = peer::command("openssl");
-        server.args(["s_server", "-quiet", "-accept", &addr.to_string()]).args(args);
+        server.arg("s_server").args(args);
         server.arg("-key").arg(desk.path("key.pem")).arg("-cert").arg(desk.path("chain.pem"));
-        let mut server =
-            server.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        crate::support::until("the server to listen", || std::net::TcpStream::connect(addr).ok()).await;
+        let (_server, addr) = peer::s_server(server).await;
         let report = desk.about(addr, &[]).await;
-        let _ = server.kill();
-        let _ = server.wait();
         assert_eq!(report.marked("fail"), ["legacy_tls"], "{version}: {:#}", report.json);
         assert_eq!(report.finding("legacy_tls")["data"]["versions"][0], version, "{:#}", report.json);
     }
@@ -491,17 +483,12 @@ async fn a_server_that_asks_for_a_client_certificate_is_told() {
     std::fs::write(desk.path("chain.pem"), chain.pem()).unwrap();
     std::fs::write(desk.path("key.pem"), chain.key_pem()).unwrap();
     for (ask, refused) in [("-verify", None), ("-Verify", Some("client_cert_required"))] {
-        let addr = closed_port();
         let mut server = peer::command("openssl");
-        server.args(["s_server", "-quiet", "-www", "-tls1_2", "-accept", &addr.to_string(), ask, "1"]);
+        server.args(["s_server", "-www", "-tls1_2", ask, "1"]);
         server.arg("-key").arg(desk.path("key.pem")).arg("-cert").arg(desk.path("chain.pem"));
         server.arg("-cert_chain").arg(desk.path("chain.pem"));
-        let mut server =
-            server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        crate::support::until("the server to listen", || std::net::TcpStream::connect(addr).ok()).await;
+        let (_server, addr) = peer::s_server(server).await;
         let report = desk.about(addr, &["--config", "portward.toml"]).await;
-        let _ = server.kill();
-        let _ = server.wait();
         let case = format!("{ask}: {:#}", report.json);
         match refused {
             None => {

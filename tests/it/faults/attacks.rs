@@ -46,7 +46,7 @@ pub fn cases() -> Vec<Case> {
     ];
     for (what, opens, then) in made_you_reset() {
         cases.push(Case::new("F18", format!("MadeYouReset: {what}"), CUT_OFF, move || async move {
-            stage(async |_, peer| {
+            stage("", async |_, peer| {
                 let pairs = (0..20_000).map(|n| [opens(2 * n + 1), then(2 * n + 1)].concat());
                 flood(peer, Vec::new(), pairs).await
             })
@@ -58,7 +58,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(id, format!("a flood of {what}"), CUT_OFF, move || {
             let (first, again) = (first.clone(), again.clone());
             async move {
-                stage(async |_, peer| flood(peer, first, (0..50_000).map(|_| again.clone())).await).await
+                stage("", async |_, peer| flood(peer, first, (0..50_000).map(|_| again.clone())).await).await
             }
         }));
     }
@@ -95,9 +95,9 @@ async fn flood(peer: &mut Peer, first: Vec<u8>, frames: impl Iterator<Item = Vec
 }
 
 /// One attack on a proxy of its own: what it costs, and whether another client is served meanwhile.
-async fn stage(attack: impl AsyncFnOnce(&Origin, &mut Peer) -> String) -> Seen {
+async fn stage(config: &str, attack: impl AsyncFnOnce(&Origin, &mut Peer) -> String) -> Seen {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let mut proxy = Setup::new().origin(&origin).start().await;
+    let mut proxy = Setup::new().config(config).origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     assert_eq!(client.get(Http::H2, "https://origin.test/").await.text(), HELLO);
     let before = Before::of(&proxy);
@@ -153,7 +153,7 @@ impl Before {
 }
 
 async fn rapid_reset() -> Seen {
-    stage(async |_, peer| {
+    stage("", async |_, peer| {
         let pairs = (0..100_000).map(|n| [get(2 * n + 1, "/held"), reset(2 * n + 1)].concat());
         flood(peer, Vec::new(), pairs).await
     })
@@ -161,7 +161,8 @@ async fn rapid_reset() -> Seen {
 }
 
 async fn paced_reset() -> Seen {
-    stage(async |_, peer| {
+    // A pair takes as long as the machine does, and meanwhile resets are given back.
+    stage("[limits]\nh2_control_rate = 1", async |_, peer| {
         for n in 0..2000 {
             let sent = peer.send(&[get(2 * n + 1, "/held")].concat()).await
                 && peer.round_trip(n.into()).await
@@ -175,10 +176,10 @@ async fn paced_reset() -> Seen {
     .await
 }
 
-type OnStream = fn(u32) -> Vec<u8>;
+pub type OnStream = fn(u32) -> Vec<u8>;
 
 /// Ways to make a server reset a stream itself: how the stream is opened, and what follows.
-fn made_you_reset() -> [(&'static str, OnStream, OnStream); 6] {
+pub fn made_you_reset() -> [(&'static str, OnStream, OnStream); 6] {
     [
         ("a WINDOW_UPDATE of 0", |s| post(s, "/held"), |s| window_update(s, 0)),
         ("a WINDOW_UPDATE that overflows", |s| post(s, "/held"), |s| window_update(s, 0x7fff_ffff)),
@@ -198,7 +199,7 @@ fn made_you_reset() -> [(&'static str, OnStream, OnStream); 6] {
 }
 
 /// What is flooded, what comes before, and what is sent over and over.
-fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+pub fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let open = frame(HEADERS, 0, 1, &asks("GET", "/"));
     let upload = post(1, "/echo");
     let field = literal(0, "x-a", "b");

@@ -143,7 +143,7 @@ async fn trickled_hello(in_tunnel: bool) -> Seen {
 async fn idle_tunnel() -> Seen {
     let origin = Spec::tls(&["origin.test"]).start().await;
     let config =
-        "[limits]\ntunnel_idle = \"500ms\"\n[[policy.bypass]]\nname = \"lab\"\nhosts = [\"origin.test\"]";
+        "[limits]\ntunnel_idle = \"3s\"\n[[policy.bypass]]\nname = \"lab\"\nhosts = [\"origin.test\"]";
     let proxy = Setup::new().config(config).origin(&origin).start().await;
     let roots = [crate::support::pki::lab().root_der()];
     let client = Client::new(Entry::HttpProxy, &proxy).trusting(roots);
@@ -151,7 +151,7 @@ async fn idle_tunnel() -> Seen {
     let mut stream = client.tls("origin.test", 443, &[Http::H1]).await.unwrap();
     let left = rest(&mut stream).await;
     let waited = began.elapsed();
-    let good = left.is_empty() && waited.as_millis() >= 400 && waited.as_secs() < 10;
+    let good = left.is_empty() && waited.as_millis() >= 2500 && waited.as_secs() < 20;
     let figures = format!("(after {waited:.1?})");
     Seen::judged(good, "closed", figures)
 }

@@ -93,14 +93,19 @@ async fn pieces() -> Seen {
         let mut file = fs::File::create(&path).unwrap();
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(text.len() / 3 + 1).collect();
         let (last, first) = pieces.split_last().unwrap();
+        let mut written = 0;
         for piece in first {
+            written += piece.len();
+            // Where such a half breaks off is where it ends.
+            let place = format!("own.json:1:{written}:");
+            let told = || proxy.stderr.all().iter().filter(|line| line.contains(&place)).count();
+            let before = told();
             file.write_all(piece).unwrap();
             file.flush().unwrap();
             // The proxy does read this half, and what was in force stays so meanwhile.
             halves += 1;
             within("a half to be refused", async {
-                while proxy.stderr.all().iter().filter(|line| line.contains("not reloaded")).count() < halves
-                {
+                while told() == before {
                     let blocked = client.get(Http::H1, &format!("https://origin.test/?q={old}")).await.status;
                     let passed = client.get(Http::H1, &format!("https://origin.test/?q={new}")).await.status;
                     asked += 2;

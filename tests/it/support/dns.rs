@@ -102,7 +102,7 @@ impl Dns {
     /// Words that start a program with this as its only name server: a mount namespace of its own.
     pub fn behind(&self, dir: &Path) -> Vec<String> {
         let file = dir.join("resolv.conf");
-        std::fs::write(&file, format!("nameserver {}\noptions timeout:1 attempts:1\n", self.addr.ip()))
+        std::fs::write(&file, format!("nameserver {}\noptions timeout:5 attempts:1\n", self.addr.ip()))
             .unwrap();
         let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
         ["unshare", "-m", "sh", "-c", &script, "sh"].map(String::from).to_vec()

@@ -31,7 +31,11 @@ pub mod websocket;
 pub mod wire;
 
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// No step of a test waits longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,6 +74,29 @@ impl Tls {
             Tls::V13 => &rustls::version::TLS13,
         }
     }
+}
+
+/// An address where nobody listens: the port is taken, so that nobody else is given it meanwhile.
+pub struct Closed {
+    pub addr: SocketAddr,
+    _socket: Socket,
+}
+
+impl Closed {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Closed {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        Closed { addr, _socket: socket }
+    }
+}
+
+/// A loopback address of one's own, as long as this process lives: a port there that is given back and taken again has
+/// not gone to anybody else.
+pub fn own_ip() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    Ipv4Addr::new(127, 86, (std::process::id() % 250) as u8, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Waits for `future`, and says what was waited for when it takes too long.

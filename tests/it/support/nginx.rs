@@ -75,7 +75,8 @@ impl Nginx {
             if let Some(status) = nginx.child.try_wait().unwrap() {
                 panic!("nginx ended, {status}: {}", fs::read_to_string(at("error.log")).unwrap_or_default());
             }
-            std::net::TcpStream::connect(nginx.addr).ok()
+            let listens = |addr: SocketAddr| std::net::TcpStream::connect(addr).is_ok();
+            (listens(nginx.addr) && listens(nginx.plain)).then_some(())
         })
         .await;
         nginx

@@ -566,6 +566,26 @@ impl Wire {
         Some(part)
     }
 
+    /// Reads until there are so many bytes, which are all that come; `None` when the proxy closed first.
+    pub async fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(self.read().await?);
+        }
+        assert_eq!(all.len(), count, "more came than is waited for");
+        Some(all)
+    }
+
+    /// Reads one record of TLS, a ClientHello for one; `None` when the proxy closed first.
+    pub async fn tls_record(&mut self) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        // Its header's last two bytes say how much follows (RFC 8446 section 5.1).
+        while all.len() < 5 || all.len() < 5 + usize::from(u16::from_be_bytes([all[3], all[4]])) {
+            all.extend(self.read().await?);
+        }
+        Some(all)
+    }
+
     /// Writes; `false` when the proxy is gone.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok() && self.stream.flush().await.is_ok()

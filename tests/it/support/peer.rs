@@ -1,10 +1,14 @@
 //! Other people's programs: found by name, run with a bound, their output kept.
 
-use std::process::{Command, Output, Stdio};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+
+use super::proxy::Lines;
 
 /// A peer may take this long: a browser's first start is slow on a busy machine.
 const BOUND: Duration = Duration::from_secs(90);
@@ -27,6 +31,29 @@ impl Said {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.text(), self.stderr);
         self
     }
+}
+
+/// A program that is ended when dropped, with its group if it leads one.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts `openssl s_server` on a port that the system picks, and says where it listens.
+pub async fn s_server(mut command: Command) -> (Ended, SocketAddr) {
+    command.args(["-accept", "127.0.0.1:0"]);
+    // It ends with its input.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = Ended(command.spawn().unwrap());
+    let said = Lines::collect(server.0.stdout.take().unwrap());
+    let line = said.line("s_server to listen", |line| line.starts_with("ACCEPT ")).await;
+    let addr = line.trim_start_matches("ACCEPT ").trim().parse().unwrap();
+    (server, addr)
 }
 
 /// A command without this machine's proxy settings.
@@ -57,7 +84,8 @@ pub async fn run(command: Command) -> Said {
 /// The same for a peer that is known to be slow.
 pub async fn run_within(bound: Duration, mut command: Command) -> Said {
     let program = format!("{command:?}");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own: what it started holds its pipes, and ends with it when it takes too long.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().unwrap_or_else(|error| {
         panic!("{program} did not start: {error} (tests/run installs what is missing)");
     });
@@ -66,7 +94,7 @@ pub async fn run_within(bound: Duration, mut command: Command) -> Said {
     let output: Output = match tokio::time::timeout(bound, waiting).await {
         Ok(done) => done.unwrap().unwrap(),
         Err(_) => {
-            let _ = kill(pid, Signal::SIGKILL);
+            let _ = killpg(pid, Signal::SIGKILL);
             panic!("{program} took more than {bound:?}");
         }
     };

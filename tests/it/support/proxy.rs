@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -233,7 +233,7 @@ impl Setup {
                 let _ = child.wait();
                 panic!("this start must be refused, but it runs:\n{}", stderr.text());
             }
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         };
         stdout.ended();
         stderr.ended();

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -155,7 +156,7 @@ async fn no_dump() -> String {
 
     // The same user, without the capability to trace: the memory of a sleep can be read, the proxy's cannot.
     let [program, words @ ..] = UNPRIVILEGED;
-    let mut sleep = peer::command(program).args(words).args(["sleep", "60"]).spawn().unwrap();
+    let sleep = peer::Ended(peer::command(program).args(words).args(["sleep", "60"]).spawn().unwrap());
     let readable = async |pid: i32| {
         let mut shell = peer::command(program);
         shell.args(words).args(["sh", "-c", &format!(": </proc/{pid}/mem")]);
@@ -163,15 +164,14 @@ async fn no_dump() -> String {
     };
     // Until setpriv has become sleep, it has the capability.
     let traceable = within("a process that can be read", async {
-        while !readable(sleep.id() as i32).await {
-            tokio::task::yield_now().await;
+        while !readable(sleep.0.id() as i32).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         true
     })
     .await;
     let open = readable(pid).await;
-    sleep.kill().unwrap();
-    sleep.wait().unwrap();
+    drop(sleep);
     assert!(traceable && !open, "the proxy's memory can be read by others of its user");
 
     proxy.signal(Signal::SIGABRT);
