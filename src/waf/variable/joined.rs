@@ -6,8 +6,8 @@ use super::Collection as C;
 use super::store::{Span, Store};
 use crate::waf::bytes::ByteSet;
 
-/// No attack of which any piece could be a part does without one of these.
-const SIGNS: ByteSet = ByteSet::of(b"'\"`<>()*;|&$\\#%=/");
+/// Without one of these in any of its pieces nothing is an attack.
+const SIGNS: ByteSet = ByteSet::of(b" \t\r\n+'\"`<>()*;|&$\\#%=/");
 
 /// Adds what the values of each name in that collection are together, where one of them is more than words.
 pub(super) fn fill(store: &mut Store, collection: C) {
