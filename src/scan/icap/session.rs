@@ -73,7 +73,7 @@ impl Session {
             preview: options.preview(&extension(&url)),
             gathered: Vec::new(),
             wire: None,
-            sent: Sum::new(),
+            sent: Sum::default(),
         })
     }
 
