@@ -2,6 +2,7 @@
 //! reference; where its versions differ, version 2.
 
 use super::Collection as C;
+use super::joined;
 use super::store::{Span, Store};
 use crate::waf::body::runs::{SHORTEST, runs};
 use crate::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
@@ -219,6 +220,12 @@ pub(crate) fn request_body(
         let opaque = processor.is_none() && !reading.forced;
         let seen = if opaque { body.bytes.len().min(OPAQUE_BYTES) } else { body.bytes.len() };
         store.add_bytes(C::RequestBody, &body.bytes[..seen]);
+    }
+    if program.mentions(C::ArgsJoined) {
+        joined::fill(store, C::ArgsGet);
+        if matches!(processor, Some(Processor::Urlencoded | Processor::Multipart)) {
+            joined::fill(store, C::ArgsPost);
+        }
     }
     full_request(store, body, program);
     // What was not collected has the length that was announced.
