@@ -50,7 +50,7 @@ const INPUTS: &[Input] = &[
     Input { name: "one value of `union `", content_type: FORM, make: |size, _| value("union+", size) },
     Input { name: "one value of `%26%23`", content_type: FORM, make: |size, _| value("%26%23", size) },
     Input { name: "one value of `\\u`", content_type: FORM, make: |size, _| value("\\u", size) },
-    Input { name: "form of up to 1,000 arguments", content_type: FORM, make: arguments },
+    Input { name: "form of many arguments", content_type: FORM, make: arguments },
     Input {
         name: "form of one name, often",
         content_type: FORM,

@@ -204,7 +204,11 @@ impl CaDir {
             Err(CaError::Garbage { .. } | CaError::NotACa { .. } | CaError::RootCertMissing { .. }) => {
                 let path = self.intermediate_pem();
                 let pem = store::read(&path, Secrecy::Public)?;
-                pem.and_then(|pem| pki::parse_certs(&pem, &path).ok()).unwrap_or_default()
+                let chain = pem.and_then(|pem| pki::parse_certs(&pem, &path).ok()).unwrap_or_default();
+                if chain.is_empty() {
+                    return Err(CaError::ConstraintsLost { path: self.path().to_owned() });
+                }
+                chain
             }
             Err(other) => return Err(other),
         };
@@ -218,6 +222,12 @@ impl CaDir {
             Some(bytes) => pki::token_address(&bytes, &path),
             None => Ok(None),
         }
+    }
+
+    /// Whether the passphrase given opens the root's key: who has it may choose another.
+    pub fn check_passphrase(&self) -> Result<(), CaError> {
+        self.must_exist()?;
+        self.must_open(&self.root_key())
     }
 
     /// Puts every key of the folder under another passphrase, or none. All are opened before one is written, the

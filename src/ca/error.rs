@@ -57,6 +57,8 @@ pub enum CaError {
     RootCertMissing { cert: PathBuf, key: PathBuf },
     #[error("{} is missing, and {why}", key.display())]
     RootKeyMissing { key: PathBuf, why: String },
+    #[error("no certificate in {} can be read, so that nothing tells for which names a new root may stand", path.display())]
+    ConstraintsLost { path: PathBuf },
     #[error("the certificates that this CA in {} would serve are not accepted: {why}", path.display())]
     Rejected { path: PathBuf, why: String },
     #[error("the CA may not issue for {name}: {constraint}")]
@@ -104,6 +106,7 @@ impl CaError {
             CaError::NotACa { .. } => "ca_not_a_ca",
             CaError::RootCertMissing { .. } => "ca_root_cert_missing",
             CaError::RootKeyMissing { .. } => "ca_root_key_missing",
+            CaError::ConstraintsLost { .. } => "ca_constraints_lost",
             CaError::Rejected { .. } => "ca_rejected",
             CaError::NotPermitted { .. } => "ca_not_permitted",
             CaError::NoTimeLeft { .. } => "ca_no_time_left",
@@ -198,6 +201,11 @@ impl CaError {
                 quote(key),
                 parent(key)
             ),
+            CaError::ConstraintsLost { path } => format!(
+                "put root.pem back from a backup or a client; or mv {0} {0}.old && portward ca init --ca {0}   # with the \
+                 --permit and --exclude that it had",
+                quote(path)
+            ),
             CaError::Rejected { path, .. } => format!(
                 "openssl crl2pkcs7 -nocrl -certfile {} | openssl pkcs7 -print_certs -noout   # lists the chain; import \
                  it whole",
@@ -217,10 +225,5 @@ impl CaError {
 
 /// A path as a shell word.
 pub(super) fn quote(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    crate::net::shell::word(&path.to_string_lossy())
 }

@@ -201,9 +201,14 @@ impl SigningKey for Key {
     }
 }
 
+/// True for a key file that names a key in a token.
+pub(super) fn is_token_address(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"pkcs11:")
+}
+
 /// The address of a key in a token, if that is what a key file holds.
 pub(super) fn token_address(bytes: &[u8], path: &Path) -> Result<Option<TokenUri>, CaError> {
-    if !bytes.starts_with(b"pkcs11:") {
+    if !is_token_address(bytes) {
         return Ok(None);
     }
     let text = String::from_utf8_lossy(bytes);

@@ -240,7 +240,7 @@ impl CaDir {
         let Some(bytes) = key else {
             return Ok(Root { chain, signer: None, key: RootKey::Absent, away: None, plain_key: false });
         };
-        let in_token = bytes.starts_with(b"pkcs11:");
+        let in_token = pki::is_token_address(&bytes);
         let plain_key =
             self.secrets.passphrase.is_some() && !in_token && pki::parse_key(&bytes, &key_path, None).is_ok();
         let key = match Key::from_file(&bytes, &key_path, &self.secrets) {
@@ -275,11 +275,18 @@ impl CaDir {
     /// passphrase, and without it would be in plain text.
     pub(super) fn must_open(&self, path: &Path) -> Result<(), CaError> {
         let Some(bytes) = store::read(path, Secrecy::Key)? else { return Ok(()) };
-        if bytes.starts_with(b"pkcs11:") {
+        if pki::is_token_address(&bytes) {
             return Ok(());
         }
         match pki::parse_key(&bytes, path, self.secrets.passphrase.as_ref()) {
-            Ok(_) | Err(CaError::Garbage { .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            // Broken, and it says that it was under a passphrase.
+            Err(CaError::Garbage { .. })
+                if self.secrets.passphrase.is_none() && bytes.windows(9).any(|word| word == b"ENCRYPTED") =>
+            {
+                Err(CaError::EncryptedKey { path: path.into() })
+            }
+            Err(CaError::Garbage { .. }) => Ok(()),
             Err(other) => Err(other),
         }
     }

@@ -18,6 +18,7 @@ use time::OffsetDateTime;
 
 use super::ca::{CaArgs, refuse};
 use crate::ca::{CaError, JAVA_PASSWORD, PublicCa, TrustFiles};
+use crate::net::shell::word;
 use crate::net::{Authority, Host, Port};
 use crate::tls::own::prove_ours;
 
@@ -383,7 +384,7 @@ fn print(command: &EnvCommand, proxy: &Proxy, files: &TrustFiles, java: Option<&
         };
         let value = if command.unset { rest.filter(|rest| !rest.is_empty()) } else { Some(value) };
         out.push_str(&match (command.shell, value) {
-            (Shell::Sh, Some(value)) => format!("export {name}={}\n", sh(&value)),
+            (Shell::Sh, Some(value)) => format!("export {name}={}\n", word(&value)),
             (Shell::Sh, None) => format!("unset {name}\n"),
             (Shell::Fish, Some(value)) => format!("set -gx {name} {}\n", fish(&value)),
             (Shell::Fish, None) => format!("set -e {name}\n"),
@@ -415,23 +416,14 @@ fn docker(proxy: &Proxy, no_proxy: &str, files: &TrustFiles) -> String {
     for (here, there) in
         [(&files.bundle, &inside.bundle), (&files.anchors, &inside.anchors), (&files.java, &inside.java)]
     {
-        lines.push(format!("-v {}", sh(&format!("{}:{}:ro", here.display(), there.display()))));
+        lines.push(format!("-v {}", word(&format!("{}:{}:ro", here.display(), there.display()))));
     }
     let set = variables(&proxy, no_proxy, &inside, None);
     // wget's settings name files of this side, and may hold passwords.
     for (name, value) in set.into_iter().filter(|(name, _)| name != "WGETRC") {
-        lines.push(format!("-e {}", sh(&format!("{name}={value}"))));
+        lines.push(format!("-e {}", word(&format!("{name}={value}"))));
     }
     lines.join(" \\\n") + "\n"
-}
-
-/// A word as a shell takes it.
-pub(super) fn sh(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
-    if !value.is_empty() && value.bytes().all(plain) {
-        return value.to_string();
-    }
-    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 fn fish(value: &str) -> String {

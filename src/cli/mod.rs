@@ -109,6 +109,11 @@ fn placed(mut command: Command) -> anyhow::Result<Command> {
         Ok(place) => place,
         // What needs no CA needs no configuration.
         Err(_) if matches!(&command, Command::Trust(trust) if trust.needs_no_ca()) => return Ok(command),
+        // Nor does what was told where the CA is, unless it was told of the configuration too.
+        Err(error) if flags.ca.is_some() && flags.config.is_none() => {
+            eprintln!("portward: warning: {error}");
+            return Ok(command);
+        }
         Err(error) => return Err(error.into()),
     };
     ca.dir = Some(place.dir);

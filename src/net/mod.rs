@@ -7,6 +7,7 @@ pub mod hello;
 pub mod id;
 pub mod key;
 pub mod limits;
+pub mod shell;
 
 pub use addr::{ClientAddr, Entry, OriginAddr};
 pub use authority::{Authority, Host, Port};

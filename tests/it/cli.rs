@@ -249,6 +249,12 @@ fn every_command_finds_the_ca_where_the_configuration_has_it() {
     fs::write(at("here/portward.toml"), "[ca\n").unwrap();
     let (code, said) = run("here", &["ca", "show"]);
     assert!(code == Some(2) && said.contains("portward.toml:1:"), "{said}");
+    // It does not stop who says where the CA is, and did not ask for it.
+    let secret = at("here/secret").display().to_string();
+    let (code, said) = run("here", &["ca", "show", "--ca", &other, "--passphrase-file", &secret]);
+    assert!(code == Some(0) && said.contains(&other) && said.contains("warning"), "{said}");
+    let (code, said) = run("here", &["ca", "show", "--ca", &other, "--config", &file]);
+    assert!(code == Some(2) && said.contains("portward.toml:1:"), "{said}");
 }
 
 fn pem(path: &std::path::Path) -> Vec<u8> {

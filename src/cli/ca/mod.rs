@@ -111,22 +111,25 @@ pub enum CaVerb {
         dry_run: bool,
     },
     /// Change, add or remove the passphrase of the CA's keys
-    Passwd {
-        /// File with the new passphrase; without it, it is asked for
-        #[arg(long, value_name = "FILE")]
-        new_passphrase_file: Option<PathBuf>,
-        /// Environment variable with the new passphrase
-        #[arg(long, value_name = "VAR", conflicts_with = "new_passphrase_file")]
-        new_passphrase_env: Option<String>,
-        /// Keep the keys without a passphrase
-        #[arg(long, conflicts_with_all = ["new_passphrase_file", "new_passphrase_env"])]
-        remove: bool,
-        /// Say what would be written, and write nothing
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Passwd(PasswdArgs),
     /// Certificates that were issued, and whether the record of them is whole
     Log(LogArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PasswdArgs {
+    /// File with the new passphrase; without it, it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Environment variable with the new passphrase
+    #[arg(long, value_name = "VAR", conflicts_with = "new_passphrase_file")]
+    pub new_passphrase_env: Option<String>,
+    /// Keep the keys without a passphrase
+    #[arg(long, conflicts_with_all = ["new_passphrase_file", "new_passphrase_env"])]
+    pub remove: bool,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -219,30 +222,7 @@ fn verb(
             }
             (dir.rotate(what, now)?, Some(if *root { NEW_ROOT } else { NEW_INTERMEDIATE }))
         }
-        CaVerb::Passwd { new_passphrase_file, new_passphrase_env, remove, dry_run } => {
-            let new = match unlock::source(new_passphrase_file.as_ref(), new_passphrase_env.as_ref()) {
-                None if *remove => None,
-                None if *dry_run => Some(unlock::to_be_asked()),
-                None => {
-                    // The old one is asked for first, and the new one of somebody who has it.
-                    dir.would_change_passphrase(None)?;
-                    Some(unlock::ask_new()?)
-                }
-                given => given,
-            };
-            if *dry_run {
-                return would(dir.would_change_passphrase(new.as_ref())?, command.json, out);
-            }
-            let done = if new.is_some() { PASSPHRASE } else { NO_PASSPHRASE };
-            let (ca, left) = dir.change_passphrase(new, now)?;
-            for path in left {
-                eprintln!(
-                    "portward: {} is as it was: nothing given opens it\n  fix: remove it, if no client needs that root",
-                    path.display()
-                );
-            }
-            (ca, Some(done))
-        }
+        CaVerb::Passwd(args) => return passwd(args, dir, command.json, now, out),
         CaVerb::Export { format, output: Some(path), dry_run: true, .. } => {
             dir.public(now)?;
             let format =
@@ -293,6 +273,37 @@ fn init(
     }
     let done = if is_there { "This CA is there already." } else { "Made a new CA." };
     tell(&dir.init(new, now)?, Some(done), command.json, now, out)
+}
+
+fn passwd(
+    args: &PasswdArgs,
+    dir: &CaDir,
+    json: bool,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let new = match unlock::source(args.new_passphrase_file.as_ref(), args.new_passphrase_env.as_ref()) {
+        None if args.remove => None,
+        None if args.dry_run => Some(unlock::to_be_asked()),
+        None => {
+            // The old one is asked for first, and the new one of somebody who has it.
+            dir.check_passphrase()?;
+            Some(unlock::ask_new()?)
+        }
+        given => given,
+    };
+    if args.dry_run {
+        return would(dir.would_change_passphrase(new.as_ref())?, json, out);
+    }
+    let done = if new.is_some() { PASSPHRASE } else { NO_PASSPHRASE };
+    let (ca, left) = dir.change_passphrase(new, now)?;
+    for path in left {
+        eprintln!(
+            "portward: {} is as it was: nothing given opens it\n  fix: remove it, if no client needs that root",
+            path.display()
+        );
+    }
+    tell(&ca, Some(done), json, now, out)
 }
 
 /// What a verb would write.

@@ -128,7 +128,7 @@ impl Nss {
         let database = self.database();
         let mut command = step::clean(&self.certutil);
         command.args(["-d", &database]).args(args);
-        let fix = format!("certutil -d {} -L", crate::cli::env::sh(&database));
+        let fix = format!("certutil -d {} -L", crate::net::shell::word(&database));
         match step::output(command, LOOK_TIME) {
             Ok(output) if output.status.success() => Ok(output.stdout),
             Ok(output) => {

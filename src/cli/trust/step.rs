@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Problem;
-use crate::cli::env::sh;
+use crate::net::shell::word;
 
 /// More than any of the programs prints; the rest is read and dropped.
 const OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -34,7 +34,7 @@ impl Step {
     pub fn line(&self, sudo: bool) -> String {
         let words =
             std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
-        let line: Vec<String> = words.map(|word| sh(&word.to_string_lossy())).collect();
+        let line: Vec<String> = words.map(|one| word(&one.to_string_lossy())).collect();
         format!("{}{}", if sudo { "sudo " } else { "" }, line.join(" "))
     }
 

@@ -82,7 +82,7 @@ pub fn find(anchors: &[Anchor]) -> Result<System, Problem> {
     let by_hand = if step::find("apt-get").is_some() {
         "apt-get install ca-certificates, then run this again".to_string()
     } else if step::find("trust").is_some() {
-        format!("sudo trust anchor {}", crate::cli::env::sh(&file))
+        format!("sudo trust anchor {}", crate::net::shell::word(&file))
     } else {
         format!("add {file} to the system's roots as its manual says; for one command: portward exec -- CMD")
     };

@@ -2,7 +2,6 @@
 //! leads. Each question is answered by itself, so that a certificate that is expired and for another name
 //! is told to be both. The verdict that counts is [`super::super::verify`]'s.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
 use webpki::{EndEntityCert, Error as Webpki, KeyUsage};
@@ -271,7 +270,7 @@ pub fn certificate(der: &[u8]) -> Option<Certificate> {
         signature: String::new(),
         weakness: None,
         serial: hex::encode(cert.raw_serial()),
-        sha256: hex::encode(digest(&SHA256, der)),
+        sha256: crate::tls::flight::fingerprint(der),
         ca: cert.is_ca(),
         self_issued: cert.subject().as_raw() == cert.issuer().as_raw(),
         purposes: None,

@@ -30,7 +30,7 @@ pub fn describe(der: &CertificateDer<'_>) -> Option<CertificateInfo> {
         key: key_kind(&cert),
         not_before: cert.validity().not_before.timestamp(),
         not_after: cert.validity().not_after.timestamp(),
-        fingerprint: hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der)),
+        fingerprint: crate::tls::flight::fingerprint(der),
     })
 }
 

@@ -2,6 +2,7 @@
 //! response that the server staples. Nobody is asked over the network: that would tell a stranger which
 //! sites are visited, and hold up every handshake when he is slow.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,14 +88,17 @@ impl Crls {
                     files.push(file);
                 }
             }
-            if files.len() > FILES {
-                return Err(cannot(format!("the folder holds more than {FILES} lists")));
-            }
             if files.is_empty() {
                 let path = path.display();
                 tracing::warn!(%path, "the folder of revocation lists holds none: no .crl, .pem, .der or .r0 file");
             }
             files.sort();
+            // Who gave the folder the names of hashes (`openssl rehash`) has each list in it under two.
+            let mut seen = HashSet::new();
+            files.retain(|file| fs::canonicalize(file).map_or(true, |real| seen.insert(real)));
+            if files.len() > FILES {
+                return Err(cannot(format!("the folder holds more than {FILES} lists")));
+            }
             for path in files {
                 lists.extend(file(&path)?);
             }

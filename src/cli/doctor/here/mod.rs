@@ -16,8 +16,8 @@ use super::words::{date, distance};
 use super::{next, open_ca};
 use crate::app;
 use crate::ca::{Ca, CaError};
-use crate::cli::env::sh;
 use crate::config::Config;
+use crate::net::shell::word;
 use crate::tls::probe::{Roots, TrustedBy};
 
 pub async fn report(config: &Config, now: OffsetDateTime) -> Report {
@@ -80,7 +80,7 @@ fn authority(config: &Config, opened: &Result<Option<Arc<Ca>>, CaError>, now: Of
             let finding = Finding::warn("no_ca", text);
             return section.with(finding.remedy(
                 "Make the CA now, or let the first start do it:",
-                [format!("portward ca init --ca {}", sh(&config.ca_dir.display().to_string()))],
+                [format!("portward ca init --ca {}", word(&config.ca_dir.display().to_string()))],
             ));
         }
         Err(error) => {
