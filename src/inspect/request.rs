@@ -86,7 +86,7 @@ async fn called(
     limits: &Limits,
     fail: &FailModes,
 ) -> Result<Streamed, Stop> {
-    let coding = endless_coding(headers, limits, fail)?;
+    let coding = endless_coding(headers, limits, fail, End::Client)?;
     let cutter = Cutter::grpc(message_encoding(headers));
     let source = Timed::new(body, limits.body_idle);
     let terms = message_terms(limits, fail, End::Client);
@@ -110,8 +110,8 @@ async fn held(
     let media = headers.get(CONTENT_TYPE).filter(|_| fail.oversize_request_body == Oversize::Partial);
     let slicer = media.and_then(|media| Slicer::request(media.as_bytes()));
     let coding = match slicer {
-        Some(_) => endless_coding(headers, limits, fail)?,
-        None => coding(headers, limits, limits.request_window, fail)?,
+        Some(_) => endless_coding(headers, limits, fail, End::Client)?,
+        None => coding(headers, limits, limits.request_window, fail, End::Client)?,
     };
     let chosen = case.step(|transaction| transaction.takes_request_body_apart())?.unwrap_or_default();
     let whole = chosen || is_structured(headers);
