@@ -46,3 +46,4 @@ pub mod variable;
 pub use engine::{Choice, Engine, Mode, RuleInfo, Settings, Source, Sources};
 pub use lang::LoadError;
 pub use transaction::{HeaderEdit, Transaction};
+pub use variable::collect::Slices;

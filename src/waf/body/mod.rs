@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::waf::input::Extent;
 
+mod border;
 mod charset;
 pub mod events;
 mod json;
@@ -18,6 +19,7 @@ mod lines;
 mod multipart;
 pub mod protobuf;
 mod second;
+mod tags;
 mod urlencoded;
 mod wide;
 mod xml;
@@ -25,7 +27,8 @@ mod xml;
 use charset::{Charset, Recoded};
 use json::Documents;
 
-pub use second::text;
+pub use border::{Borders, Cut};
+pub use second::{is_json_start, text};
 pub use urlencoded::{cookies, has_invalid_percent, query};
 
 /// How a body is read.
@@ -333,11 +336,6 @@ pub fn answer_text(content_type: &[u8], bytes: &[u8], extent: Extent) -> Option<
 /// True for media types that are no text and have texts in them.
 pub fn holds_strings(content_type: &[u8]) -> bool {
     matches!(select(content_type), Some(Processor::Protobuf | Processor::Grpc))
-}
-
-/// The boundary of a multipart body.
-pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
-    multipart::boundary_of(content_type)
 }
 
 /// Reads a slice of a body, from behind its beginning, into the sink.
