@@ -20,8 +20,8 @@ pub(super) fn parse(
     let read = match processor {
         Processor::Urlencoded => form(charset, &text, bounds, sink),
         Processor::Json => {
-            let many = json::Documents::Many;
-            json::parse_all(&charset.text(&text), many, Extent::Partial, bounds, sink)
+            let part = json::Documents::Part;
+            json::parse_all(&charset.text(&text), part, Extent::Partial, bounds, sink)
         }
         Processor::JsonLines => lines::parse(content_type, &text, Extent::Partial, bounds, sink),
         Processor::Xml => xml::parse_part(&charset.text(&text), bounds, sink),

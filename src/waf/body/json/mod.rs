@@ -38,6 +38,9 @@ pub(super) enum Documents {
     One,
     /// One behind the other, as in NDJSON and RFC 7464.
     Many,
+    /// A later part of one or of many. Which items of an array it has is not known: each is called the first, and
+    /// names that are the same cost the rules nothing more.
+    Part,
 }
 
 /// Reads a JSON text.
@@ -174,7 +177,7 @@ impl<'a, 's> Reader<'a, 's> {
             match self.peek() {
                 Err(Stop::Cut) if !first => return Ok(()),
                 Err(stop) => return Err(stop),
-                Ok(_) if first || self.documents == Documents::Many => {}
+                Ok(_) if first || self.documents != Documents::One => {}
                 Ok(_) => self.note("something follows the document"),
             }
             first = false;
@@ -323,7 +326,8 @@ impl<'a, 's> Reader<'a, 's> {
                     }
                     comma = false;
                     // A write to a vector does not fail.
-                    let _ = std::io::Write::write_fmt(&mut self.path, format_args!(".{index}"));
+                    let shown = if self.documents == Documents::Part { 0 } else { index };
+                    let _ = std::io::Write::write_fmt(&mut self.path, format_args!(".{shown}"));
                     index += 1;
                     match byte {
                         b'-' | b'0'..=b'9' => self.number(Place::Array)?,
@@ -582,7 +586,7 @@ impl<'a, 's> Reader<'a, 's> {
             let length = match rest {
                 [] => return Err(Stop::Cut),
                 [b' ' | b'\t' | b'\n' | b'\r', ..] => 1,
-                [0x1e, ..] if self.documents == Documents::Many => 1,
+                [0x1e, ..] if self.documents != Documents::One => 1,
                 [0 | 0x0b | 0x0c | 0x1e, ..] => {
                     self.note("a control character");
                     1
