@@ -12,7 +12,7 @@ use super::slice::Slicer;
 use super::window::{Coding, Fill, Window};
 use super::{Case, Seen, Stop};
 use crate::message::body::{Streamed, Timed};
-use crate::message::decode::Decoder;
+use crate::message::decode::{Decoder, Unknown};
 use crate::net::Limits;
 use crate::policy::{FailModes, Oversize, Undecoded};
 use crate::waf::input::{Body, End, Extent};
@@ -108,12 +108,23 @@ const UNKNOWN: &str = "unknown content coding";
 
 /// The decoder for a stream that may have no end: what it decodes to is looked at as it comes, so that its ratio alone
 /// is bounded.
-pub fn endless_coding(headers: &HeaderMap, limits: &Limits, fail: &FailModes) -> Result<Coding, Stop> {
-    coding(headers, &Limits { decoded_bytes: usize::MAX, ..limits.clone() }, usize::MAX, fail)
+pub fn endless_coding(
+    headers: &HeaderMap,
+    limits: &Limits,
+    fail: &FailModes,
+    from: End,
+) -> Result<Coding, Stop> {
+    coding(headers, &Limits { decoded_bytes: usize::MAX, ..limits.clone() }, usize::MAX, fail, from)
 }
 
 /// The decoder that a message's Content-Encoding asks for.
-pub fn coding(headers: &HeaderMap, limits: &Limits, window: usize, fail: &FailModes) -> Result<Coding, Stop> {
+pub fn coding(
+    headers: &HeaderMap,
+    limits: &Limits,
+    window: usize,
+    fail: &FailModes,
+    from: End,
+) -> Result<Coding, Stop> {
     let mut names = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         names.extend_from_slice(if names.is_empty() { b"" } else { b"," });
@@ -123,10 +134,20 @@ pub fn coding(headers: &HeaderMap, limits: &Limits, window: usize, fail: &FailMo
         return Ok(Coding::Identity);
     }
     let names = String::from_utf8_lossy(&names);
-    match Decoder::new(&names, limits.decoded_bytes, limits.decoded_ratio, window) {
-        Ok(None) => Ok(Coding::Identity),
-        Ok(Some(decoder)) => Ok(Coding::Decode(Box::new(decoder))),
-        Err(_) if fail.unknown_coding == Undecoded::Pass => Ok(Coding::Failed(format!("{UNKNOWN} {names}"))),
-        Err(error) => Err(Stop::Undecodable(error.to_string())),
+    let error = match Decoder::new(&names, limits.decoded_bytes, limits.decoded_ratio, window) {
+        Ok(None) => return Ok(Coding::Identity),
+        Ok(Some(decoder)) => return Ok(Coding::Decode(Box::new(decoder))),
+        Err(error) => error,
+    };
+    // Codings that we know, and too many of them: an application may undo them all, so the bytes as they stand show
+    // nothing.
+    let (policy, problem) = match (&error, from) {
+        (Unknown::Coding(_), _) => (fail.unknown_coding, format!("{UNKNOWN} {names}")),
+        (Unknown::TooMany, End::Client) => (fail.undecodable_request, error.to_string()),
+        (Unknown::TooMany, End::Origin) => (fail.undecodable_response, error.to_string()),
+    };
+    match policy {
+        Undecoded::Pass => Ok(Coding::Failed(problem)),
+        Undecoded::Deny => Err(Stop::Undecodable(error.to_string())),
     }
 }

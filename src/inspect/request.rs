@@ -86,7 +86,7 @@ async fn called(
     limits: &Limits,
     fail: &FailModes,
 ) -> Result<Streamed, Stop> {
-    let coding = endless_coding(headers, limits, fail)?;
+    let coding = endless_coding(headers, limits, fail, End::Client)?;
     let cutter = Cutter::grpc(message_encoding(headers));
     let source = Timed::new(body, limits.body_idle);
     let terms = message_terms(limits, fail, End::Client);
@@ -114,8 +114,8 @@ async fn held(
     };
     let slicer = slices.map(|slices| Slicer::request(slices, media));
     let coding = match slicer {
-        Some(_) => endless_coding(headers, limits, fail)?,
-        None => coding(headers, limits, limits.request_window, fail)?,
+        Some(_) => endless_coding(headers, limits, fail, End::Client)?,
+        None => coding(headers, limits, limits.request_window, fail, End::Client)?,
     };
     let chosen = case.step(|transaction| transaction.takes_request_body_apart())?.unwrap_or_default();
     let whole = chosen || is_structured(headers);

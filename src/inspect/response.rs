@@ -97,7 +97,7 @@ fn said(
         Kind::Call(grpc) => (Cutter::grpc(message_encoding(&parts.headers)), grpc == Grpc::WebText),
     };
     let answer = Answer::of(parts, matches!(kind, Kind::Events));
-    let coding = endless_coding(&parts.headers, limits, fail)?;
+    let coding = endless_coding(&parts.headers, limits, fail, End::Origin)?;
     let source = Timed::new(body, limits.tunnel_idle);
     let terms = message_terms(limits, fail, End::Origin);
     Ok(Messages::new(source, coding, base64, cutter, streaming.hearing(Some(answer)), terms).start())
@@ -137,8 +137,8 @@ async fn held(
     let slides = wanted == Wanted::Window && oversize == Oversize::Partial;
     let slicer = slides.then(Slicer::text);
     let coding = match slicer {
-        Some(_) => endless_coding(&parts.headers, limits, fail)?,
-        None => coding(&parts.headers, limits, size, fail)?,
+        Some(_) => endless_coding(&parts.headers, limits, fail, End::Origin)?,
+        None => coding(&parts.headers, limits, size, fail, End::Origin)?,
     };
     let patience = Patience::Pause(limits.window_pause);
     let source = Timed::new(body, limits.body_idle);

@@ -4,6 +4,7 @@
 //! after decoding; what travels is what the sender sent.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ use crate::message::reason::Code;
 use crate::net::Limits;
 use crate::policy::{FailModes, Undecoded};
 use crate::scan::{About, Direction, Finding, OddBoundary, Outcome, Ranges, Scan, Scanner, boundary};
+use crate::waf::input::End;
 
 /// What is known of a scan, for the record; it may be known only after the head of the answer has gone.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,7 @@ pub struct Asked {
 
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub client: IpAddr,
     pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
@@ -110,9 +113,9 @@ impl Scanning<'_> {
             let sentence = "the origin answered with a piece of the file, which was not asked for";
             return Err(refused(Code::ScanPartial, sentence.to_owned()).into());
         }
-        let (window, undecodable) = match side {
-            Direction::Upload => (self.limits.request_window, self.fail.undecodable_request),
-            Direction::Download => (self.limits.response_window, self.fail.undecodable_response),
+        let (window, undecodable, from) = match side {
+            Direction::Upload => (self.limits.request_window, self.fail.undecodable_request, End::Client),
+            Direction::Download => (self.limits.response_window, self.fail.undecodable_response, End::Origin),
         };
         let most = usize::try_from(scanner.config.max_bytes).unwrap_or(usize::MAX);
         // Bounded by its own size, whatever the ratio: what is not decoded here is not scanned.
@@ -121,16 +124,24 @@ impl Scanning<'_> {
             decoded_ratio: usize::MAX,
             ..self.limits.clone()
         };
-        let coding = coding(headers, &limits, most, self.fail)?;
+        let coding = coding(headers, &limits, most, self.fail, from)?;
         let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
         let (boundary, odd) = match boundaries {
-            Ok(found) => (found.into_iter().flatten().next(), None),
+            Ok(found) => {
+                let mut found: Vec<_> = found.into_iter().flatten().collect();
+                found.dedup();
+                match found.len() {
+                    0 | 1 => (found.pop(), None),
+                    _ => (None, Some("its parts cannot be told apart: there is more than one boundary")),
+                }
+            }
             Err(OddBoundary) => {
                 (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
             }
         };
         let about = About {
             direction: side,
+            client: self.client,
             method: self.asked.method.to_string(),
             url: self.asked.url.clone(),
             status: status.map_or(0, |status| status.as_u16()),

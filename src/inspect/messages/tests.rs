@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 
 use super::*;
 use crate::inspect::window::{Fill, Patience, Window};
-use crate::inspect::{Case, Conversation, StreamNote};
+use crate::inspect::{Case, CaseTerms, Conversation, StreamNote};
 use crate::message::decode::Decoder;
 use crate::message::target::Scheme;
 use crate::policy::EngineError;
@@ -59,7 +59,8 @@ fn hearing() -> (Hearing, Arc<AtomicUsize>) {
             unix_ms: 1_000,
             unique_id: "ID",
         };
-        Case::open(engine.begin(&facts), EngineError::Deny)
+        let (on_error, time) = (EngineError::Deny, Duration::from_millis(50));
+        Case::open(engine.begin(&facts), CaseTerms { on_error, time, metrics: Arc::default() })
     };
     let conversation = Arc::new(Conversation {
         begin: Box::new(begin),

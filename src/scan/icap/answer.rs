@@ -210,8 +210,10 @@ impl Answer {
             return Ok(());
         }
         self.found = head.found();
-        self.state = match head.encapsulated()? {
-            _ if self.found.is_some() || head.status != 200 => State::Done,
+        // What was found stands, whatever can be read of the page that is behind it.
+        let said = self.found.is_some() || head.status != 200;
+        let parts = if said { None } else { head.encapsulated()? };
+        self.state = match parts {
             None => State::Done,
             Some(Encapsulated { end: 0, has_body: false, .. }) => State::Done,
             Some(Encapsulated { end: 0, .. }) => State::Size,
@@ -275,6 +277,19 @@ mod tests {
             let found = read(found.as_bytes(), size).unwrap();
             assert!(found.is_done() && !found.leaves_clean(), "{size}");
             assert_eq!(found.found.as_deref(), Some("Own"));
+        }
+    }
+
+    #[test]
+    fn a_find_stands_whatever_is_behind_it() {
+        for rest in ["Encapsulated: res-hdr=0, res-body=70000\r\n\r\n", "Encapsulated: nonsense\r\n\r\nHTTP/"]
+        {
+            let text = format!("ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Threat=Own;\r\n{rest}");
+            for size in [1, 2, 3, 7, text.len()] {
+                let answer = read(text.as_bytes(), size).unwrap();
+                assert_eq!((answer.found.as_deref(), answer.is_done()), (Some("Own"), true), "{rest}");
+                assert!(!answer.leaves_clean());
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! what brings them to where they were. That half of a document breaks its format's rules is no error; that there is
 //! too much of something is.
 
-use super::{BodyError, Bounds, Charset, MultipartFlaw, Processor, Recoded, Sink};
+use super::{BodyError, Bounds, Charset, MultipartFlaw, Processor, Recoded, Sink, each_reading};
 use super::{json, lines, multipart, second, urlencoded, wide, xml};
 use crate::waf::input::Extent;
 
@@ -19,12 +19,13 @@ pub(super) fn parse(
     let text = wide::narrowed_if_marked(bytes);
     let read = match processor {
         Processor::Urlencoded => form(charset, &text, bounds, sink),
-        Processor::Json => {
-            let part = json::Documents::Part;
-            json::parse_all(&charset.text(&text), part, Extent::Partial, bounds, sink)
-        }
-        Processor::JsonLines => lines::parse(content_type, &text, Extent::Partial, bounds, sink),
-        Processor::Xml => xml::parse_part(&charset.text(&text), bounds, sink),
+        Processor::Json => each_reading(charset, &text, |text| {
+            json::parse_all(text, json::Documents::Part, Extent::Partial, bounds, sink)
+        }),
+        Processor::JsonLines => each_reading(charset, &text, |text| {
+            lines::parse(content_type, text, Extent::Partial, bounds, sink)
+        }),
+        Processor::Xml => each_reading(charset, &text, |text| xml::parse_part(text, bounds, sink)),
         Processor::Multipart => multipart::parse(content_type, charset, bytes, Extent::Partial, bounds, sink),
         Processor::Protobuf | Processor::Grpc => return Ok(()),
     };

@@ -18,9 +18,9 @@ use crate::support::{Http, own_ip, until};
 
 const BACK: &str = "back at once, nothing torn";
 
-/// Until the proxy listens again, on a machine that does much else; a debug build compiles the rules slowly.
-const START: Duration =
-    if cfg!(debug_assertions) { Duration::from_secs(60) } else { Duration::from_secs(20) };
+/// Processor time until the proxy listens again; how long that takes by the clock is told, and is a matter of what else
+/// the machine does. A debug build compiles the rules slowly.
+const START: Duration = if cfg!(debug_assertions) { Duration::from_secs(60) } else { Duration::from_secs(2) };
 
 pub fn cases() -> Vec<Case> {
     vec![Case::new("F39", "kill -9 in the middle of writing, and a start", BACK, kills)]
@@ -67,7 +67,7 @@ async fn kills() -> Measured {
         let client = Client::new(Entry::HttpProxy, &proxy);
         tasks.spawn(busy(client, number, Arc::clone(&stop), Arc::clone(&done)));
     }
-    let mut slowest = Duration::ZERO;
+    let (mut starts, mut work) = (Vec::new(), Duration::ZERO);
     let mut at = 0x2545_f491_4f6c_dd1du64;
     for _ in 0..many {
         let served = done.load(Ordering::Relaxed);
@@ -79,7 +79,8 @@ async fn kills() -> Measured {
         proxy.ended().await;
         let began = Instant::now();
         proxy = start(home.path(), &listen, &origin).await;
-        slowest = slowest.max(began.elapsed());
+        starts.push(began.elapsed());
+        work = work.max(Duration::from_secs_f64(proxy.cpu()));
     }
     let served = done.load(Ordering::Relaxed);
     until("traffic after the last", || (done.load(Ordering::Relaxed) > served + 20).then_some(())).await;
@@ -96,14 +97,16 @@ async fn kills() -> Measured {
     let table = std::fs::read(home.path().join("state/clients.json")).unwrap_or_default();
     let table = serde_json::from_slice::<Value>(&table).is_ok();
     let served = done.load(Ordering::Relaxed);
+    starts.sort();
+    let (middle, slowest) = (starts[many / 2], starts[many - 1]);
     let figures = format!(
-        "({many} kills, {served} served, {records} records, {torn} lines cut short, mint log verifies: {:?}, slowest start \
-         {slowest:.2?})",
+        "({many} kills, {served} served, {records} records, {torn} lines cut short, mint log verifies: {:?}, starts in \
+         {middle:.2?}, {slowest:.2?} at most, with {work:.2?} of a processor at most)",
         verify.status.code()
     );
     // What waited to be written is lost with the process, 20 ms at most; a line is cut at most where it was killed.
-    let good = torn <= many && records > 0 && verify.status.success() && same && table && slowest < START;
-    Seen::judged(good, BACK, figures).recovered(slowest)
+    let good = torn <= many && records > 0 && verify.status.success() && same && table;
+    Seen::judged(good && work < START, BACK, figures).recovered(slowest)
 }
 
 /// Whole records, each of its own, and lines that were cut: nothing else may be there.

@@ -155,7 +155,7 @@ impl Case {
 
 const HELD: &str = "held";
 
-fn panic_text(error: tokio::task::JoinError) -> String {
+pub fn panic_text(error: tokio::task::JoinError) -> String {
     let panic = error.into_panic();
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));

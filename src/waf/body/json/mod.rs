@@ -43,6 +43,31 @@ pub(super) enum Documents {
     Part,
 }
 
+/// What a body may have of everything, in however many texts it stands.
+#[derive(Debug)]
+pub(super) struct Budget {
+    leaves: usize,
+    arrays: usize,
+    /// Numbers that are items of arrays.
+    numbers: usize,
+    /// Bytes of all paths so far, and how many there may be.
+    named: usize,
+    most_named: usize,
+}
+
+impl Budget {
+    /// For a body of so many bytes.
+    pub fn of(length: usize) -> Budget {
+        Budget {
+            leaves: 0,
+            arrays: 0,
+            numbers: 0,
+            named: 0,
+            most_named: NAMES_FREE + NAMES_PER_BYTE * length,
+        }
+    }
+}
+
 /// Reads a JSON text.
 pub(super) fn parse(
     bytes: &[u8],
@@ -61,9 +86,21 @@ pub(super) fn parse_all(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
+    parse_within(bytes, documents, extent, bounds, &mut Budget::of(bytes.len()), sink)
+}
+
+/// Reads what is a part of a body.
+pub(super) fn parse_within(
+    bytes: &[u8],
+    documents: Documents,
+    extent: Extent,
+    bounds: &Bounds,
+    budget: &mut Budget,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
     // RFC 8259 section 8.1: a reader may ignore a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = Reader::new(bytes, documents, extent, bounds, sink);
+    let mut reader = Reader::new(bytes, documents, extent, bounds, budget, sink);
     let outcome = reader.documents();
     let flaw = reader.flaw.take();
     match outcome {
@@ -91,17 +128,12 @@ struct Reader<'a, 's> {
     path: Vec<u8>,
     /// The text of a string with escapes.
     decoded: Vec<u8>,
-    leaves: usize,
-    arrays: usize,
-    /// Numbers that are items of arrays.
-    numbers: usize,
-    /// Bytes of all paths so far.
-    named: usize,
     /// The first thing that strict readers refuse and lenient ones do not.
     flaw: Option<BodyError>,
     documents: Documents,
     extent: Extent,
     bounds: &'s Bounds,
+    budget: &'s mut Budget,
     sink: &'s mut dyn Sink,
     /// The brackets that are open, and what of the innermost comes next.
     stack: Vec<u8>,
@@ -140,6 +172,7 @@ impl<'a, 's> Reader<'a, 's> {
         documents: Documents,
         extent: Extent,
         bounds: &'s Bounds,
+        budget: &'s mut Budget,
         sink: &'s mut dyn Sink,
     ) -> Reader<'a, 's> {
         Reader {
@@ -147,14 +180,11 @@ impl<'a, 's> Reader<'a, 's> {
             at: 0,
             path: b"json".to_vec(),
             decoded: Vec::new(),
-            leaves: 0,
-            arrays: 0,
-            numbers: 0,
-            named: 0,
             flaw: None,
             documents,
             extent,
             bounds,
+            budget,
             sink,
             stack: Vec::new(),
             spot: Spot::Value,
@@ -538,8 +568,8 @@ impl<'a, 's> Reader<'a, 's> {
     /// The leaf of an array. It counts apart from the others, so that the bound says how wide
     /// a document may be.
     fn length(&mut self, items: usize) -> Result<(), Stop> {
-        self.arrays += 1;
-        if self.arrays > self.bounds.leaves {
+        self.budget.arrays += 1;
+        if self.budget.arrays > self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
         }
         self.put(items.to_string().as_bytes())
@@ -547,16 +577,16 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// A number that is an item of an array.
     fn item(&mut self, number: &[u8]) -> Result<(), Stop> {
-        self.numbers += 1;
-        if self.numbers > NUMBERS_PER_LEAF * self.bounds.leaves {
+        self.budget.numbers += 1;
+        if self.budget.numbers > NUMBERS_PER_LEAF * self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(NUMBERS_PER_LEAF * self.bounds.leaves)));
         }
         self.put(number)
     }
 
     fn leaf(&mut self, value: &[u8]) -> Result<(), Stop> {
-        self.leaves += 1;
-        if self.leaves > self.bounds.leaves {
+        self.budget.leaves += 1;
+        if self.budget.leaves > self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
         }
         self.put(value)
@@ -569,10 +599,9 @@ impl<'a, 's> Reader<'a, 's> {
         if value.len() > self.bounds.value_bytes {
             return Err(Stop::Error(BodyError::ValueTooLong(self.bounds.value_bytes)));
         }
-        self.named += self.path.len();
-        let most = NAMES_FREE + NAMES_PER_BYTE * self.bytes.len();
-        if self.named > most {
-            return Err(Stop::Error(BodyError::NamesTooLong(most)));
+        self.budget.named += self.path.len();
+        if self.budget.named > self.budget.most_named {
+            return Err(Stop::Error(BodyError::NamesTooLong(self.budget.most_named)));
         }
         self.sink.arg(&self.path, value);
         Ok(())

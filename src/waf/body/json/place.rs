@@ -3,7 +3,7 @@
 
 use super::super::border::Place;
 use super::super::later::Nothing;
-use super::{Bounds, Documents, Extent, Reader, Spot};
+use super::{Bounds, Budget, Documents, Extent, Reader, Spot};
 
 /// Where the last value ends behind `begin`, for one that is to be read in pieces.
 pub(in super::super) fn last_end(bytes: &[u8], begin: usize) -> Option<Place> {
@@ -46,8 +46,9 @@ impl<'a> Reader<'a, '_> {
         /// As many as there are: whether they are too many is for who reads the values. Some room for sums.
         const ALL: usize = usize::MAX / 64;
         let bounds = Bounds { leaves: ALL, name_bytes: ALL, value_bytes: ALL, ..Bounds::default() };
-        let mut nothing = Nothing;
-        let mut reader = Reader::new(bytes, Documents::Many, Extent::Partial, &bounds, &mut nothing);
+        let (mut nothing, mut budget) = (Nothing, Budget::of(bytes.len()));
+        let many = Documents::Many;
+        let mut reader = Reader::new(bytes, many, Extent::Partial, &bounds, &mut budget, &mut nothing);
         let _ = reader.documents();
         then(&reader)
     }

@@ -89,9 +89,7 @@ fn last_mark(boundary: &[u8], text: &[u8]) -> Option<Mark> {
 }
 
 fn quietly<T>(run: impl FnOnce(&mut Flaws<'_>) -> T) -> T {
-    let mut nothing = Nothing;
-    let (charset, unknown_charset) = (Charset::Plain, false);
-    run(&mut Flaws { seen: 0, parts: 0, charset, unknown_charset, sink: &mut nothing })
+    run(&mut Flaws::new(Charset::Plain, &mut Nothing))
 }
 
 #[cfg(test)]
