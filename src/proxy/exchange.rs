@@ -20,7 +20,7 @@ use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage, Verdict};
 use crate::auth::Identity;
-use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen, Streaming};
+use crate::inspect::{self, Aim, Case, CaseTerms, Conversation, Scanning, Seen, Streaming};
 use crate::message::body::Streamed;
 use crate::message::follow::Fault;
 use crate::message::hop;
@@ -556,7 +556,12 @@ fn begin(
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         unique_id,
     });
-    Case::open(transaction, snapshot.policy.fail().engine_error)
+    let terms = CaseTerms {
+        on_error: snapshot.policy.fail().engine_error,
+        time: way.gateway.limits.rules_time,
+        metrics: way.gateway.metrics.clone(),
+    };
+    Case::open(transaction, terms)
 }
 
 /// The head of a request, as far as the messages behind it need it.

@@ -193,7 +193,7 @@ fn tell(how: Over, ending: &mut Ending, notes: String) -> Option<[(u16, String);
             let (case, stop) = *why;
             let code = match stop {
                 Stop::Oversize { .. } => close::TOO_BIG,
-                Stop::Engine => close::INTERNAL,
+                Stop::Engine | Stop::OutOfTime => close::INTERNAL,
                 _ => close::POLICY,
             };
             if let Some(case) = case {

@@ -3,6 +3,7 @@
 
 use super::Collection as C;
 use super::store::{Span, Store};
+use crate::waf::body::runs::{SHORTEST, runs};
 use crate::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
 use crate::waf::engine::Program;
 use crate::waf::input::{Body, ConnectionFacts, Extent, Message, Opcode, RequestHead, ResponseHead};
@@ -289,13 +290,13 @@ pub(crate) fn client_message(
         sink.arg(MESSAGE, message.bytes);
     } else {
         let mut seen = 0;
-        for piece in pieces(message.bytes).take(MOST_PIECES) {
+        for piece in runs(message.bytes, SHORTEST).take(MOST_PIECES) {
             seen = piece.as_ptr() as usize + piece.len() - message.bytes.as_ptr() as usize;
             sink.arg(MESSAGE, piece);
         }
         // More than that are not told apart, and looked at all the same.
         let rest = &message.bytes[seen..];
-        if pieces(rest).next().is_some() {
+        if runs(rest, SHORTEST).next().is_some() {
             sink.arg(MESSAGE, rest);
         }
     }
@@ -315,15 +316,6 @@ fn is_plain(text: &str) -> bool {
 
 /// Strings of a binary message that are arguments of their own.
 const MOST_PIECES: usize = 1000;
-
-/// Runs of text in bytes that are no text, as strings stand in protobuf or MessagePack: UTF-8 without controls.
-fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    /// Shorter runs come up by chance, and no attack is as short.
-    const SHORTEST: usize = 5;
-    let divides = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
-    let runs = bytes.utf8_chunks().flat_map(move |chunk| chunk.valid().split(divides));
-    runs.map(str::as_bytes).filter(|piece| piece.len() >= SHORTEST)
-}
 
 /// Header lines as received, two line ends, and the body: what ModSecurity's versions build. Only
 /// for rules that ask, since it is as large as the request.

@@ -37,6 +37,31 @@ pub(super) enum Documents {
     Many,
 }
 
+/// What a body may have of everything, in however many texts it stands.
+#[derive(Debug)]
+pub(super) struct Budget {
+    leaves: usize,
+    arrays: usize,
+    /// Numbers that are items of arrays.
+    numbers: usize,
+    /// Bytes of all paths so far, and how many there may be.
+    named: usize,
+    most_named: usize,
+}
+
+impl Budget {
+    /// For a body of so many bytes.
+    pub fn of(length: usize) -> Budget {
+        Budget {
+            leaves: 0,
+            arrays: 0,
+            numbers: 0,
+            named: 0,
+            most_named: NAMES_FREE + NAMES_PER_BYTE * length,
+        }
+    }
+}
+
 /// Reads a JSON text.
 pub(super) fn parse(
     bytes: &[u8],
@@ -55,6 +80,18 @@ pub(super) fn parse_all(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
+    parse_within(bytes, documents, extent, bounds, &mut Budget::of(bytes.len()), sink)
+}
+
+/// Reads what is a part of a body.
+pub(super) fn parse_within(
+    bytes: &[u8],
+    documents: Documents,
+    extent: Extent,
+    bounds: &Bounds,
+    budget: &mut Budget,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
     // RFC 8259 section 8.1: a reader may ignore a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = Reader {
@@ -62,14 +99,11 @@ pub(super) fn parse_all(
         at: 0,
         path: b"json".to_vec(),
         decoded: Vec::new(),
-        leaves: 0,
-        arrays: 0,
-        numbers: 0,
-        named: 0,
         flaw: None,
         documents,
         extent,
         bounds,
+        budget,
         sink,
     };
     let outcome = reader.documents();
@@ -99,17 +133,12 @@ struct Reader<'a, 's> {
     path: Vec<u8>,
     /// The text of a string with escapes.
     decoded: Vec<u8>,
-    leaves: usize,
-    arrays: usize,
-    /// Numbers that are items of arrays.
-    numbers: usize,
-    /// Bytes of all paths so far.
-    named: usize,
     /// The first thing that strict readers refuse and lenient ones do not.
     flaw: Option<BodyError>,
     documents: Documents,
     extent: Extent,
     bounds: &'s Bounds,
+    budget: &'s mut Budget,
     sink: &'s mut dyn Sink,
 }
 
@@ -459,8 +488,8 @@ impl<'a> Reader<'a, '_> {
     /// The leaf of an array. It counts apart from the others, so that the bound says how wide
     /// a document may be.
     fn length(&mut self, items: usize) -> Result<(), Stop> {
-        self.arrays += 1;
-        if self.arrays > self.bounds.leaves {
+        self.budget.arrays += 1;
+        if self.budget.arrays > self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
         }
         self.put(items.to_string().as_bytes())
@@ -468,16 +497,16 @@ impl<'a> Reader<'a, '_> {
 
     /// A number that is an item of an array.
     fn item(&mut self, number: &[u8]) -> Result<(), Stop> {
-        self.numbers += 1;
-        if self.numbers > NUMBERS_PER_LEAF * self.bounds.leaves {
+        self.budget.numbers += 1;
+        if self.budget.numbers > NUMBERS_PER_LEAF * self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(NUMBERS_PER_LEAF * self.bounds.leaves)));
         }
         self.put(number)
     }
 
     fn leaf(&mut self, value: &[u8]) -> Result<(), Stop> {
-        self.leaves += 1;
-        if self.leaves > self.bounds.leaves {
+        self.budget.leaves += 1;
+        if self.budget.leaves > self.bounds.leaves {
             return Err(Stop::Error(BodyError::TooManyArgs(self.bounds.leaves)));
         }
         self.put(value)
@@ -490,10 +519,9 @@ impl<'a> Reader<'a, '_> {
         if value.len() > self.bounds.value_bytes {
             return Err(Stop::Error(BodyError::ValueTooLong(self.bounds.value_bytes)));
         }
-        self.named += self.path.len();
-        let most = NAMES_FREE + NAMES_PER_BYTE * self.bytes.len();
-        if self.named > most {
-            return Err(Stop::Error(BodyError::NamesTooLong(most)));
+        self.budget.named += self.path.len();
+        if self.budget.named > self.budget.most_named {
+            return Err(Stop::Error(BodyError::NamesTooLong(self.budget.most_named)));
         }
         self.sink.arg(&self.path, value);
         Ok(())
