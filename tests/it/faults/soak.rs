@@ -102,7 +102,7 @@ impl Stage {
     /// What the operator does: rules that are good, half written, and good again.
     fn reload(&self, turn: u64) {
         let text = rule(["alpha", "beta"][(turn / 2 % 2) as usize]);
-        let text = if turn % 2 == 0 { &text } else { &text[..text.len() / 2] };
+        let text = if turn.is_multiple_of(2) { &text } else { &text[..text.len() / 2] };
         replace(&self.proxy, "own.json", text);
         self.proxy.signal(Signal::SIGHUP);
     }
