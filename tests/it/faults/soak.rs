@@ -232,7 +232,8 @@ async fn soak() -> Measured {
     let (_others, proxy) = start().await;
     let (sent, wrong, done) = (Mutex::default(), Mutex::default(), [const { AtomicU64::new(0) }; _]);
     let stage = Arc::new(Stage { proxy, sent, done, wrong });
-    // Each act once and some seconds of all: what is filled once is full.
+    // Each act once and some time of all, more for a long run: what is filled once is full, and the allocator has what
+    // the worst moments need.
     let mut once = JoinSet::new();
     for at in 0..ACTS.len() {
         let (stage, mut dice) = (Arc::clone(&stage), Dice(seed.wrapping_add(at as u64) | 1));
@@ -241,7 +242,7 @@ async fn soak() -> Measured {
     while let Some(done) = once.join_next().await {
         done.unwrap();
     }
-    round(&stage, seed ^ 0xf54, Duration::from_secs(4)).await;
+    round(&stage, seed ^ 0xf54, Duration::from_secs(4) + length / 10).await;
     let before = at_rest(&stage.proxy, Rest { files: usize::MAX, threads: usize::MAX, memory: 0 }).await;
     let warm = stage.sent.lock().unwrap().len();
     let samples = round(&stage, seed, length).await;
