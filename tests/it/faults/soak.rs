@@ -33,6 +33,8 @@ const STEADY: &str = "as it began, a record each";
 
 /// What may be left of memory: the allocator's slack and tables that fill once.
 const MEMORY: u64 = 48 << 20;
+/// The same of a short run, which ends before all of that is full.
+const FILLING: u64 = 160 << 20;
 /// Threads for blocking work end after ten idle seconds, but what is done once a second may wake now one, now another.
 const IDLE_THREADS: usize = 2;
 /// From this length on the slope of the memory says something, and is judged.
@@ -285,7 +287,8 @@ async fn soak() -> Measured {
         &wrong[..wrong.len().min(5)]
     );
     let threads = after.threads <= before.threads + IDLE_THREADS;
-    let back = after.files <= before.files && threads && grown < MEMORY && (length < LONG || slope < SLOPE);
+    let steady = if length < LONG { grown < FILLING } else { grown < MEMORY && slope < SLOPE };
+    let back = after.files <= before.files && threads && steady;
     let good = back
         && wrong.is_empty()
         && other.is_empty()
