@@ -66,6 +66,8 @@ metrics! {
     blocked,
     /// Exchanges that rules would have stopped in detection-only mode.
     would_block,
+    /// Exchanges, and messages in them, for which the rules took longer than they may.
+    rules_out_of_time,
     /// Connections and exchanges refused by policy or for want of authentication.
     denied,
     /// Bodies that the malware scanner was to see.

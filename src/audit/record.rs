@@ -289,6 +289,10 @@ pub struct OriginLeg {
     /// The connection was kept from an earlier request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,
+    /// The request went out a second time, on this connection, because the one before ended without an answer:
+    /// "closed" (before a byte of it, and the method may be repeated), "unprocessed" (the origin said so).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub resent: Text,
 }
 
 impl OriginLeg {

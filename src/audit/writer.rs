@@ -2,7 +2,7 @@
 //! hands them to the sink in batches; when the sink fails it keeps the batch and tries again.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::record::line::Lines;
@@ -65,7 +65,7 @@ impl Writer {
             taken_records: 0,
             taken_weight: 0,
             failing: None,
-            clock: Clock::new(SystemTime::now(), Instant::now()),
+            clock: Clock::start(),
             last_attempt: false,
         }
     }
@@ -169,7 +169,7 @@ impl Writer {
             // Records that were lost are younger than all that were queued at that time.
             if state.queue.is_empty() { state.lost.take() } else { None }
         };
-        if let Some(jump) = self.clock.jumped(SystemTime::now(), Instant::now()) {
+        if let Some(jump) = self.clock.jumped(Clock::now()) {
             tracing::warn!(
                 seconds = jump.seconds,
                 "the system's clock jumped; leaves are judged by the new time"

@@ -247,22 +247,40 @@ impl Problems<'_> {
     pub(super) fn scan(&mut self, config: &Config) {
         let FileScan { clamd, icap, icap_upload, .. } = &self.written.file.scan;
         if clamd.is_some() && (icap.is_some() || icap_upload.is_some()) {
-            self.add(&["scan", "icap"], Problem::new("clamd and icap are two scanners; one of them scans"));
+            let what = "clamd and icap are two scanners; one of them scans";
+            self.add(&["scan", "icap"], Problem::new(what).help("leave one of them out"));
         } else if icap.is_none() && icap_upload.is_some() {
-            let what = "icap_upload is for uploads only; name the service for downloads with icap";
-            self.add(&["scan", "icap_upload"], Problem::new(what));
+            let what = "icap_upload is for uploads only";
+            self.add(
+                &["scan", "icap_upload"],
+                Problem::new(what).help("name the service for downloads with icap"),
+            );
         }
-        let (time, first) = (config.scan.time, config.limits.first_byte_time);
-        if config.scan.service.is_some() && time >= first {
-            // The origin waits for the last byte of an upload while the scanner has it.
-            let what =
-                format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
-            self.add(&["scan", "time"], Problem::new(what));
+        if config.scan.service.is_some() {
+            self.scans_something(config);
         }
         // Each is a file descriptor here and at least one at the scanner.
         if config.scan.connections > 4096 {
             let what = format!("{} connections to the scanner are more than 4096", config.scan.connections);
-            self.add(&["scan", "connections"], Problem::new(what));
+            self.add(
+                &["scan", "connections"],
+                Problem::new(what).help("use 4096 or fewer; 32 is the default"),
+            );
+        }
+    }
+
+    fn scans_something(&mut self, config: &Config) {
+        let (time, first) = (config.scan.time, config.limits.first_byte_time);
+        if time >= first {
+            // The origin waits for the last byte of an upload while the scanner has it.
+            let what =
+                format!("scan.time ({time:?}) must be shorter than limits.first_byte_time ({first:?})");
+            self.add(&["scan", "time"], Problem::new(what).help("lower the one or raise the other"));
+        }
+        if config.scan.directions.is_empty() {
+            let what = "nothing would be scanned: directions is empty";
+            let help = "name download, upload or both; to scan nothing, leave clamd and icap out";
+            self.add(&["scan", "directions"], Problem::new(what).help(help));
         }
     }
 

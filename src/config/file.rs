@@ -279,6 +279,7 @@ limits! {
     request_window: Text<Size>,
     response_window: Text<Size>,
     window_pause: Text<Duration>,
+    rules_time: Text<Duration>,
     decoded_bytes: Text<Size>,
     decoded_ratio: NonZeroUsize,
     per_client: NonZeroUsize,

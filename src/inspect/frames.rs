@@ -49,6 +49,8 @@ impl Said<'_> {
 pub enum Heard {
     /// It may pass.
     Fine,
+    /// It may pass, because policy lets pass what rules could not look at to its end.
+    Unseen,
     /// It may pass, because nothing is stopped in this mode.
     WouldStop(Box<Report>),
     /// It may not. The case is still open.
@@ -69,6 +71,7 @@ impl Conversation {
             Err(stop) => Heard::Stopped(case, stop),
             Ok(()) => match case.finish() {
                 Some(report) if report.interruption.is_some() => Heard::WouldStop(Box::new(report)),
+                _ if case.is_out_of_time() || case.has_failed() => Heard::Unseen,
                 _ => Heard::Fine,
             },
         }

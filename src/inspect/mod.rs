@@ -4,7 +4,7 @@
 //!
 //! Original bytes are what travels: decoding happens on a copy that only rules see.
 
-mod cut;
+pub mod cut;
 mod frames;
 mod held;
 mod messages;
@@ -18,7 +18,7 @@ mod window;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use frames::{Conversation, Heard, Said};
 pub use refused::{refused, refused_raw};
@@ -28,10 +28,11 @@ pub use scan::{Asked, ScanNote, Scanning, scan_request, scan_response};
 pub use streaming::{StreamNote, Streaming, Tell};
 
 use crate::message::body::BodyError;
+use crate::metrics::Metrics;
 use crate::policy::EngineError;
 use crate::waf::input::Field;
 use crate::waf::report::{Decision, Interruption, Report};
-use crate::waf::{HeaderEdit, Transaction};
+use crate::waf::{HeaderEdit, Mode, Transaction};
 
 /// What was inspected, or what policy lets through uninspected and says so. Made in this module
 /// alone.
@@ -77,6 +78,9 @@ pub enum Stop {
     /// The engine failed on this exchange and policy is to refuse.
     #[error("the rule engine failed on this exchange")]
     Engine,
+    /// The rules took longer than they may, and policy is to refuse.
+    #[error("the rules did not come to their end in the processor time that one exchange has")]
+    OutOfTime,
 }
 
 /// One exchange's transaction, shared between the flow and the windows that outlive it.
@@ -85,14 +89,25 @@ pub struct Case(Option<Arc<Held>>);
 
 struct Held {
     transaction: Mutex<Option<Transaction>>,
-    on_error: EngineError,
+    terms: CaseTerms,
     failed: AtomicBool,
+    out_of_time: AtomicBool,
+}
+
+/// What a case goes by.
+pub struct CaseTerms {
+    pub on_error: EngineError,
+    /// Processor time that its rules may take, and as much again for every 64 KiB of a body.
+    pub time: Duration,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Case {
-    pub fn open(transaction: Transaction, on_error: EngineError) -> Case {
+    pub fn open(mut transaction: Transaction, terms: CaseTerms) -> Case {
+        transaction.bound(computed, terms.time);
         let transaction = Mutex::new(Some(transaction));
-        Case(Some(Arc::new(Held { transaction, on_error, failed: AtomicBool::new(false) })))
+        let [failed, out_of_time] = [false, false].map(AtomicBool::new);
+        Case(Some(Arc::new(Held { transaction, terms, failed, out_of_time })))
     }
 
     /// No rules are loaded: everything is cleared unseen, and marked so.
@@ -107,6 +122,11 @@ impl Case {
     /// The engine failed, and what came after that is unseen.
     pub fn has_failed(&self) -> bool {
         self.0.as_ref().is_some_and(|held| held.failed.load(Ordering::Relaxed))
+    }
+
+    /// The rules took longer than they may, and what came after that is unseen.
+    pub fn is_out_of_time(&self) -> bool {
+        self.0.as_ref().is_some_and(|held| held.out_of_time.load(Ordering::Relaxed))
     }
 
     /// Runs one step of the engine. A panic in it is this exchange's failure and no other's: an error, or nothing
@@ -125,7 +145,7 @@ impl Case {
                 }
             }
         }
-        match held.on_error {
+        match held.terms.on_error {
             EngineError::Pass if held.failed.load(Ordering::Relaxed) => Ok(None),
             _ => Err(Stop::Engine),
         }
@@ -139,6 +159,21 @@ impl Case {
         match self.step(timed)? {
             None | Some(Decision::Continue) => Ok(()),
             Some(Decision::Interrupt(why)) => Err(Stop::Rule(Box::new(why))),
+            Some(Decision::OutOfTime(mode)) => self.run_out(mode),
+        }
+    }
+
+    /// The same outcome as for an engine that failed: what rules have not seen passes only where policy has it so, or
+    /// where rules stop nothing.
+    fn run_out(&self, mode: Mode) -> Result<(), Stop> {
+        let held = self.0.as_ref().ok_or(Stop::Engine)?;
+        if !held.out_of_time.swap(true, Ordering::Relaxed) {
+            held.terms.metrics.rules_out_of_time.increment();
+            tracing::warn!("the rules took too long for an exchange; its audit record says which it was");
+        }
+        match (held.terms.on_error, mode) {
+            (EngineError::Deny, Mode::Block) => Err(Stop::OutOfTime),
+            (EngineError::Pass, _) | (_, Mode::Detect) => Ok(()),
         }
     }
 
@@ -157,6 +192,17 @@ impl Case {
 fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How much slower than what is shipped a build is that is not optimised. The budget is for the former.
+const SLOWER: u32 = if cfg!(debug_assertions) { 50 } else { 1 };
+
+/// How long this thread has computed. Not the time of day: while the machine runs something else, an exchange is not to
+/// blame, and must not be refused.
+fn computed() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    // Linux always has this clock. Without it nothing would ever take too long.
+    nix::time::clock_gettime(clock).map_or(Duration::ZERO, |time| Duration::from(time) / SLOWER)
 }
 
 type Fields<'a> = smallvec::SmallVec<[Field<'a>; 32]>;
@@ -186,7 +232,35 @@ mod tests {
             unix_ms: 1_000,
             unique_id: "ID",
         };
-        Case::open(engine.begin(&facts), on_error)
+        let terms = CaseTerms { on_error, time: Duration::from_millis(50), metrics: Arc::default() };
+        Case::open(engine.begin(&facts), terms)
+    }
+
+    #[test]
+    fn what_takes_too_long_is_counted_once_and_stops_its_exchange_unless_policy_lets_it_pass() {
+        let closed = case(EngineError::Deny);
+        assert!(matches!(closed.decide(|_| Decision::OutOfTime(Mode::Block)), Err(Stop::OutOfTime)));
+        let [open, only_told] = [case(EngineError::Pass), case(EngineError::Deny)];
+        for _ in 0..2 {
+            assert!(open.decide(|_| Decision::OutOfTime(Mode::Block)).is_ok());
+            assert!(only_told.decide(|_| Decision::OutOfTime(Mode::Detect)).is_ok());
+        }
+        for case in [closed, open, only_told] {
+            assert!(case.is_out_of_time() && !case.has_failed());
+            assert_eq!(case.0.as_ref().unwrap().terms.metrics.rules_out_of_time.get(), 1);
+            // What was found before is in the report.
+            assert!(case.finish().is_some());
+        }
+    }
+
+    #[test]
+    fn computing_makes_the_clock_go_on_and_it_never_goes_back() {
+        let before = computed();
+        let mut x = 1u64;
+        while computed() == before {
+            x = std::hint::black_box(x.wrapping_mul(3));
+        }
+        assert!(computed() > before);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! after decoding; what travels is what the sender sent.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -50,6 +51,7 @@ pub struct Asked {
 
 /// What a scan goes by.
 pub struct Scanning<'a> {
+    pub client: IpAddr,
     pub asked: &'a Asked,
     pub scanner: &'a Arc<Scanner>,
     pub limits: &'a Limits,
@@ -125,13 +127,21 @@ impl Scanning<'_> {
         let coding = coding(headers, &limits, most, self.fail, from)?;
         let boundaries: Result<Vec<_>, _> = types().map(boundary).collect();
         let (boundary, odd) = match boundaries {
-            Ok(found) => (found.into_iter().flatten().next(), None),
+            Ok(found) => {
+                let mut found: Vec<_> = found.into_iter().flatten().collect();
+                found.dedup();
+                match found.len() {
+                    0 | 1 => (found.pop(), None),
+                    _ => (None, Some("its parts cannot be told apart: there is more than one boundary")),
+                }
+            }
             Err(OddBoundary) => {
                 (None, Some("its parts cannot be told apart: the boundary is missing or odd"))
             }
         };
         let about = About {
             direction: side,
+            client: self.client,
             method: self.asked.method.to_string(),
             url: self.asked.url.clone(),
             status: status.map_or(0, |status| status.as_u16()),

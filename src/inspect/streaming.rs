@@ -41,7 +41,7 @@ pub struct StreamNote(Arc<Slot>);
 #[derive(Default)]
 struct Slot {
     passed: [AtomicU64; 2],
-    /// Messages that were longer than what is looked at.
+    /// Messages that were longer than what is looked at, or for which the rules had no time.
     partial: [AtomicU64; 2],
     stopped: Mutex<Option<(End, Stop)>>,
     case: Mutex<Option<Case>>,
@@ -107,6 +107,7 @@ impl Hearing {
         };
         match self.conversation.hear(&said) {
             Heard::Fine => {}
+            Heard::Unseen => self.partial(),
             Heard::WouldStop(report) => (self.tell)(self.from, report),
             Heard::Stopped(case, stop) => {
                 if let Ok(mut slot) = self.note.0.case.lock() {
@@ -128,7 +129,7 @@ impl Hearing {
         }
     }
 
-    /// Notes that a message is longer than what is looked at.
+    /// Notes that a message is not looked at to its end.
     pub fn partial(&self) {
         self.note.0.partial[side(self.from)].fetch_add(1, Ordering::Relaxed);
     }

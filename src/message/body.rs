@@ -90,6 +90,17 @@ impl Streamed {
         Streamed { held, trailers, rest, tied: None }
     }
 
+    /// The same body once more, where all of it is here and that is not much.
+    pub fn again(&self, most: usize) -> Option<Streamed> {
+        let size: usize = self.held.iter().map(Bytes::len).sum();
+        let whole = self.rest.as_ref().is_none_or(|rest| rest.is_end_stream());
+        (whole && self.tied.is_none() && size <= most).then(|| Streamed {
+            held: self.held.clone(),
+            trailers: self.trailers.clone(),
+            ..Streamed::default()
+        })
+    }
+
     /// The answer to a malformed request over HTTP/2: a page may come first, but the stream must end in an error
     /// (RFC 9113 section 8.1.1).
     pub fn then_reset(page: Bytes) -> Streamed {

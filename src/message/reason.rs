@@ -334,6 +334,10 @@ codes! {
         "The proxy's certificate authority has expired",
         "The proxy has no valid certificate to show to its clients, so it cannot inspect this connection, and it does not pass connections unseen for that reason.",
         "Whoever runs this proxy has to renew its authority: `portward ca show` says what ended and what to type.";
+    RulesOutOfTime = "rules_out_of_time", "proxy_internal_error",
+        "The rules took too long",
+        "One exchange has only so much of the processor for being inspected, this one needed more, and the policy is not to let it pass unseen.",
+        "Send less at once. Whoever runs this proxy can give the rules more time (`rules_time` under [limits]), let such exchanges pass (`engine_error` under [policy.fail]) or find the slow rule among those that are not Portward's own.";
     Internal = "internal", "proxy_internal_error",
         "The proxy made an error",
         "Something went wrong in the proxy itself, and it did not pass the request on.",

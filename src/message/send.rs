@@ -1,13 +1,18 @@
 //! The origin's leg of HTTP: hyper's settings as a client, and one sender over both versions.
 
 use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::body::Streamed;
 use super::interim::{self, Counted, Heads};
@@ -15,7 +20,7 @@ use crate::net::{Alpn, Limits};
 
 /// The sending half of an origin connection. Its other half runs as a task that ends with it.
 pub enum Sender {
-    H1(http1::SendRequest<Streamed>),
+    H1(http1::SendRequest<Streamed>, Came),
     H2(http2::SendRequest<Streamed>, Heads),
 }
 
@@ -31,6 +36,18 @@ pub enum SendError {
     Interim,
 }
 
+/// How sure it is that nobody acted on a request that got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The origin said that it did not look at it: it refused the stream, or left it out when it closed
+    /// (RFC 9113 section 8.7).
+    Unprocessed,
+    /// The connection ended before a byte of an answer.
+    Closed,
+    /// An answer had begun, or it was not the connection's end.
+    Unknown,
+}
+
 impl Sender {
     /// Starts HTTP on a connected stream.
     pub async fn open<T>(io: T, protocol: Alpn, limits: &Limits) -> hyper::Result<Sender>
@@ -39,6 +56,8 @@ impl Sender {
     {
         match protocol {
             Alpn::Http11 => {
+                let came = Came::default();
+                let io = Watched { io, came: came.clone() };
                 let (sender, connection) = http1::Builder::new()
                     .preserve_header_case(true)
                     .max_headers(limits.head_fields.max(256))
@@ -50,7 +69,7 @@ impl Sender {
                         tracing::debug!(%error, "origin connection ended");
                     }
                 });
-                Ok(Sender::H1(sender))
+                Ok(Sender::H1(sender, came))
             }
             Alpn::H2 => {
                 let heads = Heads::new();
@@ -75,7 +94,7 @@ impl Sender {
 
     pub fn protocol(&self) -> Alpn {
         match self {
-            Sender::H1(_) => Alpn::Http11,
+            Sender::H1(..) => Alpn::Http11,
             Sender::H2(..) => Alpn::H2,
         }
     }
@@ -83,14 +102,14 @@ impl Sender {
     /// A second handle on the same connection, which only HTTP/2 can share.
     pub fn share(&self) -> Option<Sender> {
         match self {
-            Sender::H1(_) => None,
+            Sender::H1(..) => None,
             Sender::H2(sender, heads) => Some(Sender::H2(sender.clone(), heads.clone())),
         }
     }
 
     pub fn is_closed(&self) -> bool {
         match self {
-            Sender::H1(sender) => sender.is_closed(),
+            Sender::H1(sender, _) => sender.is_closed(),
             Sender::H2(sender, _) => sender.is_closed(),
         }
     }
@@ -98,7 +117,7 @@ impl Sender {
     /// True when a request can be taken at once.
     pub fn is_ready(&self) -> bool {
         match self {
-            Sender::H1(sender) => sender.is_ready(),
+            Sender::H1(sender, _) => sender.is_ready(),
             Sender::H2(sender, _) => sender.is_ready(),
         }
     }
@@ -106,7 +125,7 @@ impl Sender {
     /// Waits until a request can be taken; an error means the connection is gone.
     pub async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Sender::H1(sender) => sender.ready().await,
+            Sender::H1(sender, _) => sender.ready().await,
             Sender::H2(sender, _) => sender.ready().await,
         }
     }
@@ -114,7 +133,8 @@ impl Sender {
     /// Sends one request and waits for the response head.
     pub async fn send(&mut self, mut request: Request<Streamed>) -> Result<Response<Incoming>, SendError> {
         match self {
-            Sender::H1(sender) => {
+            Sender::H1(sender, came) => {
+                came.0.store(false, Ordering::Relaxed);
                 *request.version_mut() = Version::HTTP_11;
                 let too_many = interim::too_many(&mut request);
                 tokio::select! {
@@ -132,6 +152,81 @@ impl Sender {
                 })
             }
         }
+    }
+}
+
+impl Sender {
+    /// What became of the request that this sender sent last, and that ended in this error.
+    pub fn fate(&self, error: &hyper::Error) -> Fate {
+        if error.is_user() || error.is_parse() || error.is_body_write_aborted() || error.is_timeout() {
+            return Fate::Unknown;
+        }
+        let cause = error.source();
+        match self {
+            Sender::H1(_, came) if came.0.load(Ordering::Relaxed) => Fate::Unknown,
+            Sender::H1(..) => Fate::Closed,
+            // As hyper tells of one that ended, or broke.
+            Sender::H2(..) if cause.is_some_and(|cause| cause.is::<io::Error>()) => Fate::Closed,
+            Sender::H2(..) => match cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
+                // The library ends so only the streams that the GOAWAY leaves out.
+                Some(error) if error.is_remote() && error.is_go_away() => Fate::Unprocessed,
+                Some(error) if error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+                    Fate::Unprocessed
+                }
+                _ => Fate::Unknown,
+            },
+        }
+    }
+}
+
+/// Whether something came since a request was sent.
+#[derive(Clone, Default)]
+pub struct Came(Arc<AtomicBool>);
+
+/// An HTTP/1.1 connection that tells so.
+struct Watched<T> {
+    io: T,
+    came: Came,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.came.0.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 }
 

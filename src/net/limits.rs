@@ -59,6 +59,10 @@ pub struct Limits {
     pub response_window: usize,
     /// A held response body is inspected and let go when its origin pauses this long.
     pub window_pause: Duration,
+    /// Processor time that the rules of one exchange, or one message, may take; and as much again for every 64 KiB of a
+    /// body, because honest ones are long. The core rules take a hundredth of it for an ordinary request, and at most a
+    /// fifteenth for 64 KiB of what is hardest for them.
+    pub rules_time: Duration,
     /// Decoded bytes of a body at most, and its ratio to the encoded bytes (decompression bombs).
     pub decoded_bytes: usize,
     pub decoded_ratio: usize,
@@ -111,6 +115,7 @@ impl Default for Limits {
             request_window: 1024 * 1024,
             response_window: 512 * 1024,
             window_pause: Duration::from_millis(100),
+            rules_time: Duration::from_millis(50),
             decoded_bytes: 32 * 1024 * 1024,
             decoded_ratio: 100,
             per_client: 256,

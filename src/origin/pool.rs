@@ -213,14 +213,25 @@ impl Pool {
         None
     }
 
-    /// Takes a connection in. At a bound another one is closed for it by being dropped: the client's oldest, and
-    /// where it has none, one of the client that has most.
+    /// Takes a connection in. At a bound another one is closed for it by being dropped: the oldest of the same kind,
+    /// the client's oldest, and where it has none, one of the client that has most.
     pub fn put(&self, idle: Idle) {
         if idle.sender.is_closed() {
             return;
         }
-        let full = self.count.load(Ordering::Relaxed) >= self.limits.pool_total;
         let mut shelf = self.shelves.entry(idle.key.client).or_default();
+        if let Some(list) = shelf.idle.get_mut(&idle.key).filter(|list| !list.is_empty()) {
+            if idle.sender.share().is_some() {
+                // HTTP/2: the shared one is in the pool already.
+                return;
+            }
+            if list.len() >= self.limits.pool_per_key {
+                list.pop_front();
+                list.push_back(idle);
+                return;
+            }
+        }
+        let full = self.count.load(Ordering::Relaxed) >= self.limits.pool_total;
         if full || shelf.count >= self.limits.pool_per_client {
             if shelf.evict() {
                 self.count.fetch_sub(1, Ordering::Relaxed);
@@ -231,18 +242,9 @@ impl Pool {
             }
         }
         let Shelf { idle: lists, count } = &mut *shelf;
-        let list = lists.entry(idle.key.clone()).or_default();
-        if idle.sender.share().is_some() && !list.is_empty() {
-            // HTTP/2: the shared one is in the pool already.
-            return;
-        }
-        if list.len() >= self.limits.pool_per_key {
-            list.pop_front();
-        } else {
-            *count += 1;
-            self.count.fetch_add(1, Ordering::Relaxed);
-        }
-        list.push_back(idle);
+        lists.entry(idle.key.clone()).or_default().push_back(idle);
+        *count += 1;
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Closes the oldest connection of the client that has most.
@@ -315,7 +317,8 @@ mod tests {
 
     impl Bench {
         fn new(per_client: usize, total: usize) -> Bench {
-            let limits = Limits { pool_per_client: per_client, pool_total: total, ..Limits::default() };
+            let (pool_per_client, pool_total, pool_per_key) = (per_client, total, 2);
+            let limits = Limits { pool_per_client, pool_total, pool_per_key, ..Limits::default() };
             Bench { pool: Pool::new(&limits), origins: Vec::new() }
         }
 
@@ -346,6 +349,19 @@ mod tests {
             assert_eq!(bench.has(2, &format!("h{number}.test")), number >= 46, "{number}");
         }
         assert!(bench.pool.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_replaces_one_of_its_own_kind_costs_no_other() {
+        for (per_client, total) in [(3, 100), (100, 3)] {
+            let mut bench = Bench::new(per_client, total);
+            for host in ["other.test", "h.test", "h.test", "h.test", "h.test"] {
+                bench.put(1, host).await;
+            }
+            assert_eq!(bench.pool.len(), 3);
+            assert!(bench.has(1, "other.test"), "{per_client} of {total}");
+            assert!(bench.has(1, "h.test") && bench.has(1, "h.test") && !bench.has(1, "h.test"));
+        }
     }
 
     #[tokio::test]

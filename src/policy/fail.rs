@@ -29,7 +29,7 @@ pub struct FailModes {
     /// that is not well-formed. Default `inspect`: real clients send such bodies, so they are read
     /// as far as they can be, rules see what they are and that they are broken; `deny` refuses them.
     pub unparsable_request: Unparsable,
-    /// The rule engine failed on an exchange. Default `deny`: failing open would turn any
+    /// The rule engine failed on an exchange, or took longer than `limits.rules_time`. Default `deny`: failing open would turn any
     /// fault an attacker can provoke into a way past the rules.
     pub engine_error: EngineError,
     /// A tunnel whose client sends nothing within `limits.tunnel_first_byte`. Default

@@ -20,7 +20,7 @@ use super::{Client, Gateway, Snapshot, connect, upgrade};
 use crate::audit::record::{Inspection, TlsFacts};
 use crate::audit::{Kind, Stage, Verdict};
 use crate::auth::Identity;
-use crate::inspect::{self, Aim, Case, Conversation, Scanning, Seen, Streaming};
+use crate::inspect::{self, Aim, Case, CaseTerms, Conversation, Scanning, Seen, Streaming};
 use crate::message::body::Streamed;
 use crate::message::follow::Fault;
 use crate::message::hop;
@@ -339,7 +339,7 @@ async fn run(
     if let Some(reply) = last_hop {
         return Ok(Outcome::Own(reply));
     }
-    let cleared = match scanning(&scan, gateway, fail, Direction::Upload, ending) {
+    let cleared = match scanning(way, &scan, fail, Direction::Upload, ending) {
         Some(scanning) => inspect::scan_request(scanning, cleared).await.map_err(Problem::Request)?,
         None => cleared,
     };
@@ -387,7 +387,7 @@ async fn run(
         record.origin_leg.protocol = protocol(origin_version).into();
         record.stage = Stage::ResponseBody;
     });
-    let cleared = match scanning(&scan, gateway, fail, Direction::Download, ending) {
+    let cleared = match scanning(way, &scan, fail, Direction::Download, ending) {
         Some(scanning) => inspect::scan_response(scanning, cleared).await.map_err(Problem::Response)?,
         None => cleared,
     };
@@ -397,14 +397,15 @@ async fn run(
 
 /// The malware scanner, where one looks at this direction.
 fn scanning<'a>(
+    way: &'a Way,
     scan: &'a Option<(&'a Arc<Scanner>, inspect::Asked)>,
-    gateway: &'a Gateway,
     fail: &'a FailModes,
     direction: Direction,
     ending: &mut Ending,
 ) -> Option<Scanning<'a>> {
     let (scanner, asked) = scan.as_ref().filter(|(scanner, _)| scanner.covers(direction))?;
-    Some(Scanning { asked, scanner, limits: &gateway.limits, fail, note: ending.scan(direction) })
+    let (client, limits) = (way.client.addr.ip(), &way.gateway.limits);
+    Some(Scanning { client, asked, scanner, limits, fail, note: ending.scan(direction) })
 }
 
 /// What a scanner is told of a request; queries carry secrets and are none of its business.
@@ -555,7 +556,12 @@ fn begin(
         unix_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         unique_id,
     });
-    Case::open(transaction, snapshot.policy.fail().engine_error)
+    let terms = CaseTerms {
+        on_error: snapshot.policy.fail().engine_error,
+        time: way.gateway.limits.rules_time,
+        metrics: way.gateway.metrics.clone(),
+    };
+    Case::open(transaction, terms)
 }
 
 /// The head of a request, as far as the messages behind it need it.

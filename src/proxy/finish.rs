@@ -164,7 +164,8 @@ impl Ending {
         self.case = Some(case);
     }
 
-    pub fn origin(&mut self, facts: &OriginFacts, pooled: bool) {
+    /// `resent` is why the request went out once more, if it did.
+    pub fn origin(&mut self, facts: &OriginFacts, pooled: bool, resent: &'static str) {
         self.note(|record| {
             record.origin_leg = OriginLeg {
                 address: Some(facts.addr),
@@ -178,6 +179,7 @@ impl Ending {
                 }
                 .into(),
                 pooled,
+                resent: resent.into(),
                 ..OriginLeg::default()
             };
             record.protection =
@@ -230,7 +232,9 @@ impl Ending {
             Problem::Request(stop) | Problem::Response(stop) => match stop {
                 crate::inspect::Stop::Body(BodyError::Stopped) => Verdict::Blocked,
                 crate::inspect::Stop::Body(BodyError::Refused(refusal)) => refusal_verdict(refusal.code),
-                crate::inspect::Stop::Body(_) | crate::inspect::Stop::Engine => Verdict::Failed,
+                crate::inspect::Stop::Body(_)
+                | crate::inspect::Stop::Engine
+                | crate::inspect::Stop::OutOfTime => Verdict::Failed,
                 _ => Verdict::Blocked,
             },
             denied if denied.is_denial() => Verdict::Denied,
@@ -272,10 +276,14 @@ impl Drop for Ending {
             tell_messages(&mut record, &messages);
         }
         let case = self.case.take();
-        if case.as_ref().is_some_and(Case::has_failed) {
-            record.request_inspection = Some(Inspection::partial("the rule engine failed"));
-            record.response_inspection =
-                record.response_inspection.map(|_| Inspection::partial("the rule engine failed"));
+        let unseen = match &case {
+            Some(case) if case.has_failed() => Some("the rule engine failed"),
+            Some(case) if case.is_out_of_time() => Some("the rules took too long"),
+            _ => None,
+        };
+        if let Some(why) = unseen {
+            record.request_inspection = Some(Inspection::partial(why));
+            record.response_inspection = record.response_inspection.map(|_| Inspection::partial(why));
         }
         if let Some(report) = case.and_then(|case| case.finish()) {
             if record.verdict == Verdict::Passed && report.interruption.is_some() {
@@ -313,12 +321,12 @@ fn tell_messages(record: &mut Record, messages: &StreamNote) {
         let sentence = std::mem::take(&mut record.sentence);
         record.sentence = if sentence.is_empty() { words } else { format!("{sentence}; {words}") }.into();
     }
-    const LONG: &str = "a message is longer than what is inspected";
+    const CUT: &str = "a message was not inspected to its end";
     if messages.is_partial(End::Client) {
-        record.request_inspection = Some(Inspection::partial(LONG));
+        record.request_inspection = Some(Inspection::partial(CUT));
     }
     if messages.is_partial(End::Origin) {
-        record.response_inspection = Some(Inspection::partial(LONG));
+        record.response_inspection = Some(Inspection::partial(CUT));
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Leaves {
     keys: KeyPool,
     rsa: RsaKey,
     /// Held by a mint that may have to wait; a hundred of them would take a hundred threads.
-    slow: tokio::sync::Mutex<()>,
+    slow: Arc<tokio::sync::Mutex<()>>,
     verified: Cache<Verified, Arc<CertificateInfo>>,
     own_host: Host,
     metrics: Arc<Metrics>,
@@ -117,7 +117,7 @@ impl Leaves {
             cache: LeafCache::new(limits.leaf_cache),
             keys: KeyPool::start(),
             rsa: RsaKey::default(),
-            slow: tokio::sync::Mutex::default(),
+            slow: Arc::default(),
             verified: Cache::builder()
                 .max_capacity(limits.leaf_cache)
                 .time_to_live(limits.verified_time)
@@ -180,9 +180,14 @@ impl Leaves {
         if self.ca.mints_in_memory(now) {
             return Ok(self.ca.mint(&profile, now)?);
         }
-        let _turn = self.slow.lock().await;
+        let turn = self.slow.clone().lock_owned().await;
         let ca = self.ca.clone();
-        let minted = tokio::task::spawn_blocking(move || ca.mint(&profile, now)).await;
+        let minted = tokio::task::spawn_blocking(move || {
+            // It is over with the work, not with whoever waits for it.
+            let _turn = turn;
+            ca.mint(&profile, now)
+        })
+        .await;
         Ok(minted.map_err(|error| MintError::Task(error.to_string()))??)
     }
 
@@ -271,6 +276,30 @@ mod tests {
         let release = async { drop(lock) };
         let (leaf, ()) = tokio::join!(leaves.leaf(&host, For::ErrorPage, KeyType::Ecdsa), release);
         leaf.unwrap();
+        assert_eq!(ca.generation(), 1, "renewed");
+    }
+
+    #[tokio::test]
+    async fn a_slow_mint_keeps_its_turn_when_nobody_waits_for_it_any_more() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("ca");
+        let made = OffsetDateTime::now_utc() - time::Duration::days(7) + time::Duration::minutes(30);
+        let ca = Arc::new(CaDir::new(&dir).open_or_create(made).unwrap());
+        let host = Host::parse("a.test").unwrap();
+        let (limits, metrics) = (Limits::default(), Arc::new(Metrics::default()));
+        let leaves = Leaves::new(ca.clone(), host.clone(), Duration::from_secs(3600), &limits, metrics);
+        let leaves = leaves.unwrap();
+        let lock = std::fs::File::options().write(true).open(dir.join("lock")).unwrap();
+        lock.lock().unwrap();
+        {
+            let mint = leaves.mint(profile(&host, None, time::Duration::HOUR), OffsetDateTime::now_utc());
+            let mint = Box::pin(mint);
+            let begun = futures_util::future::poll_immediate(mint).await;
+            assert!(begun.is_none(), "it has to wait for the lock");
+        }
+        assert!(leaves.slow.try_lock().is_err(), "it goes on");
+        drop(lock);
+        let _turn = leaves.slow.lock().await;
         assert_eq!(ca.generation(), 1, "renewed");
     }
 }

@@ -27,7 +27,7 @@ use crate::message::deadline::Deadline;
 use crate::message::grpc::Grpc;
 use crate::message::hop::{self, Asked};
 use crate::message::reason::Code;
-use crate::message::send::{SendError, Sender};
+use crate::message::send::{Fate, SendError, Sender};
 use crate::message::serve::Beat;
 use crate::message::target::{Scheme, Target};
 use crate::net::{Alpn, Authority};
@@ -141,8 +141,9 @@ impl Back {
     }
 }
 
-/// Sends a request and waits for the head of its response. A pooled connection that turns out to
-/// be closed is replaced; nothing is sent twice.
+/// Sends a request and waits for the head of its response. A pooled connection that turns out to be closed is replaced.
+/// A request that nobody acted on, or that may be acted on twice without harm, is sent once more where its connection
+/// ended without an answer; no other is sent twice.
 pub async fn send(
     way: &Arc<Way>,
     permit: &Permit,
@@ -156,35 +157,96 @@ pub async fn send(
     let h2_wanted = version == Version::HTTP_2 && !asked.websocket && scheme == Scheme::Https;
     let offer = if h2_wanted { Offer::H2ThenHttp11 } else { Offer::Http11Only };
     let key = PoolKey::new(permit, scheme, offer);
-    let (mut request, progress) = watched(outbound.request);
+    let Outbound { request, authority } = outbound;
+    let mut lease = lease(way, permit, scheme, offer, &key, ending).await?;
+    let mut spare = Spare::of(&request, &lease);
+    let (mut request, mut progress) = watched(request);
+    let mut resent = "";
     loop {
-        let mut lease = lease(way, permit, scheme, offer, &key, ending).await?;
-        ending.origin(&lease.facts, lease.served);
+        ending.origin(&lease.facts, lease.served, resent);
         ending.stage(Stage::Send);
         match lease.sender.protocol() {
             Alpn::H2 if asked.websocket => return Err(Problem::NoUpgrade),
             Alpn::H2 => {
-                *request.uri_mut() = outbound.authority.clone();
+                *request.uri_mut() = authority.clone();
                 request.headers_mut().remove(HOST);
             }
-            Alpn::Http11 => {}
+            Alpn::Http11 => as_http1(&mut request),
         }
         match answer(gateway, &mut lease.sender, request, &progress, ending).await? {
             Ok(response) => {
                 let back = Back { way: way.clone(), key, lease, progress, spoilt: false };
                 return Ok(Sent { response, back });
             }
-            Err(SendError::Unsent(again)) if lease.kept => request = *again,
+            Err(SendError::Unsent(again)) if lease.kept => {
+                request = *again;
+                lease = self::lease(way, permit, scheme, offer, &key, ending).await?;
+            }
             Err(SendError::Unsent(_)) => {
                 return Err(asked::unanswered(permit, &lease.facts, lease.served, Problem::Unsent));
             }
             Err(SendError::Interim) => return Err(Problem::Interim),
             Err(SendError::Failed(error)) => {
-                return Err(match progress.broke() {
-                    Some(broke) => Problem::Request(Stop::Body(broke)),
-                    None => asked::unanswered(permit, &lease.facts, lease.served, Problem::Exchange(error)),
-                });
+                if let Some(broke) = progress.broke() {
+                    return Err(Problem::Request(Stop::Body(broke)));
+                }
+                let fate = lease.sender.fate(&error);
+                let Some((again, why)) = spare.take().and_then(|spare| spare.after(fate, lease.served))
+                else {
+                    let problem = Problem::Exchange(error);
+                    return Err(asked::unanswered(permit, &lease.facts, lease.served, problem));
+                };
+                tracing::debug!(%error, why, "a request is sent once more");
+                (request, progress) = watched(again);
+                resent = why;
+                lease = fresh(gateway, permit, scheme, offer, ending).await?;
             }
+        }
+    }
+}
+
+/// After a connection that spoke HTTP/2 there may be one that does not.
+fn as_http1(request: &mut Request<Streamed>) {
+    let uri = request.uri();
+    let Some(host) = uri.authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok()) else {
+        return;
+    };
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    request.headers_mut().insert(HOST, host);
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// A copy of a request, for when its connection ends without an answer.
+struct Spare(Box<Request<Streamed>>);
+
+impl Spare {
+    /// A body that is longer is not kept for a second time.
+    const MOST: usize = 64 * 1024;
+
+    /// `None` where it would not be sent again whatever became of it.
+    fn of(request: &Request<Streamed>, lease: &Lease) -> Option<Spare> {
+        let h2 = lease.sender.protocol() == Alpn::H2;
+        let may_be = h2 || lease.served && request.method().is_idempotent();
+        if !may_be {
+            return None;
+        }
+        let body = request.body().again(Spare::MOST)?;
+        let mut again = Request::new(body);
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        *again.extensions_mut() = request.extensions().clone();
+        Some(Spare(Box::new(again)))
+    }
+
+    /// The request, if it may be sent again, and why. RFC 9110 section 9.2.2: what has effects may not, unless it is
+    /// known that it had none; and RFC 9112 section 9.3.1 speaks of connections that were kept open.
+    fn after(self, fate: Fate, served: bool) -> Option<(Request<Streamed>, &'static str)> {
+        match fate {
+            Fate::Unprocessed => Some((*self.0, "unprocessed")),
+            Fate::Closed if served && self.0.method().is_idempotent() => Some((*self.0, "closed")),
+            Fate::Closed | Fate::Unknown => None,
         }
     }
 }
@@ -236,6 +298,17 @@ async fn lease(
             return Ok(lease);
         }
     }
+    fresh(gateway, permit, scheme, offer, ending).await
+}
+
+/// A connection that nothing went over yet.
+async fn fresh(
+    gateway: &Gateway,
+    permit: &Permit,
+    scheme: Scheme,
+    offer: Offer,
+    ending: &mut Ending,
+) -> Result<Lease, Problem> {
     gateway.metrics.pool_misses.increment();
     ending.stage(Stage::Dial);
     // On the heap, because it is large and rare: every exchange's state would be as large.

@@ -207,6 +207,7 @@ fn request(stop: &Stop) -> (u16, Code) {
         Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 413), refusal.code),
         Stop::Body(_) => (400, Code::ClientGone),
         Stop::Engine => (500, Code::Internal),
+        Stop::OutOfTime => (500, Code::RulesOutOfTime),
     }
 }
 
@@ -218,6 +219,7 @@ fn response(stop: &Stop) -> (u16, Code) {
         Stop::Body(BodyError::Refused(refusal)) => (refused(refusal.code, 502), refusal.code),
         Stop::Body(_) => (502, Code::OriginClosed),
         Stop::Engine => (500, Code::Internal),
+        Stop::OutOfTime => (500, Code::RulesOutOfTime),
     }
 }
 

@@ -29,7 +29,7 @@ const BUFFER: usize = 32 * 1024;
 /// Connects to a tunnel's origin, so that the client hears of a failure before its 200.
 pub async fn dial(gateway: &Gateway, permit: &Permit, ending: &mut Ending) -> Result<TcpStream, Problem> {
     let (stream, addr) = gateway.dialer.connect(permit).await?;
-    ending.origin(&OriginFacts::plain(addr), false);
+    ending.origin(&OriginFacts::plain(addr), false, "");
     Ok(stream)
 }
 

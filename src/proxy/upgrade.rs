@@ -92,6 +92,7 @@ async fn talking(gateway: &Gateway, client: Upgraded, origin: Upgraded, talk: &T
         tokio::select! {
             how = both(up, down) => how,
             () = silence(&moved, gateway.limits.tunnel_idle) => Over::Silent(gateway.limits.tunnel_idle),
+            () = gateway.draining.cancelled() => Over::Draining,
         }
     };
     ending.note(|record| {
@@ -125,6 +126,8 @@ enum Over {
     Closed,
     Reset(std::io::Error),
     Silent(Duration),
+    /// We are told to stop; it would not end by itself.
+    Draining,
     Violation(End, Violation),
     /// A rule, or policy, stopped a message.
     Stopped(End, Box<(Option<crate::inspect::Case>, Stop)>),
@@ -169,6 +172,10 @@ fn tell(how: Over, ending: &mut Ending, notes: String) -> Option<[(u16, String);
             done(ending, format!("closed after {idle:?} of silence; {notes}"));
             Some([gone("idle for too long"), gone("idle for too long")])
         }
+        Over::Draining => {
+            done(ending, format!("closed because the proxy stops; {notes}"));
+            Some([gone("the proxy stops"), gone("the proxy stops")])
+        }
         Over::Violation(from, violation) => {
             let code = match from {
                 End::Client => Code::Malformed,
@@ -186,7 +193,7 @@ fn tell(how: Over, ending: &mut Ending, notes: String) -> Option<[(u16, String);
             let (case, stop) = *why;
             let code = match stop {
                 Stop::Oversize { .. } => close::TOO_BIG,
-                Stop::Engine => close::INTERNAL,
+                Stop::Engine | Stop::OutOfTime => close::INTERNAL,
                 _ => close::POLICY,
             };
             if let Some(case) = case {

@@ -76,8 +76,13 @@ impl Session {
             match sent {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
-                // It closes when its own limit is reached, and says so before.
-                Err(error) => return self.answer(budget).await.map(Some).map_err(|_| error),
+                // It closes when its own limit is reached, and says so before. That nothing was found it cannot know.
+                Err(error) => {
+                    return match self.answer(budget).await {
+                        Ok(Finding::Clean) | Err(_) => Err(error),
+                        Ok(finding) => Ok(Some(finding)),
+                    };
+                }
             }
         }
         Ok(None)
@@ -85,7 +90,11 @@ impl Session {
 
     pub(super) async fn finish(mut self, budget: &mut Budget) -> io::Result<Finding> {
         let sent = budget.io(self.0.write_all(&[0; 4])).await;
-        self.answer(budget).await.map_err(|error| sent.err().unwrap_or(error))
+        match (sent, self.answer(budget).await) {
+            // It did not take the end, so that it has not seen the whole.
+            (Err(error), Ok(Finding::Clean) | Err(_)) => Err(error),
+            (_, answer) => answer,
+        }
     }
 
     async fn answer(&mut self, budget: &mut Budget) -> io::Result<Finding> {
@@ -106,7 +115,7 @@ async fn send(io: &mut Box<dyn Io>, chunk: &[u8]) -> io::Result<()> {
 }
 
 /// `stream: OK`, `stream: NAME FOUND`, `... ERROR`.
-fn understood(answer: &[u8]) -> Finding {
+pub fn understood(answer: &[u8]) -> Finding {
     let line = answer.split(|b| matches!(b, 0 | b'\n')).next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let text = line.strip_prefix("stream: ").unwrap_or(&line).trim();

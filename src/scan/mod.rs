@@ -3,23 +3,25 @@
 
 mod clamd;
 mod icap;
-mod parts;
+pub mod parts;
 mod streams;
 mod wait;
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSender;
 
-pub use clamd::Endpoint;
-pub use icap::Address;
+pub use clamd::{Endpoint, understood};
+pub use icap::{Address, answer as icap_answer, head as icap_head, options as icap_options};
 pub use parts::{OddBoundary, boundary};
 use streams::Engine;
 use wait::Budget;
@@ -27,8 +29,9 @@ use wait::Budget;
 /// Pieces that wait for the scanner; the peer waits when there are more.
 const QUEUE: usize = 4;
 
-/// A sender that the scanner waits for keeps its place for this long, and as long again as its bytes take at this
-/// rate (a second); after that only while no other body needs the place.
+/// A sender keeps the scanner waiting for this long in all, less what its bytes have made good since at this rate (a
+/// second); a longer wait only while no other body needs the place. What is made good is never more than this, so
+/// that a quick beginning earns nobody a place for minutes.
 const GRACE: Duration = Duration::from_secs(5);
 const RATE: u64 = 64 * 1024;
 /// How often is looked whether another body needs the place.
@@ -131,6 +134,8 @@ pub enum Ranges {
 #[derive(Clone, Debug)]
 pub struct About {
     pub direction: Direction,
+    /// Whose exchange it is; the scanner is not told.
+    pub client: IpAddr,
     pub method: String,
     pub url: String,
     /// Of the answer.
@@ -179,11 +184,67 @@ pub struct Scanner {
     slots: Arc<Slots>,
 }
 
-/// Places at the scanner, and how many bodies wait for one.
+/// Places at the scanner, and how many bodies wait for one. One client has half of them at most: who sends without
+/// end, or to no end, leaves room for the others.
 #[derive(Debug)]
 struct Slots {
     free: Semaphore,
     waiting: AtomicUsize,
+    share: usize,
+    clients: DashMap<IpAddr, Weak<Share>>,
+}
+
+/// One client's part of the places, for as long as it has bodies here.
+#[derive(Debug)]
+struct Share {
+    slots: Arc<Slots>,
+    client: IpAddr,
+    free: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Slots {
+    fn new(connections: usize) -> Slots {
+        Slots {
+            free: Semaphore::new(connections),
+            waiting: AtomicUsize::new(0),
+            share: (connections / 2).max(1),
+            clients: DashMap::new(),
+        }
+    }
+
+    fn share(slots: &Arc<Slots>, client: IpAddr) -> Arc<Share> {
+        let mut known = slots.clients.entry(client).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let (free, waiting) = (Semaphore::new(slots.share), AtomicUsize::new(0));
+            let share = Arc::new(Share { slots: slots.clone(), client, free, waiting });
+            *known = Arc::downgrade(&share);
+            share
+        })
+    }
+}
+
+impl Share {
+    /// Another body waits for a place that this client has.
+    fn is_wanted(&self) -> bool {
+        [&self.waiting, &self.slots.waiting].iter().any(|waiting| waiting.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Waits for a place of the client's own, and then for one among all.
+    async fn place(&self, wait: &mut Budget) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+        let own = {
+            let _waiting = Waiting::new(&self.waiting);
+            wait.spend(self.free.acquire()).await?.ok()?
+        };
+        let _waiting = Waiting::new(&self.slots.waiting);
+        Some((own, wait.spend(self.slots.free.acquire()).await?.ok()?))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.slots.clients.remove_if(&self.client, |_, share| share.strong_count() == 0);
+    }
 }
 
 /// Counts one that waits.
@@ -205,34 +266,47 @@ impl Drop for Waiting<'_> {
 /// Where the scan of a body has its pieces from.
 struct Pieces {
     queue: mpsc::Receiver<Piece>,
-    slots: Arc<Slots>,
-    waited: Duration,
-    bytes: u64,
+    share: Arc<Share>,
+    patience: Patience,
 }
 
 impl Pieces {
+    fn new(queue: mpsc::Receiver<Piece>, share: Arc<Share>) -> Pieces {
+        Pieces { queue, share, patience: Patience(GRACE) }
+    }
+
     /// The next piece, or why there is none.
     async fn next(&mut self) -> Result<Piece, &'static str> {
         loop {
             let began = Instant::now();
             let next = tokio::time::timeout(LOOK, self.queue.recv()).await;
-            self.waited += began.elapsed();
+            let bytes = match &next {
+                Ok(Some(Piece::Data(bytes))) => bytes.len(),
+                _ => 0,
+            };
+            let patient = self.patience.lasts(began.elapsed(), bytes);
             match next {
-                Ok(Some(piece)) => {
-                    if let Piece::Data(bytes) = &piece {
-                        self.bytes += bytes.len() as u64;
-                    }
-                    return Ok(piece);
-                }
                 Ok(None) => return Err("the body broke off"),
-                Err(_) => {
-                    let due = GRACE + Duration::from_secs(self.bytes / RATE);
-                    if self.waited > due && self.slots.waiting.load(Ordering::Relaxed) > 0 {
-                        return Err("it came too slowly while others waited for the scanner");
-                    }
+                // However often something comes: what counts is how much.
+                _ if !patient && self.share.is_wanted() => {
+                    return Err("it came too slowly while others waited for the scanner");
                 }
+                Ok(Some(piece)) => return Ok(piece),
+                Err(_) => {}
             }
         }
+    }
+}
+
+/// How much longer a sender may keep the scanner waiting while others want its place.
+struct Patience(Duration);
+
+impl Patience {
+    /// So long a wait has brought so many bytes; false when that is too little.
+    fn lasts(&mut self, waited: Duration, bytes: usize) -> bool {
+        let (lasts, earned) = (self.0 > waited, Duration::from_secs_f64(bytes as f64 / RATE as f64));
+        self.0 = self.0.saturating_sub(waited).saturating_add(earned).min(GRACE);
+        lasts
     }
 }
 
@@ -250,8 +324,7 @@ impl Scanner {
                 Engine::Icap { download: icap(download), upload: icap(upload) }
             }
         };
-        let slots =
-            Arc::new(Slots { free: Semaphore::new(config.connections), waiting: AtomicUsize::new(0) });
+        let slots = Arc::new(Slots::new(config.connections));
         Some(Scanner { config: Arc::new(config.clone()), engine, slots })
     }
 
@@ -287,18 +360,16 @@ impl Scanner {
     pub fn open(&self, about: About) -> Scan {
         let (sender, queue) = mpsc::channel(QUEUE);
         let mut wait = Budget::new(self.config.time);
-        let (engine, slots, config) = (self.engine.clone(), self.slots.clone(), self.config.clone());
+        let (engine, config) = (self.engine.clone(), self.config.clone());
+        let share = Slots::share(&self.slots, about.client);
         let task = tokio::spawn(async move {
-            let waiting = Waiting::new(&slots.waiting);
-            let _slot = match wait.spend(slots.free.acquire()).await {
-                Some(Ok(slot)) => slot,
-                _ => {
-                    let most = config.connections;
-                    return Finding::Failed(format!("all {most} connections to the scanner are busy"));
-                }
+            let Some(_place) = share.place(&mut wait).await else {
+                let most = config.connections;
+                return Finding::Failed(format!(
+                    "all {most} connections to the scanner are busy, or the half of them that one client may have"
+                ));
             };
-            drop(waiting);
-            let pieces = Pieces { queue, slots: slots.clone(), waited: Duration::ZERO, bytes: 0 };
+            let pieces = Pieces::new(queue, share.clone());
             streams::scan(&engine, about, &config, wait, pieces).await
         });
         Scan { pieces: PollSender::new(sender), task }
@@ -358,6 +429,40 @@ impl Drop for Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_is_waited_for_by_what_it_brings() {
+        let tenth = Duration::from_millis(100);
+        let rounds = |bytes: usize| {
+            let mut patience = Patience(GRACE);
+            (0..1000).take_while(|_| patience.lasts(tenth, bytes)).count()
+        };
+        assert_eq!(rounds(0), 49);
+        assert_eq!(rounds(100), 50);
+        assert!((90..110).contains(&rounds(RATE as usize / 20)), "half of what is asked for");
+        assert_eq!(rounds(RATE as usize / 10 + 1), 1000);
+        // A quick beginning is no store.
+        let mut patience = Patience(GRACE);
+        assert!(patience.lasts(Duration::ZERO, 1 << 30));
+        assert!(!patience.lasts(GRACE, 0));
+    }
+
+    #[tokio::test]
+    async fn a_client_has_half_of_the_places_and_is_forgotten_with_its_last_body() {
+        let slots = Arc::new(Slots::new(4));
+        let mut wait = Budget::new(Duration::from_millis(20));
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let share = Slots::share(&slots, one);
+        let held = [share.place(&mut wait).await.unwrap(), share.place(&mut wait).await.unwrap()];
+        assert!(Slots::share(&slots, one).place(&mut wait).await.is_none());
+        assert!(!share.is_wanted(), "who gave up does not wait");
+        let mut wait = Budget::new(Duration::from_secs(60));
+        assert!(Slots::share(&slots, other).place(&mut wait).await.is_some());
+        assert_eq!(slots.clients.len(), 1);
+        drop(held);
+        drop(share);
+        assert!(slots.clients.is_empty() && slots.free.available_permits() == 4);
+    }
 
     #[test]
     fn types_are_skipped_by_name_or_by_their_beginning() {

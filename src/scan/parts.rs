@@ -1,5 +1,6 @@
 //! The parts of a multipart body, cut out as it streams: scanners look for a file at the start of what they are given.
-//! Lenient on purpose (bare line feeds, any text around); what is malformed is scanned as a whole all the same.
+//! Lenient on purpose (bare line feeds, any text around); what is malformed is scanned as a whole all the same. Where
+//! receivers would cut in different places that is noted: then no cut is known to show the file that they will see.
 
 use memchr::memmem;
 
@@ -13,6 +14,9 @@ pub enum Event {
     End,
 }
 
+/// Of the line behind a delimiter no more than this is looked at; there is white space in it, if anything.
+const MOST_PADDING: usize = 1024;
+
 /// Cuts along a boundary. Its work is linear in the body, however small the parts and large the pieces.
 pub struct Splitter {
     delimiter: memmem::Finder<'static>,
@@ -20,20 +24,41 @@ pub struct Splitter {
     buffer: Vec<u8>,
     /// What of the buffer is done with.
     at: usize,
+    /// How the first delimiter's line ended.
+    lines: Option<Line>,
+    /// The last delimiter was that of the end.
+    closed: bool,
+    odd: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Between,
+    /// Behind a delimiter, on its line; and how the line before it ended, if there was one.
+    Delimiter(Option<Line>),
     Head,
-    Content,
+    /// So many bytes at the front are the end of the head still: a delimiter may begin in it.
+    Content(usize),
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    CrLf,
+    Lf,
 }
 
 impl Splitter {
     pub fn new(boundary: &[u8]) -> Splitter {
         let delimiter = memmem::Finder::new(&[b"\n--", boundary].concat()).into_owned();
         // The first delimiter needs no line before it.
-        Splitter { delimiter, state: State::Between, buffer: b"\n".to_vec(), at: 0 }
+        let (buffer, state) = (b"\n".to_vec(), State::Between);
+        Splitter { delimiter, state, buffer, at: 0, lines: None, closed: false, odd: false }
+    }
+
+    /// Some receivers would cut in other places than this.
+    pub fn is_odd(&self) -> bool {
+        self.odd
     }
 
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
@@ -45,53 +70,107 @@ impl Splitter {
 
     /// The body has ended.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
-        if self.state == State::Content {
-            data(&self.buffer, out);
+        if let State::Content(head) = self.state {
+            data(&self.buffer[head..], out);
             out.push(Event::End);
         }
     }
 
     /// False when more bytes are needed.
     fn step(&mut self, out: &mut Vec<Event>) -> bool {
-        let rest = &self.buffer[self.at..];
-        if self.state == State::Head {
-            let Some(end) = head_end(rest) else {
-                // The end may lie across the border.
-                self.at += if rest.len() > MOST_HEAD { rest.len() - 2 } else { 0 };
-                return false;
-            };
-            self.at += end;
-            self.state = State::Content;
-            return true;
+        match self.state {
+            State::Between => self.content(0, None),
+            State::Content(head) => self.content(head, Some(out)),
+            State::Delimiter(before) => self.delimiter(before),
+            State::Head => self.head(),
         }
+    }
+
+    /// What there is up to the next delimiter.
+    fn content(&mut self, head: usize, out: Option<&mut Vec<Event>>) -> bool {
+        let rest = &self.buffer[self.at..];
         let found = self.delimiter.find(rest);
         // A delimiter may lie across the border, with the carriage return before it.
         let keep = self.delimiter.needle().len() + 1;
         let upto = found.unwrap_or(rest.len().saturating_sub(keep));
-        if self.state == State::Content {
-            let content = &rest[..upto];
+        let content = rest.get(head..upto).unwrap_or_default();
+        let line = match upto.checked_sub(1).map(|before| rest[before]) {
+            Some(b'\r') => Some(Line::CrLf),
+            Some(_) => Some(Line::Lf),
+            None => None,
+        };
+        let part = out.is_some();
+        if let Some(out) = out {
             data(content.strip_suffix(b"\r").filter(|_| found.is_some()).unwrap_or(content), out);
+            if found.is_some() {
+                out.push(Event::End);
+            }
         }
-        self.at += upto;
         if found.is_none() {
+            if upto > head {
+                self.at += upto;
+                self.state = if part { State::Content(0) } else { State::Between };
+            }
             return false;
         }
-        if self.state == State::Content {
-            out.push(Event::End);
-        }
-        self.at += self.delimiter.needle().len();
+        // For some the line's end is the head's alone, and the part begins with what looks like a delimiter.
+        self.odd |= upto < head;
+        self.at += upto + self.delimiter.needle().len();
+        self.state = State::Delimiter(line);
+        true
+    }
+
+    /// The rest of a delimiter's line: two dashes or none, white space (RFC 2046 section 5.1.1). For some receivers
+    /// whatever begins with a boundary is one, for others only what is nothing else; the same goes for the line before.
+    fn delimiter(&mut self, before: Option<Line>) -> bool {
+        let rest = &self.buffer[self.at..];
+        let line = padded(rest.strip_prefix(b"--").unwrap_or(rest));
+        let line = match line {
+            [] | [b'\r'] if rest.len() - line.len() <= MOST_PADDING => return false,
+            [b'-'] if rest.len() == 1 => return false,
+            [b'\n', ..] => Some(Line::Lf),
+            [b'\r', b'\n', ..] => Some(Line::CrLf),
+            _ => None,
+        };
+        let lines = *self.lines.get_or_insert(line.unwrap_or(Line::CrLf));
+        self.odd |= line != Some(lines) || before.is_some_and(|before| before != lines);
+        self.closed = rest.starts_with(b"--");
         self.state = State::Head;
+        true
+    }
+
+    fn head(&mut self) -> bool {
+        let rest = &self.buffer[self.at..];
+        let Some((end, line)) = head_end(rest) else {
+            // The end may lie across the border.
+            self.at += if rest.len() > MOST_HEAD { rest.len() - 3 } else { 0 };
+            return false;
+        };
+        // Behind the last part there may be any text.
+        self.odd |= !self.closed && line != self.lines;
+        // The last line's end may be that before a delimiter.
+        self.at += end - 1;
+        self.state = State::Content(1);
         true
     }
 }
 
-/// Behind the empty line that ends a head.
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', bytes).find_map(|line| match &bytes[line + 1..] {
-        [b'\n', ..] => Some(line + 2),
-        [b'\r', b'\n', ..] => Some(line + 3),
-        _ => None,
+/// Behind the empty line that ends a head, and how both its lines end, if in the same way.
+fn head_end(bytes: &[u8]) -> Option<(usize, Option<Line>)> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|line| {
+        let cr = line.checked_sub(1).is_some_and(|before| bytes[before] == b'\r');
+        match &bytes[line + 1..] {
+            [b'\n', ..] => Some((line + 2, (!cr).then_some(Line::Lf))),
+            [b'\r', b'\n', ..] => Some((line + 3, cr.then_some(Line::CrLf))),
+            _ => None,
+        }
     })
+}
+
+/// Without the white space at the front.
+fn padded(line: &[u8]) -> &[u8] {
+    let padding = line.iter().take_while(|byte| b" \t".contains(byte)).count();
+    &line[padding..]
 }
 
 fn data(bytes: &[u8], out: &mut Vec<Event>) {
@@ -147,6 +226,10 @@ mod tests {
     use super::*;
 
     fn split(body: &[u8], size: usize) -> Vec<Vec<u8>> {
+        cut(body, size).0
+    }
+
+    fn cut(body: &[u8], size: usize) -> (Vec<Vec<u8>>, bool) {
         let mut splitter = Splitter::new(b"xx");
         let mut events = Vec::new();
         body.chunks(size).for_each(|chunk| splitter.push(chunk, &mut events));
@@ -159,7 +242,7 @@ mod tests {
             }
         }
         assert!(part.is_empty());
-        parts
+        (parts, splitter.is_odd())
     }
 
     #[test]
@@ -175,6 +258,38 @@ mod tests {
         for (body, expect) in bodies {
             for size in 1..=body.len() {
                 assert_eq!(split(body, size), expect, "{} by {size}", body.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_that_not_all_would_make_is_noted_wherever_the_body_is_cut() {
+        let whole = |file: &str| format!("--xx\r\na: b\r\n\r\n{file}\r\n--xx--\r\n");
+        let bodies = [
+            (whole("one"), false),
+            (whole(""), false),
+            (whole("one\n--x\r\n-xx\r\n--\r\nxx"), false),
+            (whole("one\r\n--xx\r\na: b\r\n\r\ntwo"), false),
+            (whole("one\r\n--xx \t\r\na: b\r\n\r\ntwo"), false),
+            (whole("one") + "after\n\nit\n", false),
+            (format!("before\r\n{}", whole("one")), false),
+            (whole("one").replace("\r\n", "\n"), false),
+            (whole("one\r\n--xx--"), false),
+            (whole("one\n--xx\r\na: b\r\n\r\ntwo"), true),
+            (whole("one\r\n--xx\na: b\r\n\r\ntwo"), true),
+            (whole("one\r\n--xxy\r\na: b\r\n\r\ntwo"), true),
+            (whole("one\r\n--xx-\r\na: b\r\n\r\ntwo"), true),
+            (whole("one\r\n--xx--y\r\na: b\r\n\r\ntwo"), true),
+            (whole("one\r\n--xx\ry\r\n\r\ntwo"), true),
+            (whole("--xx\r\na: b\r\n\r\ntwo"), true),
+            (whole("one").replacen("\r\n\r\n", "\n\n", 1), true),
+            (whole("one").replacen("\r\n\r\n", "\r\n\nc: d\r\n\r\n", 1), true),
+            (whole("one").replace("\r\n", "\n").replacen("one\n", "one\r\n", 1), true),
+            (whole(&format!("one\r\n--xx{}\r\n", " ".repeat(2 * MOST_PADDING))), true),
+        ];
+        for (body, odd) in bodies {
+            for size in 1..=body.len().min(200) {
+                assert_eq!(cut(body.as_bytes(), size).1, odd, "{} by {size}", body.escape_debug());
             }
         }
     }

@@ -104,8 +104,8 @@ pub(super) async fn scan(
         None => None,
         Some(service) => {
             let streams = if splitter.is_some() { 2 } else { 1 };
-            let _waiting = Waiting::new(&pieces.slots.waiting);
-            match service.permit(streams, &mut body.wait).await {
+            let _waiting = Waiting::new(&pieces.share.slots.waiting);
+            match service.permit(about.direction, streams, &mut body.wait).await {
                 Ok(permit) => permit,
                 Err(error) => return engine.failed(&about, &error),
             }
@@ -115,6 +115,7 @@ pub(super) async fn scan(
     let mut part =
         Stream { about: About { content_type: kind, boundary: None, ..about.clone() }, state: State::Shut };
     let mut whole = Stream { about, state: State::Shut };
+    let mut told = false;
     loop {
         let piece = match pieces.next().await {
             Ok(piece) => piece,
@@ -132,6 +133,12 @@ pub(super) async fn scan(
             splitter.push(bytes, &mut events);
             if ended {
                 splitter.finish(&mut events);
+            }
+            if splitter.is_odd() && !std::mem::replace(&mut told, true) {
+                let odd = "its parts cannot be told apart: receivers would not agree where each ends";
+                if let Some(finding) = body.weigh(Finding::Failed(odd.to_owned())) {
+                    return finding;
+                }
             }
         }
         for event in events {

@@ -95,6 +95,9 @@ impl Evaluation<'_> {
             self.scratch.candidates.get(at).copied().filter(|c| c.leaf as usize == index)
         {
             at += 1;
+            if self.scratch.meter.is_spent() {
+                return;
+            }
             let value = self.scratch.store.values[candidate.value as usize];
             // Once per value: what its first step leads to does not take away its next ones.
             if last.is_none_or(|(number, _)| number != candidate.value) {
@@ -169,6 +172,9 @@ impl Evaluation<'_> {
             numbers[from..].sort_unstable_by_key(|number| (store.root(*number), *number));
         }
         for number in &numbers {
+            if self.scratch.meter.is_spent() {
+                break;
+            }
             self.stored(index, *number);
         }
         self.scratch.numbers = numbers;
@@ -194,7 +200,7 @@ impl Evaluation<'_> {
     /// Asks the operator about one transformed value.
     fn test(&mut self, index: usize, span: Span, named: impl Fn(&mut Evaluation) -> Named) {
         let leaf = &self.program.leaves[index];
-        self.scratch.work += span.len() as u64;
+        self.scratch.spend(span.len());
         let hit = self.ask(leaf, self.scratch.store.get(span));
         if self.state.trace.is_some() {
             let Named { name, .. } = named(self);
@@ -251,7 +257,7 @@ impl Evaluation<'_> {
         let mut span = raw;
         let program = self.program;
         for transformation in &program.leaves[index].steps {
-            self.scratch.work += span.len() as u64;
+            self.scratch.spend(span.len());
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);
@@ -302,8 +308,9 @@ impl Evaluation<'_> {
     /// One variable of `tx`, whose bytes are copied only when they match.
     fn tx(&mut self, index: usize, number: u32, key: &[u8]) {
         let leaf = &self.program.leaves[index];
-        let Some(value) = self.scratch.tx.get(number) else { return };
-        self.scratch.work += value.len() as u64;
+        let Some(length) = self.scratch.tx.get(number).map(<[u8]>::len) else { return };
+        self.scratch.spend(length);
+        let value = self.scratch.tx.get(number).unwrap_or_default();
         if !self.is_variable_taken_out(leaf, Live::Tx, key)
             && let Some(hit) = self.ask(leaf, value)
         {
@@ -317,7 +324,7 @@ impl Evaluation<'_> {
 
     /// A value that is kept only when it matches.
     fn try_in_place(&mut self, index: usize, value: &[u8], name: impl Fn(&mut Evaluation) -> Span) {
-        self.scratch.work += value.len() as u64;
+        self.scratch.spend(value.len());
         if let Some(hit) = self.ask(&self.program.leaves[index], value) {
             let raw = self.scratch.store.keep(value);
             self.found(index, raw, hit, |evaluation| Named {
@@ -371,7 +378,7 @@ impl Evaluation<'_> {
     fn transform(&mut self, steps: &[&Transformation], raw: Span) -> Span {
         let mut span = raw;
         for transformation in steps {
-            self.scratch.work += span.len() as u64;
+            self.scratch.spend(span.len());
             let mut out = std::mem::take(&mut self.scratch.temporary[0]);
             if (transformation.apply)(self.scratch.store.get(span), &mut out) {
                 span = self.scratch.store.keep(&out);

@@ -24,6 +24,7 @@ pub mod input;
 mod interest;
 pub mod lang;
 pub mod measure;
+mod meter;
 pub mod operator;
 pub mod persistent;
 mod pipeline;
@@ -45,4 +46,6 @@ pub mod variable;
 
 pub use engine::{Choice, Engine, Mode, RuleInfo, Settings, Source, Sources};
 pub use lang::LoadError;
+pub use meter::Clock;
 pub use transaction::{HeaderEdit, Transaction};
+pub use variable::collect::Slices;

@@ -3,11 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::engine::Mode;
+
 /// The answer to one phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Continue,
     Interrupt(Interruption),
+    /// The rules took longer than they may: what they have not seen is not known to be harmless. Told with the mode, for
+    /// in detection-only mode nothing is stopped.
+    OutOfTime(Mode),
 }
 
 /// A rule, or a score over its threshold, stopped the exchange.

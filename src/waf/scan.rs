@@ -36,10 +36,17 @@ pub(crate) fn scan(program: &Program, scratch: &mut Scratch, from: usize, first_
         {
             continue;
         }
+        if scratch.meter.is_spent() {
+            return;
+        }
         let known = scratch.candidates.len();
         family(program, scratch, number as u32, first_leaf);
         if let (Some(clean), Some(name)) = (clean, name) {
             keep_matching(program, scratch, known);
+            // What was not looked at to its end is not known to be clean.
+            if scratch.meter.is_spent() {
+                return;
+            }
             // What was not decoded for want of room is not known to be clean.
             if scratch.candidates.len() == known && !scratch.store.limits.candidates {
                 clean.learn(name);
@@ -93,7 +100,10 @@ fn keep_matching(program: &Program, scratch: &mut Scratch, from: usize) {
     for at in from..scratch.candidates.len() {
         let candidate = scratch.candidates[at];
         let leaf = &program.leaves[candidate.leaf as usize];
-        scratch.work += candidate.span.len() as u64;
+        scratch.spend(candidate.span.len());
+        if scratch.meter.is_spent() {
+            return;
+        }
         if leaf.operator.evaluate(scratch.store.get(candidate.span)).is_some() != leaf.negate {
             scratch.candidates[kept] = candidate;
             kept += 1;
@@ -128,6 +138,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn node(&mut self, index: usize, above: At) {
         let node = &self.program.pipelines.nodes[index];
+        if self.scratch.meter.is_spent() {
+            return;
+        }
         if !bits::intersects(&node.subtree.words, &self.scratch.applicable) {
             return;
         }
@@ -170,10 +183,11 @@ impl Walk<'_> {
 
     /// Fills in what is known of the value in a buffer, for the leaves below the node.
     fn start(&mut self, buffer: usize, node: usize) {
-        let Scratch { buffers, store, applicable, work, .. } = &mut *self.scratch;
+        let Scratch { buffers, store, applicable, work, meter, .. } = &mut *self.scratch;
         let Buffer { bytes, original, present, hits, kept } = &mut buffers[buffer];
         let value = original.map_or(&bytes[..], |span| store.get(span));
         *work += value.len() as u64;
+        meter.take(value.len());
         *present = ByteSet::present_in(value);
         self.filters[node].hits(value, present, applicable, hits);
         *kept = [None, None];
@@ -199,7 +213,7 @@ impl Walk<'_> {
         if self.used == self.scratch.buffers.len() {
             self.scratch.buffers.push(Buffer::default());
         }
-        self.scratch.work += self.bytes(above.buffer).len() as u64;
+        self.scratch.spend(self.bytes(above.buffer).len());
         let mut out = std::mem::take(&mut self.scratch.buffers[self.used].bytes);
         let changed = if above.folded {
             let mut lower = std::mem::take(&mut self.scratch.temporary[0]);

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::bytes::ByteSet;
+use super::meter::Meter;
 use super::persistent::{Persistent, Variables};
 use super::report::Match;
 use super::tx::Tx;
@@ -41,6 +42,8 @@ pub(crate) struct Scratch {
     /// Bytes that prefilters, transformations and operators were given so far: what an exchange
     /// costs, told without a clock.
     pub work: u64,
+    /// How long all that may take.
+    pub meter: Meter,
 }
 
 /// A persistent collection as the exchange sees it.
@@ -106,6 +109,12 @@ pub(crate) struct Buffer {
 }
 
 impl Scratch {
+    /// So many bytes are about to be worked on.
+    pub fn spend(&mut self, bytes: usize) {
+        self.work += bytes as u64;
+        self.meter.take(bytes);
+    }
+
     fn clear(&mut self) {
         const KEPT: usize = 16 * 1024;
         self.store.clear();
@@ -123,6 +132,7 @@ impl Scratch {
         self.matched_rules.clear();
         self.report.clear();
         self.work = 0;
+        self.meter = Meter::default();
         for buffer in &mut self.buffers {
             buffer.bytes.clear();
             buffer.bytes.shrink_to(KEPT);

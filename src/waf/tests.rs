@@ -16,6 +16,7 @@ mod language;
 mod linear;
 mod prefilter;
 mod settled;
+mod time;
 mod trace;
 mod variables;
 

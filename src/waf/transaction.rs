@@ -2,6 +2,7 @@
 //! answers with a decision, and `finish` tells everything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::act::{self, Effect};
 use super::before::Before;
@@ -11,12 +12,13 @@ use super::example::Outcome;
 use super::exclusion;
 use super::input::{Body, ConnectionFacts, End, Extent, Message, RequestHead, ResponseHead};
 use super::lang::ast::{BodyProcessor, RequestBodies, Severity};
+use super::meter::{Clock, Meter};
 use super::report::{Decision, Disruption, Interruption, Ledger, PhaseName, Report};
 use super::rule::Action;
 use super::scratch::{self, ActiveExclusion, Candidate, Scratch};
 use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
-use super::variable::collect::{self, Notes, Reading};
+use super::variable::collect::{self, Notes, Reading, Slices};
 use super::variable::store::Store;
 use super::{bits, body, scan, settled};
 
@@ -69,6 +71,8 @@ pub(super) struct State {
     pub matches_dropped: u32,
     /// None while nobody looks on.
     pub trace: Option<Box<Trace>>,
+    /// The rules did not come to their end.
+    out_of_time: bool,
     /// What a body's phase began with, when more of the body may come.
     before: Option<Box<Before>>,
 }
@@ -108,6 +112,7 @@ impl State {
             edits: Vec::new(),
             matches_dropped: 0,
             trace: None,
+            out_of_time: false,
             before: None,
         }
     }
@@ -144,6 +149,14 @@ impl Transaction {
         collect::connection(&mut scratch.store, facts);
         let state = State::new(&engine.program, facts.unix_ms);
         Transaction { engine, scratch: Some(scratch), state }
+    }
+
+    /// How long its rules may compute, by this clock: so long, and as long again for every 64 KiB of a body. Beyond that
+    /// every answer is [`Decision::OutOfTime`], unless what was found by then is enough to stop the exchange.
+    pub fn bound(&mut self, clock: Clock, time: Duration) {
+        if let Some(scratch) = &mut self.scratch {
+            scratch.meter = Meter::new(clock, time);
+        }
     }
 
     /// Tells the time before a phase, for durations and for what expires.
@@ -189,6 +202,14 @@ impl Transaction {
         self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
     }
 
+    /// How slices of the body are read that follow its beginning, as [`Transaction::request_part`] does; `None` where
+    /// that tells rules nothing.
+    pub fn slices(&self) -> Option<Slices> {
+        let scratch = self.scratch.as_ref()?;
+        let reading = self.state.reading();
+        self.state.notes.slices(&scratch.store, &self.engine.program, reading)
+    }
+
     /// Why the request's arguments or its body could not be read as what they say they are.
     pub fn request_body_problem(&self) -> Option<String> {
         let message = self.scratch.as_ref()?.store.first(Collection::ReqbodyErrorMsg)?;
@@ -204,6 +225,7 @@ impl Transaction {
         // Without access there is no body, whatever the caller has.
         let none = Body { bytes: b"", extent: Extent::Whole, coding_error: None };
         let body = if state.request_body_access { body } else { &none };
+        scratch.meter.allow(body.bytes.len());
         let reading = state.reading();
         collect::request_body(&mut scratch.store, body, &engine.program, reading, &mut state.notes);
         if state.trace.is_some() {
@@ -219,6 +241,7 @@ impl Transaction {
             return self.decision();
         }
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
+        scratch.meter.allow(part.bytes.len());
         let reading = state.reading();
         collect::request_part(&mut scratch.store, part, &engine.program, reading, &mut state.notes);
         self.run(PhaseName::RequestBody)
@@ -274,6 +297,7 @@ impl Transaction {
             scratch.store.add_number(Collection::ResponseContentLength, body.bytes.len() as u64);
         }
         if wanted && !body.bytes.is_empty() {
+            scratch.meter.allow(body.bytes.len());
             let content_type = scratch.store.first(Collection::ResponseContentType).unwrap_or_default();
             let text = body::answer_text(content_type, body.bytes, body.extent);
             scratch.store.add_bytes(Collection::ResponseBody, text.as_deref().unwrap_or(body.bytes));
@@ -336,6 +360,7 @@ impl Transaction {
     fn client_message(&mut self, message: &Message) -> Decision {
         let Transaction { engine, scratch: Some(scratch), state } = self else { return Decision::Continue };
         if state.request_body_access {
+            scratch.meter.allow(message.bytes.len());
             let reading = state.reading();
             collect::client_message(&mut scratch.store, message, &engine.program, reading, &mut state.notes);
         }
@@ -449,6 +474,7 @@ impl Transaction {
     fn decision(&self) -> Decision {
         match &self.state.interruption {
             Some(interruption) if self.state.mode == Mode::Block => Decision::Interrupt(interruption.clone()),
+            _ if self.state.out_of_time => Decision::OutOfTime(self.state.mode),
             _ => Decision::Continue,
         }
     }
@@ -460,6 +486,10 @@ impl Transaction {
         if state.off || state.allowed == Allowed::Exchange || (request && state.allowed == Allowed::Request) {
             return Decision::Continue;
         }
+        if state.out_of_time {
+            return self.decision();
+        }
+        scratch.meter.resume();
         let phase = &program.phases[name as usize];
         if state.trace.is_some() {
             tell_values(scratch, state, name);
@@ -474,6 +504,9 @@ impl Transaction {
         let mut from = phase.rules.start;
         while let Some(index) = bits::next(&scratch.awake, from).filter(|index| *index < phase.rules.end) {
             from = index + 1;
+            if scratch.meter.is_spent() {
+                break;
+            }
             let rule = &program.rules[index];
             if bits::contains(&scratch.off, index) {
                 state.note(|| Event::Skipped { rule: rule.id, because: Because::Excluded });
@@ -485,7 +518,7 @@ impl Transaction {
                 None => true,
                 Some(condition) => Evaluation { program, scratch, state }.condition(condition),
             };
-            if !matched {
+            if !matched || scratch.meter.is_spent() {
                 continue;
             }
             match act::act(program, index, scratch, state) {
@@ -507,6 +540,8 @@ impl Transaction {
                 break;
             }
         }
+        scratch.meter.pause();
+        state.out_of_time = scratch.meter.is_spent();
         if !state.off && state.allowed == Allowed::Nothing {
             self.weigh(name);
         }

@@ -1,6 +1,6 @@
 //! Origins that break HTTP/2, or make the most of it: the client is told by a status that is true or by a stream that
-//! breaks off, never by an answer that only looks whole; a request that may have been acted on is not sent again; a
-//! connection whose state nobody knows is used no more.
+//! breaks off, never by an answer that only looks whole; a request that may have been acted on is not sent again (what
+//! is in origin_again.rs); a connection whose state nobody knows is used no more.
 
 use std::sync::Arc;
 
@@ -78,8 +78,9 @@ fn cases() -> Vec<Case> {
     let whole = || [head(&[]), data(END_STREAM, b"ok")].concat();
     vec![
         case("an answer as it should be", whole(), "200, 1 request; 200, kept"),
-        case("GOAWAY that leaves the request out", goaway(0, 0), "502, 1 request; 200, new"),
-        case("GOAWAY that leaves the request out", goaway(0, 0), "502, 1 request; 200, new").get(),
+        case("GOAWAY that leaves the request out", goaway(0, 0), "200, 2 requests; 200, any"),
+        case("GOAWAY that leaves the request out", goaway(0, 0), "200, 2 requests; 200, any").get(),
+        case("GOAWAY with an error that leaves it out", goaway(0, 11), "200, 2 requests; 200, any"),
         case("GOAWAY behind the request, then the end", goaway(1, 0), "502, 1 request; 200, new").ends(),
         case("GOAWAY with an error, then the end", goaway(1, 2), "502, 1 request; 200, new").ends(),
         case("GOAWAY with an error, then nothing", goaway(1, 2), "504, 1 request; 200, new"),
@@ -95,7 +96,7 @@ fn cases() -> Vec<Case> {
         )
         .ends(),
         case("RST_STREAM, cancelled", rst(8), "502, 1 request; 200, kept"),
-        case("RST_STREAM, refused", rst(7), "502, 1 request; 200, kept"),
+        case("RST_STREAM, refused", rst(7), "200, 2 requests; 200, kept"),
         case("RST_STREAM with no error", rst(0), "502, 1 request; 200, kept"),
         case(
             "RST_STREAM in the answer",

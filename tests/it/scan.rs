@@ -10,9 +10,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{Answer, Client, Entry, request, rest};
+use crate::support::client::{Answer, Client, Entry, request};
 use crate::support::origin::{Body, Origin, Raw, Spec, gzip, patterned};
 use crate::support::proxy::{Proxy, Setup, portward};
 use crate::support::{Http, until, within};
@@ -326,19 +325,17 @@ async fn a_scanner_that_is_down_has_its_stated_outcome() {
 async fn a_slow_scanner_stalls_nothing_but_what_waits_for_it() {
     // It takes connections and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = format!(
-        "[scan]\nclamd = \"tcp:{}\"\ntime = \"6s\"\nconnections = 2\nskip = [\"text/plain\"]\n",
-        silent.local_addr().unwrap()
-    );
-    let (_origin, proxy, client) = start(&settings).await;
-    let mut waiting = tokio::task::JoinSet::new();
-    for _ in 0..8 {
+    let settings = |time: &str| {
+        let at = silent.local_addr().unwrap();
+        format!("[scan]\nclamd = \"tcp:{at}\"\ntime = \"{time}\"\nconnections = 4\nskip = [\"text/plain\"]\n")
+    };
+    let sends = |client: &Client| {
         let client = client.clone();
-        waiting.spawn(async move {
-            let request = post(b"a file", BINARY, ("", ""));
-            client.send(Http::H1, "origin.test", request).await
-        });
-    }
+        async move { client.send(Http::H1, "origin.test", post(b"a file", BINARY, ("", ""))).await }
+    };
+    let (_origin, proxy, client) = start(&settings("59s")).await;
+    let mut waiting = tokio::task::JoinSet::from_iter((0..8).map(|_| sends(&client)));
+    // No client has more than half of them.
     let _taken = [silent.accept().await.unwrap(), silent.accept().await.unwrap()];
     for http in Http::BOTH {
         for _ in 0..10 {
@@ -346,14 +343,18 @@ async fn a_slow_scanner_stalls_nothing_but_what_waits_for_it() {
         }
     }
     assert!(waiting.try_join_next().is_none(), "the others were served while these waited");
+    waiting.abort_all();
+    let skipped =
+        proxy.record("a skipped type", |record| record["response_scan"]["result"] == "skipped").await;
+    assert_eq!(skipped["verdict"], "passed");
+
+    let (_origin, proxy, client) = start(&settings("1s")).await;
+    let mut waiting = tokio::task::JoinSet::from_iter((0..8).map(|_| sends(&client)));
     while let Some(answer) = within("an answer without a verdict", waiting.join_next()).await {
         assert_eq!(answer.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     }
     let late = |record: &&Value| record["reason"] == "scan_unavailable";
     until("the records", || (proxy.audit().iter().filter(late).count() == 8).then_some(())).await;
-    let skipped =
-        proxy.record("a skipped type", |record| record["response_scan"]["result"] == "skipped").await;
-    assert_eq!(skipped["verdict"], "passed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -544,6 +545,8 @@ fn an_address_that_is_none_is_refused_with_its_place() {
         ("icap = \"icap://scanner.test/avscan\"", "icap://127.0.0.1:1344/avscan"),
         ("clamd = \"tcp:127.0.0.1:1\"\nicap = \"icap://127.0.0.1/a\"", "two scanners"),
         ("icap_upload = \"icap://127.0.0.1/a\"", "for uploads only"),
+        ("clamd = \"tcp:127.0.0.1:1\"\nmax_bytes = \"0\"", "at least 1"),
+        ("clamd = \"tcp:127.0.0.1:1\"\ndirections = []", "nothing would be scanned"),
     ] {
         let refused = Setup::new().config(&format!("[scan]\n{settings}")).refused();
         assert!(refused.code == Some(2) && refused.stderr.contains(told), "{}", refused.stderr);
@@ -582,43 +585,4 @@ async fn parts_that_cannot_be_told_apart_are_not_clean() {
     assert_found(&proxy, &client.send(Http::H1, "origin.test", request).await, "request_scan", "two names")
         .await;
     assert_eq!(origin.seen().len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_sender_gives_its_place_at_the_scanner_to_one_who_waits() {
-    // It finds nothing; that a stream began is seen here, in time.
-    let scanner = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let limits =
-        "time = \"20s\"\nconnections = 1\n[rules]\ncore = false\n[limits]\nrequest_window = \"64KiB\"\n";
-    let settings = format!("[scan]\nclamd = \"tcp:{}\"\n{limits}", scanner.local_addr().unwrap());
-    let (_origin, proxy, client) = start(&settings).await;
-    let mut slow = client.tls("origin.test", 443, &[]).await.unwrap();
-    let head = format!("POST /echo HTTP/1.1\r\nHost: origin.test\r\nContent-Type: {BINARY}\r\n");
-    let start = [format!("{head}Content-Length: 900000\r\n\r\n").as_bytes(), &[b'a'; 200_000]].concat();
-    slow.write_all(&start).await.unwrap();
-    slow.flush().await.unwrap();
-    let (first, _) = within("the slow one's stream", scanner.accept()).await.unwrap();
-    let clean = async move {
-        let mut streams = tokio::task::JoinSet::from_iter([finds_nothing(first)]);
-        while let Ok((stream, _)) = scanner.accept().await {
-            streams.spawn(finds_nothing(stream));
-        }
-    };
-    let _clean = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(clean));
-    let answer = client.send(Http::H1, "origin.test", post(b"a file", BINARY, ("", ""))).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let answer = rest(&mut slow).await;
-    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", answer.escape_ascii());
-    let record = proxy.record("the slow one", |record| record["reason"] == "scan_unavailable").await;
-    assert!(record["request_scan"]["why"].as_str().unwrap().contains("too slowly"), "{record}");
-}
-
-/// One stream of a scanner: a command, pieces behind their lengths, an empty one at the end.
-async fn finds_nothing(mut stream: tokio::net::TcpStream) {
-    let mut command = [0; 10];
-    let _ = stream.read_exact(&mut command).await;
-    while let Ok(length @ 1..) = stream.read_u32().await {
-        let _ = stream.read_exact(&mut vec![0; length as usize]).await;
-    }
-    let _ = stream.write_all(b"stream: OK\0").await;
 }

@@ -542,3 +542,36 @@ async fn a_miner_is_known_by_what_it_says_to_its_pool() {
     assert_eq!(answers(&mut stream).await[0].code(), Some(1008));
     assert_eq!(got(&origin).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_the_proxy_says_goodbye_to_both_sides() {
+    for tls in [true, false] {
+        let origin = origin(tls, echo).await;
+        let mut proxy = setup(&origin, tls).config("[limits]\ndrain_time = \"60s\"").start().await;
+        let mut open = [open(&proxy, tls).await, open(&proxy, tls).await];
+        // One is in the middle of a message, the other silent.
+        open[0].write_all(&ws::masked(TEXT, true, b"one message")).await.unwrap();
+        assert_eq!(within("the echo", ws::read(&mut open[0])).await.unwrap().text(), "one message");
+        open[0].write_all(&ws::masked(TEXT, false, b"a part of ")).await.unwrap();
+        let began = std::time::Instant::now();
+        proxy.signal(nix::sys::signal::Signal::SIGTERM);
+        for stream in &mut open {
+            let told = answers(stream).await;
+            assert_eq!(told.iter().map(Frame::code).collect::<Vec<_>>(), [Some(1001)], "TLS {tls}: {told:?}");
+        }
+        assert!(within("the end", proxy.ended()).await.success());
+        assert!(began.elapsed().as_secs() < 30, "it did not wait for its whole time: {:?}", began.elapsed());
+        let last = |bytes: &Vec<u8>| {
+            let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+            ws::frames(&bytes[head + 4..]).last().and_then(Frame::code)
+        };
+        let told = || origin.received().iter().map(last).collect::<Vec<_>>() == [Some(1001), Some(1001)];
+        until("the origin to be told", || told().then_some(())).await;
+        let records: Vec<_> = proxy.audit().into_iter().filter(|record| record["status"] == 101).collect();
+        assert_eq!(records.len(), 2);
+        for record in records {
+            assert_eq!(record["verdict"], "passed", "{record}");
+            assert!(record["sentence"].as_str().unwrap().contains("the proxy stops"), "{record}");
+        }
+    }
+}

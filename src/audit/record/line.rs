@@ -163,7 +163,7 @@ fn origin_leg(out: &mut Vec<u8>, leg: &OriginLeg) -> Result {
         some(out, b",\"name_check\":", &leg.name_check)?;
         some(out, b",\"client_certificate\":", &leg.client_certificate)?;
         yes(out, b",\"pooled\":true", leg.pooled);
-        Ok(())
+        some(out, b",\"resent\":", &leg.resent)
     })
 }
 
@@ -388,6 +388,7 @@ mod tests {
             name_check: own().into(),
             client_certificate: own().into(),
             pooled: true,
+            resent: own().into(),
         };
         record.policy_rule = Some(text.into());
         let missing = vec![own().into(), own().into()];

@@ -226,8 +226,9 @@ impl Walk {
                     return self.break_at(here.0, here.1, "altered", &what);
                 }
             }
-            Some(last) if link.seq != last.lines + 1 => {
-                let wanted = last.lines + 1;
+            Some(last) if last.lines.checked_add(1) != Some(link.seq) => {
+                // Nothing comes after the greatest number; a line that says so was not written by us.
+                let wanted = last.lines.saturating_add(1);
                 self.missing = Some(wanted);
                 let (kind, what) = if link.seq > wanted {
                     ("removed", format!("line {wanted} belongs here, and line {} stands here", link.seq))
@@ -251,7 +252,7 @@ impl Walk {
                 let says = Checkpoint { lines: *lines, head: head.clone() };
                 self.begins_after.take_if(|after| *after == says);
             }
-            Some(Event::Lost { count }) => self.out.lost += count,
+            Some(Event::Lost { count }) => self.out.lost = self.out.lost.saturating_add(*count),
             Some(Event::Torn { .. }) | None => {}
         }
         if let Some(since) = self.since.take_if(|since| since.lines == link.seq)
@@ -278,7 +279,9 @@ impl Walk {
             return self.odd(line);
         }
         let whole = serde_json::from_slice::<Link>(line).is_ok_and(|link| {
-            self.last.as_ref().is_none_or(|last| link.seq == last.lines + 1 && link.prev == last.head)
+            let follows =
+                |last: &Checkpoint| last.lines.checked_add(1) == Some(link.seq) && link.prev == last.head;
+            self.last.as_ref().is_none_or(follows)
         });
         if whole {
             self.take(line);

@@ -50,7 +50,7 @@ impl Ended {
 pub struct Counted {
     from_client: AtomicU64,
     from_origin: AtomicU64,
-    /// Longer than the window: their rest passed unseen.
+    /// Longer than the window, or than the rules had time for: their rest passed unseen.
     partial: AtomicU64,
 }
 
@@ -178,6 +178,10 @@ impl Pump<'_> {
                 self.ending.part().would_block(sentence, report);
             }
             Heard::Fine => {}
+            Heard::Unseen if extent == Extent::Whole => {
+                self.counted.partial.fetch_add(1, Ordering::Relaxed);
+            }
+            Heard::Unseen => {}
         }
         let count = match self.from {
             End::Client => &self.counted.from_client,

@@ -37,11 +37,13 @@ pub struct Sum {
     digest: digest::Context,
 }
 
-impl Sum {
-    pub fn new() -> Sum {
+impl Default for Sum {
+    fn default() -> Sum {
         Sum { length: 0, digest: digest::Context::new(&digest::SHA256) }
     }
+}
 
+impl Sum {
     pub fn add(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         self.digest.update(bytes);
@@ -99,7 +101,7 @@ impl Answer {
             head: None,
             message: None,
             found: None,
-            body: Sum::new(),
+            body: Sum::default(),
         }
     }
 
@@ -210,8 +212,10 @@ impl Answer {
             return Ok(());
         }
         self.found = head.found();
-        self.state = match head.encapsulated()? {
-            _ if self.found.is_some() || head.status != 200 => State::Done,
+        // What was found stands, whatever can be read of the page that is behind it.
+        let said = self.found.is_some() || head.status != 200;
+        let parts = if said { None } else { head.encapsulated()? };
+        self.state = match parts {
             None => State::Done,
             Some(Encapsulated { end: 0, has_body: false, .. }) => State::Done,
             Some(Encapsulated { end: 0, .. }) => State::Size,
@@ -262,7 +266,7 @@ mod tests {
     fn an_answer_is_the_same_wherever_it_is_cut() {
         let body = with_page("", "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nA: b\r\n\r\n");
         let both = format!("ICAP/1.0 100 Continue\r\n\r\n{body}");
-        let mut sum = Sum::new();
+        let mut sum = Sum::default();
         sum.add(b"abcdefg");
         for size in 1..=both.len() {
             let answer = read(both.as_bytes(), size).unwrap();
@@ -275,6 +279,19 @@ mod tests {
             let found = read(found.as_bytes(), size).unwrap();
             assert!(found.is_done() && !found.leaves_clean(), "{size}");
             assert_eq!(found.found.as_deref(), Some("Own"));
+        }
+    }
+
+    #[test]
+    fn a_find_stands_whatever_is_behind_it() {
+        for rest in ["Encapsulated: res-hdr=0, res-body=70000\r\n\r\n", "Encapsulated: nonsense\r\n\r\nHTTP/"]
+        {
+            let text = format!("ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Threat=Own;\r\n{rest}");
+            for size in [1, 2, 3, 7, text.len()] {
+                let answer = read(text.as_bytes(), size).unwrap();
+                assert_eq!((answer.found.as_deref(), answer.is_done()), (Some("Own"), true), "{rest}");
+                assert!(!answer.leaves_clean());
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! An ICAP client (RFC 3507) that asks about bodies and takes no other body in their place: REQMOD for uploads, RESPMOD
 //! for downloads, with a preview where the service offers one, on connections that are used again.
 
-mod answer;
-mod head;
-mod options;
+pub mod answer;
+pub mod head;
+pub mod options;
 mod session;
 mod wire;
 
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::Direction;
 use super::wait::Budget;
 use options::Options;
 pub(super) use session::Session;
@@ -28,6 +29,10 @@ const PORT: u16 = 1344;
 
 /// A connection that waits longer for its next use is closed. Services keep theirs open for longer.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// A service that answers otherwise than its options say, or does not take what it is to be asked, may have been
+/// mended meanwhile. It is asked again, but no more often than this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +72,15 @@ pub struct Service {
     at: Address,
     most_idle: usize,
     idle: Mutex<Vec<(TcpStream, Instant)>>,
-    options: tokio::sync::Mutex<Option<(Arc<Options>, Instant)>>,
+    options: tokio::sync::Mutex<Option<Known>>,
+}
+
+/// What a service said of itself.
+#[derive(Debug)]
+struct Known {
+    options: Arc<Options>,
+    since: Instant,
+    until: Instant,
 }
 
 impl Service {
@@ -80,20 +93,26 @@ impl Service {
     }
 
     /// Room for so many streams, where the service says how many connections it takes.
-    pub async fn permit(&self, streams: u32, wait: &mut Budget) -> io::Result<Option<OwnedSemaphorePermit>> {
-        let Some(room) = self.options(wait).await?.connections.clone() else { return Ok(None) };
+    pub async fn permit(
+        &self,
+        direction: Direction,
+        streams: u32,
+        wait: &mut Budget,
+    ) -> io::Result<Option<OwnedSemaphorePermit>> {
+        let Some(room) = self.options(direction, wait).await?.connections.clone() else { return Ok(None) };
         let permit = wait.spend(room.acquire_many_owned(streams)).await;
         permit.and_then(Result::ok).map(Some).ok_or_else(|| io::Error::other("it takes no more connections"))
     }
 
     /// What the service says of itself; asked again when that has expired.
-    async fn options(&self, wait: &mut Budget) -> io::Result<Arc<Options>> {
+    async fn options(&self, direction: Direction, wait: &mut Budget) -> io::Result<Arc<Options>> {
         let up = || io::Error::new(io::ErrorKind::TimedOut, "it took longer than scan.time");
         let mut known = wait.spend(self.options.lock()).await.ok_or_else(up)?;
-        if let Some((options, until)) = &*known
-            && Instant::now() < *until
-        {
-            return Ok(options.clone());
+        if let Some(Known { options, since, until }) = &*known {
+            let lacks = !options.takes(direction) && since.elapsed() >= ASK_AGAIN;
+            if Instant::now() < *until && !lacks {
+                return Ok(options.clone());
+            }
         }
         let ask = format!("OPTIONS {} ICAP/1.0\r\nHost: {}\r\n\r\n", self.at, self.at.addr);
         let wire = self.begin(ask.as_bytes(), Until::Done, true, false, wait).await?;
@@ -101,8 +120,9 @@ impl Service {
         if head.status != 200 {
             return Err(io::Error::other(format!("it said: {} {}", head.status, head.reason)));
         }
-        let options = Arc::new(Options::read(head, known.as_ref().map(|(options, _)| &**options)));
-        *known = Some((options.clone(), Instant::now() + options.lifetime));
+        let options = Arc::new(Options::read(head, known.as_ref().map(|known| &*known.options)));
+        let since = Instant::now();
+        *known = Some(Known { options: options.clone(), since, until: since + options.lifetime });
         drop(known);
         self.give_back(wire);
         Ok(options)
@@ -111,11 +131,12 @@ impl Service {
     /// An answer says which state the service is in; another one than its options had makes them be asked for again.
     fn saw(&self, tag: &str) {
         if let Ok(mut known) = self.options.try_lock()
-            && let Some((options, until)) = &mut *known
+            && let Some(known) = &mut *known
             && !tag.is_empty()
-            && options.tag != tag
+            && known.options.tag != tag
         {
-            *until = Instant::now();
+            // Behind one address there may be two, which differ.
+            known.until = known.until.min(known.since + ASK_AGAIN);
         }
     }
 
@@ -167,6 +188,7 @@ impl Service {
 
     fn give_back(&self, wire: Wire) {
         if wire.answer.leaves_clean()
+            && !wire.unsent
             && let Ok(mut idle) = self.idle.lock()
             && idle.len() < self.most_idle
         {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::head::Head;
+use crate::scan::Direction;
 
 /// Bytes of a preview, whatever the service would take.
 pub const MOST_PREVIEW: usize = 64 * 1024;
@@ -57,8 +58,8 @@ impl Options {
         }
     }
 
-    pub fn takes(&self, method: &str) -> bool {
-        if method == "REQMOD" { self.request } else { self.response }
+    pub fn takes(&self, direction: Direction) -> bool {
+        if direction == Direction::Upload { self.request } else { self.response }
     }
 
     /// Bytes of the preview for a file of that extension, `None` where it is to be sent without one. What the
@@ -97,7 +98,7 @@ mod tests {
         ] {
             let options = read(fields);
             assert_eq!([options.preview("exe"), options.preview("gif")], previews, "{fields}");
-            assert!(options.takes("RESPMOD") && !options.takes("REQMOD"));
+            assert!(options.takes(Direction::Download) && !options.takes(Direction::Upload));
         }
     }
 

@@ -44,10 +44,9 @@ enum Had {
 
 impl Session {
     pub async fn open(service: Arc<Service>, about: &About, wait: &mut Budget) -> io::Result<Session> {
-        let options: Arc<Options> = service.options(wait).await?;
-        let method = method(about.direction);
-        if !options.takes(method) {
-            return Err(io::Error::other(format!("it does not take {method}")));
+        let options: Arc<Options> = service.options(about.direction, wait).await?;
+        if !options.takes(about.direction) {
+            return Err(io::Error::other(format!("it does not take {}", method(about.direction))));
         }
         let url: String = about.url.chars().take(MOST_URL).collect();
         let asked_line = format!("{} {url} HTTP/1.1", about.method);
@@ -73,7 +72,7 @@ impl Session {
             preview: options.preview(&extension(&url)),
             gathered: Vec::new(),
             wire: None,
-            sent: Sum::new(),
+            sent: Sum::default(),
         })
     }
 
@@ -149,6 +148,7 @@ impl Session {
     fn conclude(&self, wire: Wire, had: Had) -> io::Result<Finding> {
         let answer = &wire.answer;
         let Some(head) = &answer.head else { return Err(wire.ended()) };
+        let had = if wire.unsent { Had::Part } else { had };
         self.service.saw(head.field("istag").unwrap_or_default());
         if let Some(name) = &answer.found {
             return Ok(Finding::named(name));
@@ -159,6 +159,8 @@ impl Session {
             }
             (204, _) => Finding::Clean,
             (200, None) => return Err(io::Error::other("its answer has no message")),
+            // It may have been about to give the message back.
+            (200, Some(message)) if wire.is_late() && self.is_given(message) => return Err(wire.ended()),
             (200, Some(message)) => self.compare(message, &wire, had),
             (status, _) => return Err(io::Error::other(format!("it said: {status} {}", head.reason))),
         };
@@ -168,16 +170,23 @@ impl Session {
         Ok(finding)
     }
 
-    fn compare(&self, message: &Message, wire: &Wire, had: Had) -> Finding {
-        let same = match (self.direction, message) {
+    /// The head is that of the message that the service was given.
+    fn is_given(&self, message: &Message) -> bool {
+        match (self.direction, message) {
             (Direction::Upload, Message::Request(line)) => line == self.asked_line.as_bytes(),
-            (Direction::Download, Message::Response(status)) if *status == self.status => true,
-            // Its own page in place of the file.
-            (_, Message::Response(status)) => {
-                return Finding::Found(format!("refused by the service with status {status}"));
-            }
-            (Direction::Download, Message::Request(_)) => false,
-        };
+            (Direction::Download, Message::Response(status)) => *status == self.status,
+            _ => false,
+        }
+    }
+
+    fn compare(&self, message: &Message, wire: &Wire, had: Had) -> Finding {
+        let same = self.is_given(message);
+        // Its own page in place of the file.
+        if let Message::Response(status) = message
+            && !same
+        {
+            return Finding::Found(format!("refused by the service with status {status}"));
+        }
         let whole = had == Had::All && wire.answer.is_done();
         if same && whole && wire.answer.body.is(&self.sent) { Finding::Clean } else { Finding::Changed }
     }
@@ -223,7 +232,64 @@ fn extension(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    const NONE: &[u8] = b"ICAP/1.0 204 No\r\n\r\n";
+
+    /// A service that reads until it has seen these bytes, and then says that nothing is to be changed.
+    async fn hasty(listener: TcpListener, until: &'static [u8]) -> [TcpStream; 2] {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            seen.push(stream.read_u8().await.unwrap());
+        }
+        let options = b"ICAP/1.0 200 OK\r\nMethods: REQMOD\r\nEncapsulated: null-body=0\r\n\r\n";
+        stream.write_all(options).await.unwrap();
+        let (mut other, _) = listener.accept().await.unwrap();
+        seen.clear();
+        while !seen.ends_with(until) {
+            seen.push(other.read_u8().await.unwrap());
+        }
+        other.write_all(NONE).await.unwrap();
+        [stream, other]
+    }
+
+    #[tokio::test]
+    async fn a_word_before_the_end_is_not_believed_and_its_connection_not_used_again() {
+        for (last, clean) in [(&b"end\r\n"[..], false), (b"end\r\n0\r\n\r\n", true)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = format!("icap://{}/a", listener.local_addr().unwrap());
+            let service = Arc::new(Service::new(at.parse().unwrap(), 4));
+            let served = tokio::spawn(hasty(listener, last));
+            let about = About {
+                direction: Direction::Upload,
+                client: [127, 0, 0, 1].into(),
+                method: "POST".into(),
+                url: "https://origin.test/".into(),
+                status: 0,
+                content_type: Vec::new(),
+                boundary: None,
+            };
+            let mut wait = Budget::new(std::time::Duration::from_secs(60));
+            let mut session = Session::open(service.clone(), &about, &mut wait).await.unwrap();
+            let body = [&[b'x'; GATHER][..], b"end"].concat();
+            assert_eq!(session.write(&body, &mut wait).await.unwrap(), None);
+            if !clean {
+                session.wire.as_ref().unwrap().stream.readable().await.unwrap();
+            }
+            match session.finish(&mut wait).await {
+                Ok(finding) => assert!(clean && finding == Finding::Clean, "{finding:?}"),
+                Err(error) => assert!(!clean && error.to_string().contains("before it had all"), "{error}"),
+            }
+            let _open = served.await.unwrap();
+            // The one that its options were asked on is there in either case.
+            let idle = std::iter::from_fn(|| service.idling()).count();
+            assert_eq!(idle, if clean { 2 } else { 1 });
+        }
+    }
 
     #[test]
     fn an_extension_is_that_of_the_file() {

@@ -22,11 +22,14 @@ pub struct Wire {
     pub answer: Answer,
     /// Why no more can be read.
     broken: Option<io::Error>,
+    /// The answer was there before everything was written: what the service takes next for more of this is not to
+    /// be another one's, and it has not seen the whole.
+    pub unsent: bool,
 }
 
 impl Wire {
     pub fn new(stream: TcpStream, may_continue: bool) -> Wire {
-        Wire { stream, answer: Answer::new(may_continue), broken: None }
+        Wire { stream, answer: Answer::new(may_continue), broken: None, unsent: false }
     }
 
     /// Writes and reads. It ends early when the answer is done.
@@ -44,6 +47,7 @@ impl Wire {
                 Until::Done => false,
             };
             if self.answer.is_done() || enough {
+                self.unsent |= !sent;
                 return Ok(());
             }
             // What the service says is looked at first.
@@ -68,13 +72,19 @@ impl Wire {
         }
     }
 
-    /// A connection that broke after the service began to answer with a message is one that answered so.
+    /// A connection that broke, or went silent, after the service began to answer with a message is one that answered
+    /// so.
     pub fn broken(mut self, error: io::Error) -> io::Result<Wire> {
-        if self.answer.message.is_none() || error.kind() == io::ErrorKind::TimedOut {
+        if self.answer.message.is_none() {
             return Err(error);
         }
         self.broken = Some(error);
         Ok(self)
+    }
+
+    /// The time was up before the rest of the answer came.
+    pub fn is_late(&self) -> bool {
+        self.broken.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
     pub fn is_over(&self) -> bool {

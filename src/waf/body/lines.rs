@@ -1,7 +1,8 @@
 //! Many JSON texts in one body: a line each (NDJSON, JSON Lines, bulk interfaces of search engines), or behind record
 //! separators (RFC 7464). Each is read as a JSON body is; a line that is none does not keep the others from being read.
 
-use super::{BodyError, Bounds, MultipartFlaw, Sink, json, media_type};
+use super::json::{self, Budget, Documents};
+use super::{BodyError, Bounds, Sink, media_type, worse};
 use crate::waf::input::Extent;
 
 /// RFC 7464 section 2.2.
@@ -24,7 +25,12 @@ pub(super) fn is_lines(media: &[u8]) -> bool {
     ) || media.ends_with(b"+json-seq")
 }
 
-/// Reads all of them. The bound on leaves is theirs together.
+/// What stands between them. A sequence may write one text over many lines.
+pub(super) fn separator(content_type: &[u8]) -> u8 {
+    if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' }
+}
+
+/// Reads all of them. What a body may have of everything is theirs together.
 pub(super) fn parse(
     content_type: &[u8],
     bytes: &[u8],
@@ -32,9 +38,8 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    // A sequence may write one text over many lines.
-    let separator = if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' };
-    let mut counted = Counted { sink, args: 0 };
+    let separator = separator(content_type);
+    let mut budget = Budget::of(bytes.len());
     let mut outcome = Ok(());
     let mut lines = bytes.split(|byte| *byte == separator).peekable();
     while let Some(line) = lines.next() {
@@ -44,9 +49,11 @@ pub(super) fn parse(
             continue;
         }
         let extent = if last { extent } else { Extent::Whole };
-        outcome = outcome.and(json::parse(line, extent, bounds, &mut counted));
-        if counted.args > bounds.leaves {
-            return Err(BodyError::TooManyArgs(bounds.leaves));
+        let read = json::parse_within(line, Documents::One, extent, bounds, &mut budget, sink);
+        let spent = matches!(read, Err(BodyError::TooManyArgs(_) | BodyError::NamesTooLong(_)));
+        outcome = worse(outcome, read);
+        if spent {
+            break;
         }
     }
     outcome
@@ -58,24 +65,6 @@ pub(super) fn looks_so(bytes: &[u8]) -> bool {
     let (first, rest) = (bytes[..end].trim_ascii(), bytes[end..].trim_ascii_start());
     matches!(rest.first(), Some(b'{' | b'['))
         && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
-}
-
-struct Counted<'s> {
-    sink: &'s mut dyn Sink,
-    args: usize,
-}
-
-/// JSON has arguments and nothing else.
-impl Sink for Counted<'_> {
-    fn arg(&mut self, name: &[u8], value: &[u8]) {
-        self.args += 1;
-        self.sink.arg(name, value);
-    }
-    fn file(&mut self, _field: &[u8], _filename: &[u8], _size: usize) {}
-    fn part_header(&mut self, _part: &[u8], _line: &[u8]) {}
-    fn xml_text(&mut self, _text: &[u8]) {}
-    fn xml_attribute(&mut self, _value: &[u8]) {}
-    fn multipart_flaw(&mut self, _flaw: MultipartFlaw) {}
 }
 
 #[cfg(test)]
@@ -106,9 +95,24 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_for_all_lines_together() {
-        let (_, outcome) = read("application/jsonl", &"[1,2,3]\n".repeat(5001));
-        assert_eq!(outcome, Err(BodyError::TooManyArgs(20_000)));
+    fn the_bounds_are_those_of_json_and_for_all_lines_together() {
+        let most = |outcome| assert_eq!(outcome, Err(BodyError::TooManyArgs(20_000)));
+        most(read("application/jsonl", &"[\"1\",\"2\",\"3\"]\n".repeat(6_667)).1);
+        most(read("application/jsonl", &"[]\n".repeat(20_001)).1);
+        // What came before it is broken, and does not make the bound less of one.
+        most(read("application/jsonl", &format!("{{NaN}}\n{}", "[]\n".repeat(20_001))).1);
+        // Sentences as vectors, one a line: numbers in arrays are cheap, here as there.
+        let vector = format!("[{}]\n", vec!["0.25"; 768].join(","));
+        let (args, outcome) = read("application/x-ndjson", &vector.repeat(300));
+        assert_eq!((args.len(), outcome), (300 * 769, Ok(())));
+        let long = format!("{{\"{}\":[0,0,0,0]}}\n", "n".repeat(4_000));
+        let (args, outcome) = read("application/jsonl", &long.repeat(260));
+        assert_eq!((args.len(), outcome), (260 * 5, Ok(())));
+        // Each line repeats a long name above a few items: all names are held against the whole body.
+        let long = format!("{{\"{}\":[{}]}}\n", "n".repeat(4_000), vec!["0"; 100].join(","));
+        let (args, outcome) = read("application/jsonl", &long.repeat(100));
+        assert!(matches!(outcome, Err(BodyError::NamesTooLong(_))), "{outcome:?}");
+        assert!(args.iter().map(|(name, _)| name.len()).sum::<usize>() < 16 * 100 * long.len() + (1 << 20));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::waf::input::Extent;
 
+mod border;
 mod charset;
 pub mod events;
 mod json;
@@ -17,7 +18,9 @@ mod later;
 mod lines;
 mod multipart;
 pub mod protobuf;
+pub mod runs;
 mod second;
+mod tags;
 mod urlencoded;
 mod wide;
 mod xml;
@@ -25,7 +28,8 @@ mod xml;
 use charset::{Charset, Recoded};
 use json::Documents;
 
-pub use second::text;
+pub use border::{Borders, Cut};
+pub use second::{is_json_start, text};
 pub use urlencoded::{cookies, has_invalid_percent, query};
 
 /// How a body is read.
@@ -89,7 +93,8 @@ pub enum MultipartFlaw {
     LineFeed,
     /// Some lines end with LF alone and some with CRLF.
     MixedLines,
-    /// A parameter stands twice in a Content-Disposition, or the field itself does.
+    /// A parameter stands twice in a Content-Disposition, or the field itself does, or a part has two types or two
+    /// transfer encodings.
     DuplicateDisposition,
     /// Bytes other than line ends before the first boundary.
     DataBefore,
@@ -222,7 +227,7 @@ pub enum BodyError {
     TooManyPartHeaders(usize),
     #[error("a name is longer than {0} bytes")]
     NameTooLong(usize),
-    #[error("the names are longer than {0} bytes together")]
+    #[error("the names, or names and values of Protocol Buffers, are longer than {0} bytes together")]
     NamesTooLong(usize),
     #[error("a value is longer than {0} bytes")]
     ValueTooLong(usize),
@@ -335,9 +340,27 @@ pub fn holds_strings(content_type: &[u8]) -> bool {
     matches!(select(content_type), Some(Processor::Protobuf | Processor::Grpc))
 }
 
-/// The boundary of a multipart body.
-pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
-    multipart::boundary_of(content_type)
+/// Of two outcomes the one that says more: what ended at a bound was not seen, whatever is wrong with the rest.
+fn worse(one: Result<(), BodyError>, other: Result<(), BodyError>) -> Result<(), BodyError> {
+    match (&one, &other) {
+        (Err(first), Err(second)) if second.is_bound() && !first.is_bound() => other,
+        _ => one.and(other),
+    }
+}
+
+/// Reads a text as it stands, and once more as its charset says where that is another text: some readers of the
+/// format heed the charset, and some do not. What is wrong with it is what the charset's reading says.
+fn each_reading(
+    charset: Charset,
+    text: &[u8],
+    mut read: impl FnMut(&[u8]) -> Result<(), BodyError>,
+) -> Result<(), BodyError> {
+    let plain = read(text);
+    let Cow::Owned(decoded) = charset.text(text) else { return plain };
+    match (plain, read(&decoded)) {
+        (Err(error), _) if error.is_bound() => Err(error),
+        (_, read) => read,
+    }
 }
 
 /// Reads a slice of a body, from behind its beginning, into the sink.
@@ -369,28 +392,26 @@ pub fn parse(
             let wide = if charset.is_wide() { wide::narrowed(bytes) } else { Cow::Borrowed(bytes) };
             // One reading does not make up for another: a form may be written in UTF-16 as a whole.
             let again = if wide == bytes { Ok(()) } else { query(&wide, bounds, &mut sink) };
-            read.and(again).and_then(|()| second::json_in_form(&wide, extent, bounds, &mut sink))
+            worse(read, again).and_then(|()| second::json_in_form(&wide, extent, bounds, &mut sink))
         }
         Processor::Multipart => {
             let read = multipart::parse(content_type, charset, bytes, extent, bounds, sink);
             second::unless_read(processor, read, bytes, extent, bounds, sink)
         }
-        Processor::Json => {
-            let text = wide::narrowed(bytes);
-            let text = charset.text(&text);
-            let documents = if lines::looks_so(&text) { Documents::Many } else { Documents::One };
-            let read = json::parse_all(&text, documents, extent, bounds, sink);
-            second::unless_read(processor, read, &text, extent, bounds, sink)
-        }
-        Processor::JsonLines => lines::parse(content_type, &wide::narrowed(bytes), extent, bounds, sink),
+        Processor::Json => each_reading(charset, &wide::narrowed(bytes), |text| {
+            let documents = if lines::looks_so(text) { Documents::Many } else { Documents::One };
+            let read = json::parse_all(text, documents, extent, bounds, sink);
+            second::unless_read(processor, read, text, extent, bounds, sink)
+        }),
+        Processor::JsonLines => each_reading(charset, &wide::narrowed(bytes), |text| {
+            lines::parse(content_type, text, extent, bounds, sink)
+        }),
         Processor::Protobuf => return protobuf::parse(bytes, extent, bounds, sink),
         Processor::Grpc => return protobuf::frames(content_type, bytes, extent, bounds, sink),
-        Processor::Xml => {
-            let text = wide::narrowed(bytes);
-            let text = charset.text(&text);
-            let read = xml::parse(&text, extent, bounds, sink);
-            second::unless_read(processor, read, &text, extent, bounds, sink)
-        }
+        Processor::Xml => each_reading(charset, &wide::narrowed(bytes), |text| {
+            let read = xml::parse(text, extent, bounds, sink);
+            second::unless_read(processor, read, text, extent, bounds, sink)
+        }),
     };
     if bounds.second_reading { charset.outcome(read) } else { read }
 }

@@ -9,7 +9,9 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{BodyError, Bounds, Sink, json, media_type};
+use super::json::{self, Budget, Documents};
+use super::runs::{SHORTEST, runs};
+use super::{BodyError, Bounds, Sink, media_type, worse};
 use crate::waf::input::Extent;
 
 /// Flag and length in front of each message of gRPC.
@@ -70,7 +72,8 @@ pub(super) fn frames(
     let bytes = decoded.as_deref().unwrap_or(bytes);
     let is_json = media_type(content_type).ends_with(b"+json");
     let mut at = 0;
-    let mut reader = Reader { bounds, sink, path: Vec::new(), leaves: 0, deep: false };
+    let mut reader = Reader::new(bytes.len(), bounds, sink);
+    let mut budget = Budget::of(bytes.len());
     let mut outcome = Ok(());
     while at < bytes.len() {
         let rest = &bytes[at..];
@@ -87,12 +90,18 @@ pub(super) fn frames(
         let payload = &behind[..length.min(behind.len())];
         let part = if cut { Extent::Partial } else { Extent::Whole };
         let read = match flag {
-            0 if is_json => json::parse(payload, part, bounds, reader.sink),
+            0 if is_json => {
+                json::parse_within(payload, Documents::One, part, bounds, &mut budget, reader.sink)
+            }
             0 => reader.message(payload, cut),
             TRAILERS => reader.named(b"trailers", payload),
             _ => reader.pieces(payload).and(Err(malformed("a message is compressed", at))),
         };
-        outcome = outcome.and(read);
+        let spent = matches!(read, Err(BodyError::TooManyArgs(_) | BodyError::NamesTooLong(_)));
+        outcome = worse(outcome, read);
+        if spent {
+            break;
+        }
         at += PREFIX + payload.len();
         if cut && extent == Extent::Whole {
             return outcome.and(Err(malformed("a message is cut", at)));
@@ -136,6 +145,28 @@ impl Base64 {
         }
         true
     }
+
+    /// What lenient readers make of such a text: they skip what is none of base64, go on behind padding or end there,
+    /// and mind no bits that are left over.
+    pub(super) fn lenient(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
+        let (mut quad, mut room) = (Vec::with_capacity(4), [0; 3]);
+        // The end is padding, too.
+        for byte in text.iter().chain(b"=") {
+            match byte {
+                b'=' if quad.len() < 2 => continue,
+                b'=' => {}
+                byte if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/') => quad.push(*byte),
+                _ => continue,
+            }
+            if *byte == b'=' || quad.len() == 4 {
+                let length = Self::ENGINE.decode_slice(&quad, &mut room).unwrap_or(0);
+                out.extend_from_slice(&room[..length]);
+                quad.clear();
+            }
+        }
+        out
+    }
 }
 
 /// Reads one bare message.
@@ -145,8 +176,7 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    Reader { bounds, sink, path: Vec::new(), leaves: 0, deep: false }
-        .message(bytes, extent == Extent::Partial)
+    Reader::new(bytes.len(), bounds, sink).message(bytes, extent == Extent::Partial)
 }
 
 /// The strings of an answer, a line each, for rules on what origins say.
@@ -256,10 +286,24 @@ struct Reader<'s> {
     sink: &'s mut dyn Sink,
     path: Vec<u8>,
     leaves: usize,
+    /// Bytes of names and values that were shown, and how many may be.
+    shown: usize,
+    most_shown: usize,
     deep: bool,
 }
 
-impl Reader<'_> {
+/// What is text and a message too is shown as both on every level, and every leaf has its path. All that is shown is
+/// bounded by the body's length, and by what a small body may have anyway.
+const SHOWN_PER_BYTE: usize = 8;
+const SHOWN_FREE: usize = 256 * 1024;
+
+impl<'s> Reader<'s> {
+    /// For a body of so many bytes.
+    fn new(length: usize, bounds: &'s Bounds, sink: &'s mut dyn Sink) -> Reader<'s> {
+        let most_shown = SHOWN_FREE + SHOWN_PER_BYTE * length;
+        Reader { bounds, sink, path: Vec::new(), leaves: 0, shown: 0, most_shown, deep: false }
+    }
+
     /// A whole document.
     fn message(&mut self, bytes: &[u8], cut: bool) -> Result<(), BodyError> {
         self.path.clear();
@@ -320,6 +364,10 @@ impl Reader<'_> {
             return Err(BodyError::ValueTooLong(self.bounds.value_bytes));
         }
         if !value.is_empty() {
+            self.shown += self.path.len() + value.len();
+            if self.shown > self.most_shown {
+                return Err(BodyError::NamesTooLong(self.most_shown));
+            }
             self.sink.arg(&self.path, value);
         }
         Ok(())
@@ -332,19 +380,12 @@ impl Reader<'_> {
         self.leaf(value)
     }
 
-    /// Runs of printable characters in bytes of which nothing else is known.
+    /// Runs of text in bytes of which nothing else is known.
     fn pieces(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
-        /// Shorter runs come up by chance, and no attack is as short.
-        const SHORTEST: usize = 5;
         if self.path.is_empty() {
             self.path.extend_from_slice(b"protobuf");
         }
-        for piece in bytes.split(|byte| !matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
-            if piece.len() >= SHORTEST {
-                self.leaf(piece)?;
-            }
-        }
-        Ok(())
+        runs(bytes, SHORTEST).try_for_each(|run| self.leaf(run))
     }
 }
 
@@ -443,6 +484,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_text_on_every_level_is_not_shown_without_end() {
+        // Tags, lengths and contents are all text, so that each level is a text and a message. A length is text when its
+        // bytes are a character of UTF-8 and a printable one.
+        let around = |mut inner: Vec<u8>| loop {
+            for pad in 0x20..=0x7e {
+                let whole = [&inner[..], &field(9, &vec![b'x'; pad])].concat();
+                let framed = field(9, &whole);
+                if std::str::from_utf8(&framed[..4]).is_ok_and(is_plain) && framed[3] < 0x7f {
+                    return framed;
+                }
+            }
+            inner.extend(field(9, &[b'x'; 0x20]));
+        };
+        let mut all = vec![b'x'; 150_000];
+        for _ in 0..60 {
+            all = around(all);
+        }
+        let (notes, _) = read(&all, Extent::Whole);
+        let shown: usize = notes.args.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert!(shown <= 8 * all.len() + (256 << 10), "{shown} of {}", all.len());
+        let (notes, outcome) = read(&all[..all.len() / 2], Extent::Partial);
+        assert!(notes.args.len() > 2 && matches!(outcome, Err(BodyError::NamesTooLong(_))), "{outcome:?}");
+    }
+
+    #[test]
     fn every_frame_is_read_in_binary_and_in_text() {
         let one = frame(0, &field(1, b"one message"));
         let two = frame(0, &field(2, b"and another"));
@@ -467,6 +533,11 @@ mod tests {
         let json = frame(0, b"{\"a\":\"b\"}");
         let read = frames(b"application/grpc+json", &json, Extent::Whole, &Bounds::default(), &mut notes);
         assert_eq!((notes.pairs(), read), (vec![("json.a", "b")], Ok(())));
+        // A bound that each of many messages keeps is still broken by all of them.
+        let many = frame(0, br#"["a","b"]"#).repeat(10_001);
+        let mut notes = Notes::default();
+        let read = frames(b"application/grpc+json", &many, Extent::Whole, &Bounds::default(), &mut notes);
+        assert_eq!(read, Err(BodyError::TooManyArgs(20_000)));
         for broken in [&one[..7], &[2, 0, 0, 0, 0][..], &[1, 0, 0, 0, 1, 0], &[0, 0, 0]] {
             let mut notes = Notes::default();
             let outcome = frames(b"application/grpc", broken, Extent::Whole, &Bounds::default(), &mut notes);

@@ -2,9 +2,12 @@
 //! is sent as a form or as text, a form that is sent as JSON. Applications read such bodies every
 //! day. What cannot be taken apart at all is shown as the text that it is.
 
+use std::borrow::Cow;
+
 use crate::waf::input::Extent;
 
 use super::charset::Charset;
+use super::runs::{is_control, telling};
 use super::{BodyError, Bounds, Documents, Processor, Sink, json, media_type, urlencoded, wide, xml};
 
 /// After a body could not be read strictly as what it says: when it does not even begin like that,
@@ -47,9 +50,14 @@ pub(super) fn json_in_form(
     Ok(())
 }
 
+/// True where a form or a text that begins so is read as JSON.
+pub fn is_json_start(text: &[u8]) -> bool {
+    is_json(&wide::narrowed(text), Extent::Partial, &Bounds::default()).unwrap_or_default()
+}
+
 /// Text of no format that is taken apart. JSON is often sent so, because browsers then ask nobody
 /// first, and some servers read it. Plain text, or what does not say what it is, is also shown as it
-/// stands, `most` bytes of it; documents in a language of their own (pages, scripts) are not values.
+/// stands, `most` bytes of it, or the texts in it where it is not all text; documents in a language of their own (pages, scripts) are not values.
 pub fn text(
     content_type: &[u8],
     bytes: &[u8],
@@ -59,17 +67,34 @@ pub fn text(
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
     let charset = Charset::of(content_type);
-    let text = charset.text(bytes);
     let media = media_type(content_type);
-    let narrow = wide::narrowed(bytes);
-    if is_json(&narrow, extent, bounds)? {
-        json::parse_all(&narrow, Documents::Many, extent, bounds, sink)?;
-    } else if matches!(&media[..], b"" | b"text/plain") && is_text(&text[..text.len().min(most)]) {
-        shown(&text[..text.len().min(most)], bounds, sink);
-    } else if media == b"application/graphql" {
-        sink.arg(b"json.query", &text[..text.len().min(bounds.value_bytes)]);
+    for text in readings(charset, bytes) {
+        let start = &text[..text.len().min(most)];
+        if is_json(&text, extent, bounds)? {
+            json::parse_all(&text, Documents::Many, extent, bounds, sink)?;
+        } else if matches!(&media[..], b"" | b"text/plain") {
+            match is_text(start) {
+                true => shown(start, bounds, sink),
+                false => telling(start).for_each(|run| shown(run, bounds, sink)),
+            }
+        } else if media == b"application/graphql" {
+            sink.arg(b"json.query", &text[..text.len().min(bounds.value_bytes)]);
+        }
     }
     charset.outcome(Ok(()))
+}
+
+/// The texts that a body may be, each once: as it stands, and as its charset says.
+fn readings(charset: Charset, bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
+    let narrow = wide::narrowed(bytes);
+    let others: Vec<Vec<u8>> = match charset.is_wide() {
+        true => charset.readings(bytes).into_iter().filter(|text| *text != *narrow).collect(),
+        false => match charset.text(&narrow) {
+            Cow::Owned(text) => vec![text],
+            Cow::Borrowed(_) => Vec::new(),
+        },
+    };
+    std::iter::once(narrow).chain(others.into_iter().map(Cow::Owned)).collect()
 }
 
 /// A client in C may send the zero behind its string.
@@ -110,7 +135,7 @@ fn is_json(text: &[u8], extent: Extent, bounds: &Bounds) -> Result<bool, BodyErr
 
 /// True for what holds no bytes that text does not have.
 fn is_text(bytes: &[u8]) -> bool {
-    let odd = bytes.iter().filter(|byte| matches!(byte, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f)).count();
+    let odd = bytes.iter().filter(|byte| is_control(**byte)).count();
     odd * 50 <= bytes.len()
 }
 
@@ -186,7 +211,66 @@ mod tests {
             assert!(read(kind, b"some <text>").0.whole.is_empty(), "{kind}");
         }
         assert!(read("", b"\x08\x96\x01\0\0\x01\x02").0.whole.is_empty());
+        // A few control characters hide nothing.
+        for body in [&b"{{7*7}}{{7*7}}\x01"[..], b"{{7*7}}{{7*7}}\0", b"\x01\x02{{7*7}}{{7*7}}\x03\xff"] {
+            assert_eq!(read("text/plain", body).0.whole, ["{{7*7}}{{7*7}}"], "{}", body.escape_ascii());
+        }
         assert_eq!(read("application/graphql", b"{ a }").0.pairs(), [("json.query", "{ a }")]);
+    }
+
+    #[test]
+    fn a_charset_takes_nothing_away_from_what_the_bytes_say() {
+        // As UTF-16 this is Chinese; readers of JSON and XML that know UTF-8 alone see what it says.
+        let evil = "' or 1=1--";
+        for charset in ["utf-16", "utf-16be", "shift_jis", "iso-2022-jp", "gb18030", "euc-kr"] {
+            let body = format!("{{\"q\":\"\u{1b}$B\",\"r\":\"{evil}\",\"z\":\"").into_bytes();
+            let body = [&body[..], b"\xff\"}"].concat();
+            for kind in ["application/json", "application/x-ndjson"] {
+                let (notes, _) = read(&format!("{kind}; charset={charset}"), &body);
+                assert!(
+                    notes.args.iter().any(|(_, value)| value.contains(evil)),
+                    "{kind} {charset}: {notes:?}"
+                );
+            }
+            let body = [&format!("<a><b>\u{1b}$B</b><c>{evil}</c>").into_bytes()[..], b"\xff</a>"].concat();
+            let declared = [format!("<?xml version='1.0' encoding='{charset}'?>").as_bytes(), &body].concat();
+            for (kind, body) in
+                [(format!("text/xml; charset={charset}"), body), ("text/xml".into(), declared)]
+            {
+                let (notes, _) = read(&kind, &body);
+                assert!(notes.text.iter().any(|text| text == evil), "{kind}: {notes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn honest_texts_in_other_charsets_are_read_and_are_no_errors() {
+        let kana = "\u{8868}\u{793a}<\u{30c6}>";
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for (charset, encoding) in [
+            ("shift_jis", encoding_rs::SHIFT_JIS),
+            ("euc-jp", encoding_rs::EUC_JP),
+            ("iso-2022-jp", encoding_rs::ISO_2022_JP),
+        ] {
+            let json = format!("{{\"q\":\"{kana}\",\"r\":[\"{kana}\"]}}\n");
+            for kind in ["application/json", "application/x-ndjson"] {
+                let (notes, error) = read(&format!("{kind}; charset={charset}"), &encoding.encode(&json).0);
+                assert!(notes.pairs().contains(&("json.q", kana)), "{kind} {charset}: {notes:?}");
+                assert_eq!(error, None, "{kind} {charset}");
+            }
+            let xml = format!("<?xml version='1.0' encoding='{charset}'?><q>\u{8868}\u{793a}</q>");
+            let (notes, error) = read("text/xml", &encoding.encode(&xml).0);
+            assert!(notes.text.iter().any(|text| text == "\u{8868}\u{793a}"), "{charset}: {notes:?}");
+            assert_eq!(error, None, "{charset}");
+        }
+        // No mark, no ASCII at its beginning, and every unit in it is valid UTF-8.
+        let (notes, error) = read("text/plain; charset=utf-16le", &wide("\u{3042}' or 1=1--"));
+        assert!(notes.whole.contains(&"\u{3042}' or 1=1--".to_owned()), "{notes:?}");
+        assert_eq!(error, None);
+        for kind in ["application/json", "application/x-ndjson", "text/plain"] {
+            let (notes, error) = read(&format!("{kind}; charset=utf-16"), &wide("{\"a\":\"b\"}"));
+            assert_eq!((notes.pairs(), error), (vec![("json.a", "b")], None), "{kind}");
+        }
     }
 
     #[test]
@@ -198,7 +282,7 @@ mod tests {
             assert_eq!(read(&format!("{kind}; charset=ibm037"), b"<a/>").1, Some("charset"), "{kind}");
         }
         let (notes, error) = read("text/plain; charset=shift_jis", b"\x83\x65<");
-        assert_eq!((notes.whole, error), (vec!["\u{30c6}<".to_owned()], None));
+        assert_eq!((notes.whole, error), (vec!["\\x83e<".to_owned(), "\u{30c6}<".to_owned()], None));
         assert_eq!(read(FORM, b"a=b\0").0.pairs(), [("a", "b")]);
     }
 }

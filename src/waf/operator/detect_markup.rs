@@ -274,6 +274,8 @@ mod tests {
                 "i <3 you, a<b and c>d",
                 "<link rel=\"stylesheet\" href=\"https://fonts.example/css?family=x\">",
                 "<a onmouseover=\"this.style.color='red'\">x</a>",
+                "<a href=\"#\" onclick=\"return confirm('Delete this item?')\">Delete</a>",
+                "<table onmouseover=\"this.style.background='red'\"><tr><td>words</td></tr></table>",
             ],
         );
     }

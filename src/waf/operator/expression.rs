@@ -14,6 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::OperatorError;
 use super::rx::refusal;
+use crate::waf::meter;
 
 /// A compiled expression stays under this, which is ten times what the largest expression in
 /// public rule sets (12 KB of text) needs.
@@ -67,7 +68,8 @@ impl Deref for Expression {
     type Target = Regex;
 
     fn deref(&self) -> &Regex {
-        self.0.regex.get_or_init(|| compile(&self.0.text).expect("it was compiled when it was loaded"))
+        let compiled = || meter::making(|| compile(&self.0.text));
+        self.0.regex.get_or_init(|| compiled().expect("it was compiled when it was loaded"))
     }
 }
 

@@ -28,6 +28,7 @@ mod parity;
 mod php_args_names;
 mod remove_nulls;
 mod sql_hex_decode;
+mod text_runs;
 mod trim;
 mod uppercase;
 mod url_decode;
@@ -80,6 +81,7 @@ impl Transformation {
             "parity_zero_7bit" => ByteSet::range(0, 0x7f),
             "php_args_names" => ByteSet::of(b"_"),
             "remove_comments" => ByteSet::of(b" \0"),
+            "text_runs" => ByteSet::of(b"\n"),
             "uppercase" => ByteSet::range(b'A', b'Z'),
             "url_encode" => HEX.union(ByteSet::of(b"%+")),
             "utf8_to_unicode" => HEX.union(ByteSet::of(b"%u")),
@@ -139,6 +141,7 @@ static TABLE: &[&Transformation] = &[
     &remove_nulls::REPLACE_NULLS,
     &digest::SHA1,
     &sql_hex_decode::SQL_HEX_DECODE,
+    &text_runs::TEXT_RUNS,
     &trim::TRIM,
     &trim::TRIM_LEFT,
     &trim::TRIM_RIGHT,

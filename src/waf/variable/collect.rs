@@ -2,7 +2,9 @@
 //! reference; where its versions differ, version 2.
 
 use super::Collection as C;
+use super::joined;
 use super::store::{Span, Store};
+use crate::waf::body::runs::{SHORTEST, runs};
 use crate::waf::body::{self, BodyError, Bounds, MultipartFlaw, Processor, Sink};
 use crate::waf::engine::Program;
 use crate::waf::input::{Body, ConnectionFacts, Extent, Message, Opcode, RequestHead, ResponseHead};
@@ -35,6 +37,14 @@ pub(crate) struct Notes {
 /// at its beginning, and uploads are long.
 pub(crate) const OPAQUE_BYTES: usize = 16 * 1024;
 
+/// How slices of a body are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    pub processor: Processor,
+    /// Only if the body begins as JSON does.
+    pub if_json: bool,
+}
+
 /// How the request body is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -59,6 +69,21 @@ impl Notes {
             })
         };
         chosen.or_else(by_type)
+    }
+
+    /// How slices of the body are read. What is only shown as it stands is shown up to [`OPAQUE_BYTES`] of it, and so has
+    /// none; but text may be JSON, which is taken apart to its end.
+    pub fn slices(&self, store: &Store, program: &Program, reading: Reading) -> Option<Slices> {
+        let content_type = self.content_type.map_or(&b""[..], |span| store.get(span));
+        match self.processor(store, program.request_bodies, reading.processor) {
+            Some(Processor::Protobuf | Processor::Grpc) => None,
+            Some(processor) => Some(Slices { processor, if_json: false }),
+            None => {
+                let read = program.request_bodies == RequestBodies::ByContentType && !reading.forced;
+                (read && body::is_textual(content_type))
+                    .then_some(Slices { processor: Processor::Json, if_json: true })
+            }
+        }
     }
 
     /// The length of an announced body that rules cannot say anything about: neither text nor a
@@ -219,6 +244,12 @@ pub(crate) fn request_body(
         let seen = if opaque { body.bytes.len().min(OPAQUE_BYTES) } else { body.bytes.len() };
         store.add_bytes(C::RequestBody, &body.bytes[..seen]);
     }
+    if program.mentions(C::ArgsJoined) {
+        joined::fill(store, C::ArgsGet);
+        if matches!(processor, Some(Processor::Urlencoded | Processor::Multipart)) {
+            joined::fill(store, C::ArgsPost);
+        }
+    }
     full_request(store, body, program);
     // What was not collected has the length that was announced.
     let announced = if body.bytes.is_empty() { notes.opaque_length(store, program, reading) } else { None };
@@ -243,15 +274,19 @@ pub(crate) fn request_part(
     notes: &mut Notes,
 ) {
     let content_type = notes.content_type.map(|span| store.get(span).to_vec()).unwrap_or_default();
-    let processor = notes.processor(store, program.request_bodies, reading.processor);
+    let processor = notes.slices(store, program, reading).map(|slices| slices.processor);
     notes.inbound_cut = true;
     let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
     sink.wants_part_names = program.mentions(C::MultipartName);
+    sink.wants_file_contents = program.mentions(C::FilesTmpContent);
     let mut error = part.coding_error.map(|error| format!("content coding: {error}"));
+    let mut codes: Vec<&'static str> = part.coding_error.map(|_| "coding").into_iter().collect();
     if let Some(processor) = processor {
         let bounds = bounds(program.arguments_limit);
         let read = body::parse_part(processor, &content_type, part.bytes, &bounds, &mut sink);
-        error = error.or(sink.finish(read).map(|error| error.to_string()));
+        let read = sink.finish(read);
+        codes.extend(read.as_ref().map(BodyError::code));
+        error = error.or(read.map(|error| error.to_string()));
     }
     if processor == Some(Processor::Urlencoded) && program.mentions(C::RequestBody) {
         store.add_bytes(C::RequestBody, part.bytes);
@@ -259,6 +294,7 @@ pub(crate) fn request_part(
     store.add_number(C::RequestBodyLength, part.bytes.len() as u64);
     store.add_number(C::ReqbodyError, u64::from(error.is_some()));
     store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
+    codes.iter().for_each(|code| store.add_bytes(C::ReqbodyErrorCode, code.as_bytes()));
     store.add_number(C::MultipartStrictError, 0);
     store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
 }
@@ -289,13 +325,13 @@ pub(crate) fn client_message(
         sink.arg(MESSAGE, message.bytes);
     } else {
         let mut seen = 0;
-        for piece in pieces(message.bytes).take(MOST_PIECES) {
+        for piece in runs(message.bytes, SHORTEST).take(MOST_PIECES) {
             seen = piece.as_ptr() as usize + piece.len() - message.bytes.as_ptr() as usize;
             sink.arg(MESSAGE, piece);
         }
         // More than that are not told apart, and looked at all the same.
         let rest = &message.bytes[seen..];
-        if pieces(rest).next().is_some() {
+        if runs(rest, SHORTEST).next().is_some() {
             sink.arg(MESSAGE, rest);
         }
     }
@@ -315,15 +351,6 @@ fn is_plain(text: &str) -> bool {
 
 /// Strings of a binary message that are arguments of their own.
 const MOST_PIECES: usize = 1000;
-
-/// Runs of text in bytes that are no text, as strings stand in protobuf or MessagePack: UTF-8 without controls.
-fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    /// Shorter runs come up by chance, and no attack is as short.
-    const SHORTEST: usize = 5;
-    let divides = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
-    let runs = bytes.utf8_chunks().flat_map(move |chunk| chunk.valid().split(divides));
-    runs.map(str::as_bytes).filter(|piece| piece.len() >= SHORTEST)
-}
 
 /// Header lines as received, two line ends, and the body: what ModSecurity's versions build. Only
 /// for rules that ask, since it is as large as the request.

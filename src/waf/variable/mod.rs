@@ -4,6 +4,7 @@
 
 pub mod collect;
 pub(crate) mod fact;
+mod joined;
 pub mod kind;
 pub mod store;
 pub mod target;
@@ -22,6 +23,7 @@ pub enum Collection {
     ArgsPost,
     ArgsGetNames,
     ArgsPostNames,
+    ArgsJoined,
     ArgsCombinedSize,
     RequestCookies,
     RequestCookiesNames,
@@ -206,6 +208,7 @@ static TABLE: &[Variable] = &[
     of("args_names", &[C::ArgsGetNames, C::ArgsPostNames], Keys::Any, RequestHeaders),
     of("args_get_names", &[C::ArgsGetNames], Keys::Any, RequestHeaders),
     of("args_post_names", &[C::ArgsPostNames], Keys::Any, RequestBody),
+    of("args_joined", &[C::ArgsJoined], Keys::Any, RequestBody),
     of("args_combined_size", &[C::ArgsCombinedSize], Keys::None, RequestBody),
     of("request_cookies", &[C::RequestCookies], Keys::Any, RequestHeaders),
     of("request_cookies_names", &[C::RequestCookiesNames], Keys::Any, RequestHeaders),

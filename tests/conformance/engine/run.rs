@@ -159,6 +159,7 @@ fn go_on(decision: Decision) -> Result<(), Disruption> {
     match decision {
         Decision::Continue => Ok(()),
         Decision::Interrupt(interruption) => Err(interruption.action),
+        Decision::OutOfTime(_) => unreachable!("no time was set"),
     }
 }
 

@@ -4,8 +4,8 @@
     generate.py PACKAGES OUT
 
 PACKAGES is where the Debian packages of packages.txt are unpacked. The same packages give the same files on every
-run: every class has its own generator of random numbers, seeded with its name. Nothing goes over the network, and no
-value is written that was made up to look harmless: text is real, and made shapes are those that real clients send.
+run: every class has its own generator of random numbers, seeded with its name. Nothing goes over the network, and
+text is real; made shapes are those that real clients send, and everyday.py has what people write into them.
 """
 
 import json
@@ -14,13 +14,14 @@ import random
 import sys
 import time
 
+import everyday
 import prose
 import snippets
 import traffic
 import web
 from text import by_digest
 
-MODULES = [prose, snippets, web]
+MODULES = [prose, snippets, web, everyday]
 
 
 def seeded(name):

@@ -1,4 +1,4 @@
-"""Whole requests in the shape of browsers, apps and services, filled from the templates of shapes.py and bodies.py.
+"""Whole requests in the shape of browsers, apps and services, filled from the templates of shapes.py, bodies.py and exchanges.py.
 
 Every address and body comes with the headers and a jar of cookies that such a client would send. Requests that real
 clients of this machine made are recorded by record.py; these are for the products no local client produces.
@@ -9,6 +9,7 @@ import urllib.parse
 
 import bodies
 import editors
+import exchanges
 import fill
 import shapes
 
@@ -139,6 +140,12 @@ def requests(root, seeded, wanted, taken):
             yield "requests-bodies", request(filler, random, method, address, content_type, body)
     for method, address, content_type, body in editors.made(seeded("editors"), taken, 70):
         yield "requests-editors", request(filler, random, method, address, content_type, body, is_template=False)
+    # A few of each: what differs between them is what is around.
+    for _ in range(8):
+        for address in exchanges.ADDRESSES:
+            yield "requests-everyday", request(filler, random, "GET", address)
+        for method, address, content_type, body in exchanges.BODIES:
+            yield "requests-everyday", request(filler, random, method, address, content_type, body)
 
 
 def lines(made):

@@ -15,8 +15,10 @@ use crate::waf::input::Extent;
 
 use super::{BodyError, Bounds, Charset, MultipartFlaw, Sink};
 use part::{parameters_of, part};
+pub(super) use place::{boundaries_of, last_end, place};
 
 mod part;
+mod place;
 
 /// RFC 2046 section 5.1.1.
 const LONGEST_BOUNDARY: usize = 70;
@@ -33,7 +35,11 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    let mut sink = Flaws { seen: 0, parts: 0, charset, unknown_charset: false, sink };
+    let charset = match bounds.second_reading {
+        true => agreed(charset, &of_the_form(content_type, bytes, extent, bounds)),
+        false => charset,
+    };
+    let mut sink = Flaws::new(charset, sink);
     let mut named = boundaries(content_type, &mut sink);
     // Without a name the first line is one: some parsers guess so, too.
     let mut outcome = if named.is_empty() { Err(BodyError::NoBoundary) } else { Ok(()) };
@@ -49,6 +55,34 @@ pub(super) fn parse(
         }
     }
     if sink.unknown_charset { Charset::Unknown.outcome(outcome) } else { outcome }
+}
+
+/// What fields `_charset_` say, each once. Such a field speaks of all parts, also of those before it (RFC 7578 section
+/// 4.6), so it is looked for first.
+fn of_the_form(content_type: &[u8], bytes: &[u8], extent: Extent, bounds: &Bounds) -> Vec<Charset> {
+    if memmem::find(bytes, CHARSET_FIELD).is_none() {
+        return Vec::new();
+    }
+    let mut nothing = super::later::Nothing;
+    let mut sink = Flaws::new(Charset::Plain, &mut nothing);
+    let mut named = boundaries(content_type, &mut sink);
+    if named.is_empty() {
+        named.extend(first_line(bytes));
+    }
+    for boundary in &named {
+        // What is wrong with the body, the reading that counts will say.
+        let _ = with_boundary(boundary, 1, bytes, extent, bounds, &mut sink);
+    }
+    sink.said
+}
+
+/// The charset of parts that name none. Where it is said twice and differently it is not known: readers take the first
+/// or the last, or heed one of the two places alone.
+fn agreed(of_the_body: Charset, said: &[Charset]) -> Charset {
+    let mut other =
+        std::iter::once(of_the_body).chain(said.iter().copied()).filter(|it| *it != Charset::Plain);
+    let first = other.next().unwrap_or(Charset::Plain);
+    if other.any(|another| another != first) { Charset::Unknown } else { first }
 }
 
 /// The boundary that a body without a named one begins with.
@@ -118,18 +152,6 @@ fn with_boundary(
     }
 }
 
-/// What stands between the parts.
-pub(super) fn boundary_of(content_type: &[u8]) -> Option<Vec<u8>> {
-    let mut sink = Flaws {
-        seen: 0,
-        parts: 0,
-        charset: Charset::Plain,
-        unknown_charset: false,
-        sink: &mut super::later::Nothing,
-    };
-    boundaries(content_type, &mut sink).into_iter().next()
-}
-
 fn malformed(problem: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { processor: "MULTIPART", problem, at }
 }
@@ -161,12 +183,21 @@ struct Flaws<'s> {
     /// Of parts that name none: the body's, or what a field `_charset_` says (RFC 7578 section 4.6).
     charset: Charset,
     unknown_charset: bool,
+    /// What fields `_charset_` said so far.
+    said: Vec<Charset>,
     sink: &'s mut dyn Sink,
 }
 
 const CRLF: u32 = 1 << 31;
 
-impl Flaws<'_> {
+/// The field that says in which charset the others are.
+const CHARSET_FIELD: &[u8] = b"_charset_";
+
+impl<'s> Flaws<'s> {
+    fn new(charset: Charset, sink: &'s mut dyn Sink) -> Flaws<'s> {
+        Flaws { seen: 0, parts: 0, charset, unknown_charset: false, said: Vec::new(), sink }
+    }
+
     fn flaw(&mut self, flaw: MultipartFlaw) {
         if self.seen & flaw.bit() == 0 {
             self.seen |= flaw.bit();

@@ -1,12 +1,13 @@
 //! One part of a multipart body: its header lines, what they say of it, and its content. A part
 //! whose lines say two things is read as both.
 
-use base64::Engine;
 use memchr::memchr;
 
+use super::super::protobuf::Base64;
 use super::super::{Recoded, media_type};
 use super::{
-    BodyError, Bounds, Charset, DEEPEST, Extent, Flaws, MultipartFlaw, Sink, boundaries, with_boundary,
+    BodyError, Bounds, CHARSET_FIELD, Charset, DEEPEST, Extent, Flaws, MultipartFlaw, Sink, agreed,
+    boundaries, with_boundary,
 };
 
 /// One part, from behind its boundary line to the line end in front of the next.
@@ -31,9 +32,14 @@ pub(super) fn part(
         sink.flaw(MultipartFlaw::DuplicateDisposition);
     }
     let is_field = described.files.is_empty() || (bounds.second_reading && described.may_be_field(content));
-    let Description { names, files, kind, transfer, .. } = &mut described;
-    first_and_last(names);
-    first_and_last(files);
+    let Description { names, files, kinds, transfers, .. } = &mut described;
+    first_and_last(names, MOST_NAMES);
+    first_and_last(files, MOST_NAMES);
+    first_and_last(kinds, 2);
+    first_and_last(transfers, 2);
+    if kinds.len() > 1 || transfers.len() > 1 {
+        sink.flaw(MultipartFlaw::DuplicateDisposition);
+    }
     if names.is_empty() {
         // Shown under the empty name, so that the content is inspected nevertheless.
         sink.flaw(MultipartFlaw::NoName);
@@ -53,14 +59,25 @@ pub(super) fn part(
     for name in &*names {
         files.iter().for_each(|file| sink.sink.file(name, file, content.len()));
         if is_field {
-            field(name, content, kind, transfer, bounds, sink)?;
+            field(name, content, kinds, transfers, bounds, sink)?;
         }
     }
-    if bounds.second_reading && media_type(kind).starts_with(b"multipart/") {
+    if bounds.second_reading
+        && let Some(kind) = kinds.iter().find(|kind| media_type(kind).starts_with(b"multipart/"))
+    {
         sink.flaw(MultipartFlaw::BadHeader);
         nested(kind, content, cut, depth, bounds, sink)?;
     }
     Ok(())
+}
+
+/// Where the content of a part begins that is there in part, and by which boundaries it is divided itself.
+pub(super) fn inside(bytes: &[u8], bounds: &Bounds, sink: &mut Flaws<'_>) -> Option<(usize, Vec<Vec<u8>>)> {
+    let Head { lines, content } = head(bytes, bounds, sink).ok()?;
+    let start = bytes.len() - content?.len();
+    let kinds = Description::of(&lines, sink).kinds;
+    let divided = kinds.iter().filter(|kind| media_type(kind).starts_with(b"multipart/"));
+    Some((start, divided.flat_map(|kind| boundaries(kind, sink)).collect()))
 }
 
 /// A field's content, as it stands and as its charset and its transfer encoding say. RFC 7578
@@ -68,8 +85,8 @@ pub(super) fn part(
 fn field(
     name: &[u8],
     content: &[u8],
-    kind: &[u8],
-    transfer: &[u8],
+    kinds: &[Vec<u8>],
+    transfers: &[Vec<u8>],
     bounds: &Bounds,
     sink: &mut Flaws<'_>,
 ) -> Result<(), BodyError> {
@@ -80,17 +97,21 @@ fn field(
         sink.sink.arg(name, content);
         return Ok(());
     }
-    if name == b"_charset_" {
-        sink.charset = Charset::named(&content.trim_ascii().to_ascii_lowercase());
+    if name == CHARSET_FIELD {
+        let said = Charset::named(&content.trim_ascii().to_ascii_lowercase());
+        if !sink.said.contains(&said) {
+            sink.said.push(said);
+        }
     }
-    let charset = match Charset::of(kind) {
+    let own: Vec<Charset> = kinds.iter().map(|kind| Charset::of(kind)).collect();
+    let charset = match agreed(Charset::Plain, &own) {
         Charset::Plain => sink.charset,
         own => own,
     };
     sink.unknown_charset |= charset == Charset::Unknown;
     let mut recoded = Recoded { charset, most: bounds.value_bytes, sink: &mut *sink.sink };
     recoded.arg(name, content);
-    if let Some(text) = transferred(transfer, content) {
+    for text in transfers.iter().filter_map(|transfer| transferred(transfer, content)) {
         recoded.arg(name, &text);
     }
     Ok(())
@@ -127,9 +148,9 @@ struct Description {
     /// How many of the file names are in the form of RFC 8187.
     extended: usize,
     dispositions: usize,
-    /// Its Content-Type and Content-Transfer-Encoding.
-    kind: Vec<u8>,
-    transfer: Vec<u8>,
+    /// Its Content-Type and Content-Transfer-Encoding: all that differ, since readers take the first or the last.
+    kinds: Vec<Vec<u8>>,
+    transfers: Vec<Vec<u8>>,
 }
 
 impl Description {
@@ -146,8 +167,8 @@ impl Description {
             let value = line[at + 1..].trim_ascii();
             match &line[..at].trim_ascii().to_ascii_lowercase()[..] {
                 b"content-disposition" => all.disposition(value, sink),
-                b"content-type" => all.kind = value.to_vec(),
-                b"content-transfer-encoding" => all.transfer = value.to_ascii_lowercase(),
+                b"content-type" => add(&mut all.kinds, value.to_vec()),
+                b"content-transfer-encoding" => add(&mut all.transfers, value.to_ascii_lowercase()),
                 _ => {}
             }
         }
@@ -186,18 +207,20 @@ impl Description {
     }
 }
 
+fn add(values: &mut Vec<Vec<u8>>, value: Vec<u8>) {
+    if !values.contains(&value) {
+        values.push(value);
+    }
+}
+
 /// What a Content-Transfer-Encoding hides; `None` when there is none, or nothing is behind it.
 fn transferred(encoding: &[u8], content: &[u8]) -> Option<Vec<u8>> {
     let text = match encoding {
         b"quoted-printable" => quoted_printable(content),
-        b"base64" => {
-            let plain: Vec<u8> = content.iter().filter(|byte| !byte.is_ascii_whitespace()).copied().collect();
-            let plain = plain.split(|byte| *byte == b'=').next().unwrap_or_default();
-            base64::engine::general_purpose::STANDARD_NO_PAD.decode(plain).ok()?
-        }
+        b"base64" => Base64::lenient(content),
         _ => return None,
     };
-    (text != content).then_some(text)
+    (!text.is_empty() && text != content).then_some(text)
 }
 
 /// RFC 2045 section 6.7.
@@ -229,14 +252,14 @@ fn quoted_printable(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Names, and file names, under which the content of one part is shown. A header line has room for
+/// Names, or file names, under which the content of one part is shown. A header line has room for
 /// thousands, and the content would be copied for each of them.
 const MOST_NAMES: usize = 4;
 
 /// Parsers take the first of several names or the last: these are kept.
-fn first_and_last(names: &mut Vec<Vec<u8>>) {
-    if names.len() > MOST_NAMES {
-        names.drain(MOST_NAMES - 1..names.len() - 1);
+fn first_and_last(said: &mut Vec<Vec<u8>>, most: usize) {
+    if said.len() > most {
+        said.drain(most - 1..said.len() - 1);
     }
 }
 

@@ -135,6 +135,86 @@ fn a_part_is_read_as_its_head_says_and_as_it_stands() {
 }
 
 #[test]
+fn a_part_with_two_types_or_encodings_is_read_as_each_and_told() {
+    let hidden = "=27=20or=201=3D1--";
+    for (head, content, shown) in [
+        (
+            "Content-Transfer-Encoding: quoted-printable\r\nContent-Transfer-Encoding: 8bit",
+            hidden,
+            "' or 1=1--",
+        ),
+        (
+            "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: quoted-printable",
+            hidden,
+            "' or 1=1--",
+        ),
+        ("Content-Type: text/plain; charset=utf-16be\r\nContent-Type: text/plain", "\0<\0b", "<b"),
+        ("Content-Type: text/plain\r\nContent-Type: text/plain; charset=utf-16be", "\0<\0b", "<b"),
+    ] {
+        let text =
+            format!("--B\r\nContent-Disposition: form-data; name=a\r\n{head}\r\n\r\n{content}\r\n--B--\r\n");
+        let (notes, outcome) = read(&text, Extent::Whole);
+        assert!(
+            notes.pairs().contains(&("a", shown)) && notes.pairs().contains(&("a", content)),
+            "{notes:?}"
+        );
+        assert_eq!((notes.flaws, outcome), (vec![MultipartFlaw::DuplicateDisposition], Ok(())), "{head}");
+    }
+    let twice = "Content-Type: text/plain; charset=utf-16\r\nContent-Type: text/plain; charset=shift_jis";
+    let text = format!("--B\r\nContent-Disposition: form-data; name=a\r\n{twice}\r\n\r\nb\r\n--B--\r\n");
+    assert_eq!(read(&text, Extent::Whole).1, Err(BodyError::Charset));
+    // The same line twice says one thing.
+    let same = "Content-Type: text/plain\r\nContent-Type: text/plain";
+    let text = format!("--B\r\nContent-Disposition: form-data; name=a\r\n{same}\r\n\r\nb\r\n--B--\r\n");
+    assert!(read(&text, Extent::Whole).0.flaws.is_empty());
+}
+
+#[test]
+fn base64_is_undone_as_lenient_readers_do() {
+    for (content, shown) in [
+        ("JyBvciAxPTEtLQ==", "' or 1=1--"),
+        ("!JyBv.ciAxPT-EtLQ", "' or 1=1--"),
+        // Bits left over, padding in front, and text behind padding.
+        ("JyBvciAxPTEtLR==", "' or 1=1--"),
+        ("=JyBvciAxPTEtLQ", "' or 1=1--"),
+        ("JyBv=ciAxPTEtLQ==", "' or 1=1--"),
+        ("Jw==IG9yIDE9MS0t", "' or 1=1--"),
+    ] {
+        let head = "Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64";
+        let text = format!("--B\r\n{head}\r\n\r\n{content}\r\n--B--\r\n");
+        let (notes, _) = read(&text, Extent::Whole);
+        assert!(notes.pairs().contains(&("a", shown)), "{content}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_charset_field_speaks_of_the_parts_before_it_too() {
+    let part = |name: &str, value: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n")
+    };
+    let utf16: String = "<b>".chars().flat_map(|c| ['\0', c]).collect();
+    for text in [
+        [part("_charset_", "utf-16be"), part("a", &utf16)].concat(),
+        [part("a", &utf16), part("_charset_", "utf-16be")].concat(),
+        [part("_charset_", "utf-8"), part("_charset_", "utf-16be"), part("a", &utf16)].concat(),
+    ] {
+        let (notes, outcome) = read(&format!("{text}--B--\r\n"), Extent::Whole);
+        assert!(notes.pairs().contains(&("a", "<b>")), "{text}: {notes:?}");
+        assert_eq!(outcome, Ok(()), "{text}");
+        assert_eq!(
+            notes.args.iter().filter(|(name, _)| name == "_charset_").count(),
+            text.matches("_charset_").count()
+        );
+    }
+    for text in [
+        [part("a", "+ADw-"), part("_charset_", "utf-7")].concat(),
+        [part("_charset_", "utf-16"), part("a", "b"), part("_charset_", "shift_jis")].concat(),
+    ] {
+        assert_eq!(read(&format!("{text}--B--\r\n"), Extent::Whole).1, Err(BodyError::Charset), "{text}");
+    }
+}
+
+#[test]
 fn a_missing_end_is_an_error_only_of_a_whole_body() {
     let text = GOOD.strip_suffix("--B--\r\n").unwrap();
     let (notes, outcome) = read(text, Extent::Whole);

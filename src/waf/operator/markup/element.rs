@@ -368,14 +368,14 @@ fn leaves(value: &[u8], at: usize) -> bool {
 }
 
 /// Quotes of more than one kind and a `>` right before the tag: what a tester writes who does not know where the
-/// value will stand.
+/// value will stand. Behind a `<` they end an attribute of the value's own.
 fn exits(value: &[u8], at: usize) -> bool {
     const LONGEST: usize = 8;
     let signs =
         value[..at].iter().rev().take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'>' | b'/' | b' '));
     let signs: Vec<u8> = signs.take(LONGEST).copied().collect();
     let kinds = [b'"', b'\'', b'`'].iter().filter(|quote| signs.contains(quote)).count();
-    kinds >= 2 && signs.contains(&b'>') && at <= 64
+    kinds >= 2 && signs.contains(&b'>') && at <= 64 && !value[..at].contains(&b'<')
 }
 
 /// `<img src='//x.test/?`: the rest of the page, up to the next quote, becomes part of an address.

@@ -201,6 +201,10 @@ impl<'a> Judge<'a, '_> {
                 let shown = !member && matches!(self.kind(next + 1), Some(Kind::Sign(b')')) | None);
                 return self.raise(if shown { Verdict::Loud } else { Verdict::Acts }, word);
             }
+            // `onclick="return confirm('Delete this item?')"`: a page asks its visitor.
+            if word == b"confirm" && self.word(at.wrapping_sub(1)) == b"return" && self.asks(next + 1) {
+                return self.raise(Verdict::Acts, word);
+            }
             return match self.probes(next + 1) {
                 true => self.raise(Verdict::Attack, word),
                 false => self.loud(DIALOG, at, word),
@@ -262,6 +266,14 @@ impl<'a> Judge<'a, '_> {
             _ => return,
         };
         self.raise(if attack { Verdict::Attack } else { Verdict::Loud }, word);
+    }
+
+    /// A question of several words.
+    fn asks(&self, at: usize) -> bool {
+        let text = self.tokens.get(at).filter(|token| token.kind == Kind::Text && !token.escaped);
+        text.is_some_and(|token| token.text.iter().filter(|byte| **byte == b' ').count() >= 2)
+            && self.is(at + 1, b')')
+            && !self.probes(at)
     }
 
     /// What the dialog whose arguments begin at `at` shows is of no use to a visitor.

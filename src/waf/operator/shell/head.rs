@@ -19,6 +19,8 @@ pub(super) struct Head {
     /// Quotes of each kind so far.
     single: u32,
     double: u32,
+    /// A back quote behind a blank is open: code in a text, as Markdown writes it.
+    pub(super) in_code: bool,
     /// Separators that began no command.
     pub(super) idle: u32,
     /// Where the text begins.
@@ -62,6 +64,7 @@ impl Head {
             match byte {
                 b'\'' => self.single += 1,
                 b'"' => self.double += 1,
+                b'`' => self.in_code = !self.in_code && at > 0 && is_blank(value[at - 1]),
                 b'=' if at > 0 && is_blank(value[at - 1]) => self.code += 1,
                 b'{' if at > 0 && (is_blank(value[at - 1]) || value[at - 1] == b')') => self.code += 1,
                 b'?' if at > 0 && value[at - 1] == b'<' => self.code += 1,

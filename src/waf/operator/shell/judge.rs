@@ -23,6 +23,13 @@ pub(super) fn starts(value: &[u8], at: usize, separator: Separator, head: &Head,
     let need = match separator {
         Line => line_need(value, at, kind, rest, head),
         Tick | Dollar | Process => substitution_need(value, at, separator, (kind, rest), head, parsed),
+        // "run `ssh web01 uptime; df -h` and look": a line of a shell that is told.
+        _ if head.in_code
+            && matches!(kind, Kind::Words(_) | Kind::Script)
+            && is_closed(value, parsed.end.at) =>
+        {
+            5
+        }
         _ => separator_need(before, separator, kind, rest, head, parsed),
     };
     // Names of commands that are columns and properties as often.
@@ -136,7 +143,9 @@ fn is_layout(value: &[u8], at: usize, head: &Head) -> bool {
     let text = line.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
     let indented = line[text..].starts_with(b"  ") || line[text..].starts_with(b"\t");
     let before = value[..at].trim_ascii_end();
+    // `%%bash` opens a cell of a notebook.
     let code = before.first().is_some_and(|byte| b"#<{(+>".contains(byte))
+        || before.starts_with(b"%%")
         || before.last().is_some_and(|byte| b"{}(>:,".contains(byte));
     indented || code || head.many_lines
 }

@@ -90,6 +90,8 @@ fn text_with_separators_is_left_alone() {
         "Tom &amp; ls",
         "`id` is the primary key",
         "Run `ls -la` to see them",
+        "load is high on it: run `ssh web01 uptime; df -h` and look at it",
+        "%%bash\ncd /content && wget https://example.test/data.zip",
         "$(id).show()",
         "sudo apt update && cat /etc/os-release",
         "cd /tmp && ls -la && make install",
