@@ -73,7 +73,6 @@ impl Cutter {
         match self {
             Cutter::Grpc(grpc) => grpc.next(bytes, limit),
             Cutter::Slices(slicer) => {
-                slicer.scan(bytes);
                 if bytes.len() < limit {
                     return Piece::More;
                 }
@@ -145,7 +144,8 @@ impl Grpc {
             }
             Err(unknown) => Some(Problem::Unknown(unknown.to_string())),
         };
-        if let Some(Problem::Unknown(_)) = problem {
+        // As it stands, where nothing else is to be had.
+        if problem.is_some() && out.len() == protobuf::PREFIX {
             out.extend_from_slice(&frame[protobuf::PREFIX..]);
         }
         // Windows are smaller than 4 GiB.
@@ -228,6 +228,7 @@ mod tests {
         }
         let plain = grpc("gzip").plain(&[1, 0, 0, 0, 2, 9, 9], false, 100, price).unwrap();
         assert!(matches!(plain.problem, Some(Problem::Damaged(_))));
+        assert_eq!(plain.frame, [0, 0, 0, 0, 2, 9, 9], "a receiver that does not decode reads it so");
         assert!(grpc("gzip").plain(b"\0\0\0\0\0", false, 100, price).is_none());
     }
 }

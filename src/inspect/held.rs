@@ -54,7 +54,8 @@ pub async fn hold(
         Fill::Paused => Seen::Partial("the body was let go in parts while it streamed"),
     };
     let more = |slicer: &Slicer| fill == Fill::Full || fill == Fill::Paused && slicer.may_pause();
-    if let Some(slicer) = slicer.filter(more).filter(|_| window.coding_error().is_none()) {
+    // Also where its coding is not known, or could not be undone: the bytes go on as they stand.
+    if let Some(slicer) = slicer.filter(more).and_then(|slicer| slicer.begin(window.text())) {
         return Ok((window.slide(slicer, slide()), seen));
     }
     Ok((window.release(fill, case, terms.judge), seen))

@@ -1,9 +1,12 @@
-//! A body that is a stream of messages (gRPC, server-sent events), or so long that it is judged in slices: each is held until its verdict and let go after it,
-//! so that nothing waits for what comes later and nothing grows with the stream. What travels are the sender's bytes;
-//! the rules see them after content codings, base64 and gRPC's own compression are undone.
+//! A body that is a stream of messages (gRPC, server-sent events), or so long that it is judged in slices: each is held
+//! until its verdict and let go after it, so that nothing waits for what comes later and nothing grows with the stream.
+//! What travels are the sender's bytes; the rules see them after content codings, base64 and gRPC's own compression are
+//! undone.
 //!
 //! Where the bytes are coded, a chunk goes when all that it decodes to was judged: a sender that flushes after each
-//! message, as all of them do, is not delayed.
+//! message, as all of them do, is not delayed. A chunk may hold thousands of messages and unpack to a thousand times
+//! its size, so the work is done in steps: between them other connections of the worker have their turn, and no more
+//! is unpacked than the next verdict needs.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -29,6 +32,14 @@ use crate::waf::input::Extent;
 /// Of a message in parts, this much of what rules saw is shown again before the new bytes, so that a pattern cannot
 /// hide on the border.
 const OVERLAP: usize = 256;
+
+/// What comes out of a decoder at once.
+const STEP: usize = 64 * 1024;
+
+/// So much is done in a turn: messages, with each so many bytes of one counted as another. A message costs what a
+/// request costs, some tens of microseconds.
+const TURN: usize = 32;
+const BYTES_PER_MESSAGE: usize = 16 * 1024;
 
 /// What a stream of messages goes by.
 pub struct Terms {
@@ -60,19 +71,33 @@ pub struct Messages {
     cutter: Cutter,
     hearing: Hearing,
     terms: Terms,
-    /// Raw chunks that wait for a verdict, each with the decoded bytes that had come by its end.
+    /// Raw chunks that wait for a verdict, each with the decoded bytes that had come by its end, once it is decoded.
     held: VecDeque<(Bytes, u64)>,
     decoded: u64,
+    /// What of the last chunk is still to be decoded; nothing where more may come out without it.
+    coded: Option<Bytes>,
+    /// There may be more whole messages in the text.
+    more: bool,
+    /// What was done in this turn.
+    done: usize,
     since: Option<Instant>,
     deadline: Deadline,
     /// Decoded bytes of a message whose end has not come, and how many of them were let go.
     text: Vec<u8>,
     gone: usize,
     trailers: Option<HeaderMap>,
+    /// Nothing more comes; and everything that came was judged.
+    complete: bool,
     ended: bool,
     stopped: bool,
     /// Chunks with a verdict, on their way out.
     cleared: VecDeque<Bytes>,
+}
+
+/// A chunk of which the window did not decode all, and what it left.
+pub struct Unread {
+    pub chunk: Bytes,
+    pub rest: Bytes,
 }
 
 impl Messages {
@@ -93,11 +118,15 @@ impl Messages {
             terms,
             held: VecDeque::new(),
             decoded: 0,
+            coded: None,
+            more: false,
+            done: 0,
             since: None,
             deadline: Deadline::default(),
             text: Vec::new(),
             gone: 0,
             trailers: None,
+            complete: false,
             ended: false,
             stopped: false,
             cleared: VecDeque::new(),
@@ -110,6 +139,7 @@ impl Messages {
         coding: Coding,
         slicer: Slicer,
         mut text: Vec<u8>,
+        unread: Option<Unread>,
         slide: Slide,
     ) -> Messages {
         let mut cutter = slicer;
@@ -120,6 +150,10 @@ impl Messages {
         this.decoded = text.len() as u64;
         this.gone = text.len();
         this.text = text;
+        if let Some(Unread { chunk, rest }) = unread {
+            this.held.push_back((chunk, u64::MAX));
+            this.coded = Some(rest);
+        }
         this
     }
 
@@ -153,21 +187,35 @@ impl Messages {
             if !self.cleared.is_empty() || self.ended {
                 return Poll::Ready(Ok(()));
             }
-            let outcome = match Pin::new(&mut self.source).poll_frame(cx) {
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => self.end(),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => self.take(chunk),
-                    Err(frame) => {
-                        self.trailers = frame.into_trailers().ok();
+            if self.done >= TURN {
+                self.done = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let outcome = if self.more || self.coded.is_some() {
+                self.step()
+            } else if self.complete {
+                self.end()
+            } else {
+                match Pin::new(&mut self.source).poll_frame(cx) {
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => {
+                        self.complete = true;
                         Ok(())
                     }
-                },
-                Poll::Pending if self.held.is_empty() || !self.cutter.may_pause() => return Poll::Pending,
-                Poll::Pending => {
-                    let due = *self.since.get_or_insert_with(Instant::now) + self.terms.pause;
-                    ready!(self.deadline.poll(cx, due));
-                    self.part()
+                    Poll::Ready(Some(Ok(frame))) => {
+                        self.take(frame);
+                        Ok(())
+                    }
+                    Poll::Pending => {
+                        self.done = 0;
+                        if self.held.is_empty() || !self.cutter.may_pause() {
+                            return Poll::Pending;
+                        }
+                        let due = *self.since.get_or_insert_with(Instant::now) + self.terms.pause;
+                        ready!(self.deadline.poll(cx, due));
+                        self.part()
+                    }
                 }
             };
             if let Err(stop) = outcome {
@@ -179,36 +227,79 @@ impl Messages {
         }
     }
 
-    fn take(&mut self, chunk: Bytes) -> Result<(), Stop> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        self.since.get_or_insert_with(Instant::now);
-        let decoded = match &mut self.coding {
-            Coding::Identity | Coding::Failed(_) => None,
-            Coding::Decode(decoder) => {
-                let mut out = Vec::new();
-                if let Err(error) = decoder.push(&chunk, &mut out) {
-                    self.undecodable(error.to_string())?;
-                }
-                Some(out)
+    fn take(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(chunk) if chunk.is_empty() => {}
+            Ok(chunk) => {
+                self.since.get_or_insert_with(Instant::now);
+                self.held.push_back((chunk.clone(), u64::MAX));
+                self.coded = Some(chunk);
             }
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+        // A body whose length was said is known to be whole at its last byte.
+        self.complete = self.source.is_end_stream();
+    }
+
+    fn step(&mut self) -> Result<(), Stop> {
+        if !self.more
+            && let Some(chunk) = self.coded.take()
+        {
+            self.decode(&chunk)?;
+        }
+        self.cut()
+    }
+
+    /// Adds to the text what comes out at once.
+    fn decode(&mut self, chunk: &Bytes) -> Result<(), Stop> {
+        let mut out = Vec::new();
+        let outcome = match &mut self.coding {
+            Coding::Identity | Coding::Failed(_) => {
+                self.add(chunk)?;
+                Ok(chunk.len())
+            }
+            Coding::Decode(decoder) => decoder.push_some(chunk, STEP, &mut out),
         };
-        let plain = decoded.as_deref().unwrap_or(&chunk);
+        self.add(&out)?;
+        self.done += 1 + out.len() / BYTES_PER_MESSAGE;
+        match outcome {
+            Ok(read) if read < chunk.len() || out.len() >= STEP => self.coded = Some(chunk.slice(read..)),
+            Ok(_) => {}
+            Err(error) => {
+                self.undecodable(error.to_string())?;
+                self.add_raw(chunk)?;
+            }
+        }
+        if self.coded.is_none()
+            && let Some((_, end)) = self.held.back_mut()
+        {
+            *end = self.decoded;
+        }
+        Ok(())
+    }
+
+    /// Adds to the text what was not decoded: who does not decode reads it as it stands, and from the beginning.
+    fn add_raw(&mut self, rest: &Bytes) -> Result<(), Stop> {
+        if self.decoded > 0 {
+            return self.add(rest);
+        }
+        let chunks: Vec<_> = self.held.iter().map(|(chunk, _)| chunk.clone()).collect();
+        chunks.iter().try_for_each(|chunk| self.add(chunk))
+    }
+
+    /// Adds decoded bytes to the text.
+    fn add(&mut self, plain: &[u8]) -> Result<(), Stop> {
         let before = self.text.len();
         let unpacked = self.base64.as_mut().map(|base64| base64.push(plain, &mut self.text));
         if unpacked != Some(true) {
             self.text.extend_from_slice(plain);
         }
+        self.decoded += (self.text.len() - before) as u64;
         if unpacked == Some(false) {
             self.base64 = None;
             self.undecodable("the body is not in base64".to_owned())?;
         }
-        self.decoded += (self.text.len() - before) as u64;
-        self.held.push_back((chunk, self.decoded));
-        self.cut()?;
-        // A body whose length was said is known to be whole at its last byte.
-        if self.source.is_end_stream() { self.end() } else { Ok(()) }
+        Ok(())
     }
 
     /// From here on bytes are shown as they stand, if policy has it so.
@@ -220,13 +311,17 @@ impl Messages {
         Ok(())
     }
 
-    /// Judges what has come whole, and lets it go.
+    /// Judges what has come whole, as much as there is time for, and lets it go.
     fn cut(&mut self) -> Result<(), Stop> {
         let mut at = 0;
-        loop {
+        self.more = true;
+        while self.done < TURN {
             let bytes = &self.text[at..];
             match self.cutter.next(bytes, self.terms.limit) {
-                Piece::More => break,
+                Piece::More => {
+                    self.more = false;
+                    break;
+                }
                 Piece::Whole(length) => {
                     self.judge(at..at + length, Extent::Whole)?;
                     at += length;
@@ -245,6 +340,7 @@ impl Messages {
                         let tail = OVERLAP.min(length);
                         at -= tail;
                         self.gone = tail;
+                        self.more = false;
                         break;
                     }
                 }
@@ -254,6 +350,7 @@ impl Messages {
                         true => self.hear(slice)?,
                         false => self.hear(&[&prefix, slice].concat())?,
                     }
+                    self.done += TURN;
                     at += length - kept;
                     self.gone = self.gone.saturating_sub(length - kept).max(kept);
                 }
@@ -278,7 +375,9 @@ impl Messages {
 
     /// Judges what has come of a message, and lets it go; its end is let go only when the whole was judged.
     fn part(&mut self) -> Result<(), Stop> {
-        self.judge(0..self.text.len(), Extent::Partial)?;
+        // What is gone was judged: a sender that takes its time does not have all of it looked at again and again.
+        let begin = self.gone.saturating_sub(OVERLAP);
+        self.judge(begin..self.text.len(), Extent::Partial)?;
         if let Cutter::Slices(_) = self.cutter {
             self.text.drain(..self.text.len().saturating_sub(OVERLAP));
         }
@@ -293,6 +392,9 @@ impl Messages {
             && let Err(error) = decoder.finish()
         {
             self.undecodable(error.to_string())?;
+            if self.decoded == 0 {
+                self.add_raw(&Bytes::new())?;
+            }
         }
         if self.text.len() > self.gone {
             self.judge(0..self.text.len(), Extent::Partial)?;
@@ -303,8 +405,9 @@ impl Messages {
     }
 
     /// The verdict on a message or a part of one.
-    fn judge(&self, range: std::ops::Range<usize>, extent: Extent) -> Result<(), Stop> {
+    fn judge(&mut self, range: std::ops::Range<usize>, extent: Extent) -> Result<(), Stop> {
         let bytes = &self.text[range];
+        self.done += 1 + bytes.len() / BYTES_PER_MESSAGE;
         let plain = match &self.cutter {
             Cutter::Events { .. } if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => return Ok(()),
             Cutter::Events { .. } => None,
@@ -317,6 +420,7 @@ impl Messages {
         let Some(plain) = plain else {
             return self.hearing.hear(bytes, extent, self.coding_error());
         };
+        self.done += plain.frame.len() / BYTES_PER_MESSAGE;
         if plain.over {
             if self.terms.oversize == Oversize::Deny {
                 return Err(Stop::Oversize { limit: self.terms.limit });
@@ -413,3 +517,6 @@ impl http_body::Body for Messages {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,8 +107,12 @@ async fn held(
     fail: &FailModes,
     streaming: impl FnOnce() -> Streaming,
 ) -> Result<(Streamed, Seen), Stop> {
-    let media = headers.get(CONTENT_TYPE).filter(|_| fail.oversize_request_body == Oversize::Partial);
-    let slicer = media.and_then(|media| Slicer::request(media.as_bytes()));
+    let media = headers.get(CONTENT_TYPE).map_or(&b""[..], |media| media.as_bytes());
+    let slices = match fail.oversize_request_body {
+        Oversize::Partial => case.step(|transaction| transaction.slices())?.flatten(),
+        Oversize::Deny => None,
+    };
+    let slicer = slices.map(|slices| Slicer::request(slices, media));
     let coding = match slicer {
         Some(_) => endless_coding(headers, limits, fail, End::Client)?,
         None => coding(headers, limits, limits.request_window, fail, End::Client)?,

@@ -1,63 +1,47 @@
 //! What follows the first window of a long body, in slices as long as a window: each is cut where a value ends, so that
-//! nothing hides on the border, and shown with what a reader of it alone needs to know. Only formats that are text are
+//! nothing hides on the border, and shown behind what brings its reader to where it was. Only formats that are text are
 //! cut; of others rules see no more than the beginning anyway.
 
-use memchr::memmem::Finder;
+use crate::waf::Slices;
+use crate::waf::body::{self, Borders, Cut};
 
-use crate::waf::body::{self, Processor};
-
-/// Of plain text, this much of one slice is shown again with the next.
-const OVERLAP: usize = 256;
-
-/// The head of a multipart part that is remembered for its later slices.
-const MOST_HEAD: usize = 4096;
+/// A reader takes milliseconds for a megabyte; other connections of this worker do not wait for it.
+const LARGE: usize = 128 * 1024;
 
 /// Cuts one body.
 pub struct Slicer {
-    kind: Kind,
-    /// Bytes of the slice that were looked at, and behind which of them it can be cut.
-    scanned: usize,
-    safe: usize,
+    /// How the body is read, until its beginning was seen.
+    format: Option<(Slices, Vec<u8>)>,
+    borders: Borders,
     /// What the slice is to be read behind.
     prefix: Vec<u8>,
 }
 
-enum Kind {
-    Text,
-    Form,
-    Json { inside: bool, escaped: bool },
-    Xml,
-    Parts(Box<Finder<'static>>),
-}
-
 impl Slicer {
-    /// For a request's body; `None` where slices would tell nothing.
-    pub fn request(content_type: &[u8]) -> Option<Slicer> {
-        let kind = match body::select(content_type)? {
-            Processor::Urlencoded => Kind::Form,
-            Processor::Json | Processor::JsonLines => Kind::Json { inside: false, escaped: false },
-            Processor::Xml => Kind::Xml,
-            Processor::Multipart => {
-                let boundary = body::boundary(content_type)?;
-                Kind::Parts(Box::new(Finder::new(&[b"--", &boundary[..]].concat()).into_owned()))
-            }
-            Processor::Protobuf | Processor::Grpc => return None,
-        };
-        Some(Slicer::of(kind))
+    /// For a request's body.
+    pub fn request(slices: Slices, content_type: &[u8]) -> Slicer {
+        Slicer { format: Some((slices, content_type.to_vec())), ..Slicer::text() }
     }
 
     /// For an answer.
     pub fn text() -> Slicer {
-        Slicer::of(Kind::Text)
+        Slicer { format: None, borders: Borders::text(), prefix: Vec::new() }
     }
 
-    fn of(kind: Kind) -> Slicer {
-        Slicer { kind, scanned: 0, safe: 0, prefix: Vec::new() }
+    /// For a body that begins so; `None` where slices would tell nothing.
+    pub fn begin(mut self, start: &[u8]) -> Option<Slicer> {
+        if let Some((slices, content_type)) = self.format.take() {
+            if slices.if_json && !body::is_json_start(start) {
+                return None;
+            }
+            self.borders = Borders::of(slices.processor, &content_type, start);
+        }
+        Some(self)
     }
 
     /// True where there is no value that has to be whole to be read.
     pub fn may_pause(&self) -> bool {
-        matches!(self.kind, Kind::Text)
+        self.format.is_none() && self.borders.is_text()
     }
 
     /// What the slice that begins now is to be read behind.
@@ -65,128 +49,214 @@ impl Slicer {
         &self.prefix
     }
 
-    /// The bytes that end here, but for those that are shown again, are done with.
+    /// Where the slice ends that begins these bytes, and how many bytes at its end are shown again. The first begins the
+    /// body.
     pub fn cut(&mut self, bytes: &[u8]) -> (usize, usize) {
-        self.scan(bytes);
-        let length = match (self.safe, &self.kind) {
-            (_, Kind::Text) => bytes.len(),
-            (0, Kind::Parts(delimiter)) => {
-                let kept = delimiter.needle().len() + 2;
-                if bytes.len() > kept { bytes.len() - kept } else { bytes.len() }
-            }
-            (0, _) => bytes.len(),
-            (safe, _) => safe,
-        };
-        match &self.kind {
-            Kind::Json { inside, .. } => {
-                let goes_on = self.safe == 0 && *inside;
-                self.prefix = if goes_on { b"\"".to_vec() } else { Vec::new() };
-            }
-            Kind::Parts(delimiter) if self.safe == 0 => {
-                if bytes.starts_with(delimiter.needle()) {
-                    self.prefix = part_head(&bytes[..length]);
-                }
-            }
-            _ => self.prefix.clear(),
-        }
-        self.scanned = bytes.len() - length;
-        if let Kind::Parts(_) = self.kind {
-            self.scanned = 0;
-        }
-        self.safe = 0;
-        let kept = if self.may_pause() { OVERLAP.min(length / 2) } else { 0 };
+        let cut = || self.borders.cut(&self.prefix, bytes);
+        let Cut { length, kept, prefix } =
+            if bytes.len() > LARGE { tokio::task::block_in_place(cut) } else { cut() };
+        self.prefix = prefix;
         (length, kept)
     }
-
-    /// Looks for the last place where the bytes can be cut.
-    pub fn scan(&mut self, bytes: &[u8]) {
-        let from = self.scanned.min(bytes.len());
-        let new = &bytes[from..];
-        match &mut self.kind {
-            Kind::Text => {}
-            Kind::Form => {
-                self.safe = memchr::memrchr(b'&', new).map_or(self.safe, |at| from + at + 1);
-            }
-            Kind::Xml => {
-                self.safe = memchr::memrchr(b'<', new).map_or(self.safe, |at| from + at);
-            }
-            Kind::Json { inside, escaped } => {
-                for (at, byte) in new.iter().enumerate() {
-                    match (*inside, byte) {
-                        (true, _) if *escaped => *escaped = false,
-                        (true, b'\\') => *escaped = true,
-                        (_, b'"') => *inside = !*inside,
-                        (false, b',' | b'\n' | b'}' | b']') => self.safe = from + at + 1,
-                        _ => {}
-                    }
-                }
-            }
-            Kind::Parts(delimiter) => {
-                // It may have begun before what is new.
-                let from = from.saturating_sub(delimiter.needle().len());
-                let last = delimiter.find_iter(&bytes[from..]).last();
-                self.safe = last.map_or(self.safe, |at| from + at);
-            }
-        }
-        self.scanned = bytes.len();
-    }
-}
-
-/// The head of the part at the front, for the rest of its value; a file's rest is nothing that rules read.
-fn part_head(bytes: &[u8]) -> Vec<u8> {
-    let end = memchr::memmem::find(&bytes[..bytes.len().min(MOST_HEAD)], b"\r\n\r\n");
-    let head = end.map_or(&b""[..], |end| &bytes[..end + 4]);
-    let is_file = memchr::memmem::find(&head.to_ascii_lowercase(), b"filename").is_some();
-    if is_file { Vec::new() } else { head.to_vec() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waf::body::{Bounds, MultipartFlaw, Sink};
+    use crate::waf::input::Extent;
 
-    /// The slices of a text, each with its prefix, for a window of so many bytes.
-    fn slices(content_type: &str, text: &str, window: usize) -> Vec<String> {
-        let mut slicer = Slicer::request(content_type.as_bytes()).unwrap();
-        let (mut out, mut held) = (Vec::new(), Vec::new());
-        for byte in text.bytes() {
-            held.push(byte);
-            slicer.scan(&held);
-            if held.len() >= window {
-                let prefix = slicer.prefix().to_vec();
-                let (length, kept) = slicer.cut(&held);
-                let slice = [prefix, held.drain(..length - kept).collect()].concat();
-                out.push(String::from_utf8(slice).unwrap());
-            }
+    const EVIL: &str = "1' UNION SELECT password FROM users-- ";
+    const WINDOW: usize = 200;
+
+    /// Every value, whatever its kind.
+    #[derive(Default)]
+    struct Values(Vec<String>);
+
+    impl Values {
+        fn add(&mut self, value: &[u8]) {
+            self.0.push(String::from_utf8_lossy(value).into_owned());
         }
-        let rest = [slicer.prefix(), &held].concat();
-        out.push(String::from_utf8(rest).unwrap());
-        out
+    }
+
+    impl Sink for Values {
+        fn arg(&mut self, _name: &[u8], value: &[u8]) {
+            self.add(value);
+        }
+        fn file(&mut self, _field: &[u8], _filename: &[u8], _size: usize) {}
+        fn part_header(&mut self, _part: &[u8], _line: &[u8]) {}
+        fn xml_text(&mut self, text: &[u8]) {
+            self.add(text);
+        }
+        fn xml_attribute(&mut self, value: &[u8]) {
+            self.add(value);
+        }
+        fn multipart_flaw(&mut self, _flaw: MultipartFlaw) {}
+    }
+
+    /// What rules see of a body, window by window, as [`super::super::messages`] cuts it.
+    fn seen(content_type: &str, text: &[u8]) -> Vec<String> {
+        let media = content_type.as_bytes();
+        let processor = body::select(media).unwrap();
+        let slicer = Slicer::request(Slices { processor, if_json: false }, media);
+        let (mut values, bounds) = (Values::default(), Bounds::default());
+        let first = text.len().min(WINDOW);
+        let _ = body::parse(processor, media, &text[..first], Extent::Partial, &bounds, &mut values);
+        let mut slicer = slicer.begin(&text[..first]).unwrap();
+        let (length, kept) = slicer.cut(&text[..first]);
+        let (mut at, mut end) = (length - kept, first);
+        while end < text.len() {
+            end = (at + WINDOW).min(text.len());
+            let prefix = slicer.prefix().to_vec();
+            let (length, kept) = if end < text.len() { slicer.cut(&text[at..end]) } else { (end - at, 0) };
+            let slice = [&prefix, &text[at..at + length]].concat();
+            body::parse_part(processor, media, &slice, &bounds, &mut values).unwrap();
+            assert!(kept < length, "{content_type}: nothing is done with");
+            at += length - kept;
+        }
+        assert_eq!(at, text.len(), "{content_type}");
+        values.0
+    }
+
+    /// What rules see of it when it fits a window.
+    fn whole(content_type: &str, text: &[u8]) -> Vec<String> {
+        let media = content_type.as_bytes();
+        let (mut values, bounds) = (Values::default(), Bounds::default());
+        let _ = body::parse(body::select(media).unwrap(), media, text, Extent::Whole, &bounds, &mut values);
+        values.0
+    }
+
+    fn wide(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    /// How a format writes the value.
+    type Code = fn(&str) -> String;
+
+    /// A body around a value, which stands behind so many bytes of filling.
+    type Make = Box<dyn Fn(&str, usize) -> Vec<u8>>;
+
+    fn around(
+        before: &'static str,
+        filling: &'static str,
+        between: &'static str,
+        after: &'static str,
+    ) -> Make {
+        Box::new(move |text, pad| {
+            let fill = |bytes| filling.chars().cycle().take(bytes).collect::<String>();
+            let behind = fill(filling.len() * (2 * WINDOW / filling.len()));
+            format!("{before}{}{between}{text}{behind}{after}", fill(pad)).into_bytes()
+        })
+    }
+
+    fn escaped(text: &str, escape: fn(char) -> String) -> String {
+        text.chars().map(|c| if c == '\'' { escape(c) } else { c.to_string() }).collect()
+    }
+
+    /// Bodies of every kind: the value at the end of a long one, behind many short ones, or beside what hides it.
+    fn kinds() -> Vec<(&'static str, &'static str, Code, Make)> {
+        let plain: Code = str::to_owned;
+        let percent: Code = |text| form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let unit: Code = |text| escaped(text, |c| format!("\\u{:04x}", u32::from(c)));
+        let slash: Code = |text| escaped(text, |c| format!("\\{c}"));
+        let reference: Code = |text| escaped(text, |c| format!("&#{};", u32::from(c)));
+        let comment: Code = |text| text.replace("UNION", "UN<!-- > ' -->ION");
+        let data: Code = |text| text.replace("UNION", "UN<![CDATA[IO]]>N");
+        let (form, json, xml) = ("application/x-www-form-urlencoded", "application/json", "text/xml");
+        let (lines, parts) = ("application/x-ndjson", "multipart/form-data; boundary=b");
+        const HEAD: &str = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+        const FIELD: &str = "--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n";
+        vec![
+            ("a form", form, percent, around("q=", "word+", "", "&z=1")),
+            ("fields of a form", form, percent, around("", "a=word+and&", "&q=", "&z=1")),
+            ("JSON as a form", form, unit, around("{\"a\":[\"", "word ", "", "\"]}")),
+            ("JSON", json, unit, around("{\"a\":{\"b\":\"", "word, ", "", "\"}}")),
+            ("JSON with escapes", json, slash, around("[\"", "\\\"\\\\", "", "\"]")),
+            ("members", json, unit, around("[{", "\"a\": \"b\", ", "\"q\": \"", "\"}]")),
+            ("bare names", json, unit, around("[{", "a: 'b', ", "q: \"", "\"}]")),
+            ("single quotes", json, unit, around("{\"a\": '", "it\" is, ", "", "'}")),
+            ("backticks", json, unit, around("{'a': `", "it's, ", "", "`}")),
+            ("bare words", json, plain, around("{a: x", "it's ", "", ", 'b': 1}")),
+            ("a comment", json, plain, around("{\"a\": /* ", "it's \" ", "", " */ 1}")),
+            ("behind a comment", json, unit, around("{\"a\": /* ", "it's \" ", "*/ \"", "\"}")),
+            ("a name", json, unit, around("{\"a\": \"", "it's ", "\", \"b\": \"", "\"}")),
+            ("lines", lines, unit, around("", "{\"a\": \"b\"}\n", "{\"q\": \"", "\"}\n")),
+            ("a long line", lines, unit, around("{\"a\": \"", "word ", "\"}\n{\"q\": \"", "\"}\n")),
+            ("a broken line", lines, unit, around("{\"a\": \"", "word ", "\n{\"q\": \"", "\"}\n")),
+            ("text nodes", xml, reference, around("<a>", "<b>word</b>", "<q>", "</q></a>")),
+            ("a text node", xml, reference, around("<a>", "word ", "", "</a>")),
+            ("a text with a comment", xml, comment, around("<a>", "word ", "", "</a>")),
+            ("a text with CDATA", xml, data, around("<a>", "word ", "", "</a>")),
+            ("CDATA", xml, plain, around("<a><![CDATA[", "<b>it's ]> ", "", "]]></a>")),
+            ("behind CDATA", xml, reference, around("<a><![CDATA[", "<b>it's ", "]]></a><b>", "</b>")),
+            ("behind a comment of XML", xml, reference, around("<a><!-- ", "<b>it's ", "--><b q=\"", "\"/>")),
+            ("an attribute", xml, reference, around("<a b=\"", "word > ", "", "\"/>")),
+            ("attributes", xml, reference, around("<a ", "b='it' ", "q=\"", "\"/>")),
+            ("an instruction", xml, plain, around("<?a ", "word > ", "", "?><b/>")),
+            ("a field", parts, plain, around(FIELD, "word\r\n-", "", "\r\n--b--")),
+            (
+                "behind a file",
+                parts,
+                plain,
+                Box::new(|text, pad| {
+                    format!(
+                        "{HEAD}{}\r\n{FIELD}{text}\r\n{HEAD}{}\r\n--b--",
+                        "x".repeat(pad),
+                        "-".repeat(500)
+                    )
+                    .into()
+                }),
+            ),
+            (
+                "what looks like a boundary",
+                parts,
+                plain,
+                Box::new(|text, pad| {
+                    let fill = "word --b\r\n--bx --b--\r\n".chars().cycle();
+                    format!(
+                        "{FIELD}x{}\r\n{}{text}\r\n--b--",
+                        fill.take(pad).collect::<String>(),
+                        "-".repeat(300)
+                    )
+                    .into()
+                }),
+            ),
+            (
+                "JSON in UTF-16",
+                json,
+                unit,
+                Box::new(|text, pad| {
+                    wide(&format!("{{\"a\": \"\u{e9}{}\", \"q\": \"{text}\"}}", "word, ".repeat(pad / 6)))
+                }),
+            ),
+            (
+                "XML in UTF-16",
+                xml,
+                reference,
+                Box::new(|text, pad| {
+                    let words = format!("{} {}", "word ".repeat(pad / 5), "x".repeat(pad % 5));
+                    wide(&format!("\u{feff}<a b='{words}{text}{}'/>", "word ".repeat(100)))
+                }),
+            ),
+        ]
     }
 
     #[test]
-    fn slices_end_where_values_do() {
-        let form = slices("application/x-www-form-urlencoded", "a=1&b=22222&c=3&d=4", 10);
-        assert_eq!(form, ["a=1&", "b=22222&", "c=3&d=4"]);
-        let json = slices("application/json", r#"{"a":"x,\"y","b":[1,2],"c":"3"}"#, 16);
-        assert_eq!(json, [r#"{"a":"x,\"y","#, r#""b":[1,2],"#, r#""c":"3"}"#]);
-        let xml = slices("text/xml", "<a>one</a><b>two</b>", 12);
-        assert_eq!(xml, ["<a>one</a>", "<b>two</b>"]);
-    }
-
-    #[test]
-    fn a_value_longer_than_a_slice_goes_on_in_the_next() {
-        let json = slices("application/json", r#"{"a":"0123456789abcdef","b":1}"#, 12);
-        assert_eq!(json[0], r#"{"a":"012345"#);
-        assert_eq!(json[1], r#""6789abcdef","#);
-        let head = "--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n";
-        let text = format!("{head}{}\r\n--b--", "x".repeat(150));
-        let parts = slices("multipart/form-data; boundary=b", &text, 100);
-        assert!(
-            parts.len() >= 2 && parts[1..].iter().all(|part| part.starts_with(head) || part == "--b--"),
-            "{parts:?}"
-        );
-        let file = text.replace("name=\"q\"", "name=\"q\"; filename=\"a\"");
-        let parts = slices("multipart/form-data; boundary=b", &file, 100);
-        assert!(parts[1].starts_with('x'), "{parts:?}");
+    fn a_value_is_whole_to_the_rules_wherever_a_slice_ends_in_it() {
+        let found = |seen: &[String]| seen.iter().any(|value| value.contains(EVIL));
+        for (case, media, code, make) in kinds() {
+            let mut bodies = 0;
+            for pad in WINDOW..2 * WINDOW {
+                let body = make(&code(EVIL), pad);
+                // Filling that ends anywhere makes a few of them something else.
+                if !found(&whole(media, &body)) {
+                    continue;
+                }
+                bodies += 1;
+                let seen = seen(media, &body);
+                assert!(found(&seen), "{case}, behind {pad} bytes: {seen:#?}");
+            }
+            assert!(bodies > 80, "{case}: {bodies}");
+        }
     }
 }

@@ -16,11 +16,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::held::{Judge, show};
-use super::messages::{Messages, Slide};
+use super::messages::{Messages, Slide, Unread};
 use super::slice::Slicer;
 use super::{Case, Stop};
 use crate::message::body::{BodyError, Timed};
-use crate::message::decode::Decoder;
+use crate::message::decode::{DecodeError, Decoder};
 
 /// After a pause this much of what rules saw already is shown again before the new bytes, so that
 /// a pattern cannot hide on the border.
@@ -63,6 +63,8 @@ pub struct Window {
     /// Raw chunks that wait for a verdict, and their size together with all let go before.
     held: VecDeque<Bytes>,
     raw: usize,
+    /// What of the last chunk is not decoded, because the window is full.
+    unread: Option<Bytes>,
     text: Vec<u8>,
     judged: usize,
     trailers: Option<HeaderMap>,
@@ -85,6 +87,7 @@ impl Window {
             limit,
             held: VecDeque::new(),
             raw: 0,
+            unread: None,
             text: Vec::new(),
             judged: 0,
             trailers: None,
@@ -139,8 +142,9 @@ impl Window {
 
     /// Lets the held bytes go; the rest is judged slice by slice.
     pub fn slide(self, slicer: Slicer, slide: Slide) -> crate::message::body::Streamed {
-        let Window { source, coding, held, text, .. } = self;
-        let rest = Messages::behind(source, coding, slicer, text, slide);
+        let Window { source, coding, mut held, unread, text, .. } = self;
+        let unread = unread.and_then(|rest| held.pop_back().map(|chunk| Unread { chunk, rest }));
+        let rest = Messages::behind(source, coding, slicer, text, unread, slide);
         crate::message::body::Streamed::held(held, None, Some(Box::new(rest)))
     }
 
@@ -169,7 +173,7 @@ impl Window {
                     Ok(chunk) => {
                         self.take(chunk);
                         // A body whose length was said is known to be whole at its last byte.
-                        if self.source.is_end_stream() {
+                        if self.source.is_end_stream() && self.unread.is_none() {
                             self.ended = true;
                             self.finish_coding();
                         }
@@ -201,22 +205,38 @@ impl Window {
         self.raw += chunk.len();
         // New bytes, new quiet time; the trickle bound stays with `hold_since`.
         self.timer = None;
-        match &mut self.coding {
-            Coding::Identity | Coding::Failed(_) => self.text.extend_from_slice(&chunk),
-            Coding::Decode(decoder) => {
-                if let Err(error) = decoder.push(&chunk, &mut self.text) {
-                    self.coding = Coding::Failed(error.to_string());
-                }
+        self.held.push_back(chunk.clone());
+        let before = self.text.len();
+        let Coding::Decode(decoder) = &mut self.coding else {
+            self.text.extend_from_slice(&chunk);
+            return;
+        };
+        // No more than fits, whatever the chunk unpacks to.
+        let room = self.limit - before;
+        match decoder.push_some(&chunk, room, &mut self.text) {
+            Ok(read) if read < chunk.len() || self.text.len() - before >= room => {
+                self.unread = Some(chunk.slice(read..));
             }
+            Ok(_) => {}
+            Err(error) => self.fail(error, &chunk),
         }
-        self.held.push_back(chunk);
+    }
+
+    /// The rest is shown as it stands; where nothing was decoded all of it is, since who does not decode reads it so.
+    fn fail(&mut self, error: DecodeError, rest: &[u8]) {
+        self.coding = Coding::Failed(error.to_string());
+        if self.text.is_empty() {
+            self.held.iter().for_each(|chunk| self.text.extend_from_slice(chunk));
+        } else {
+            self.text.extend_from_slice(rest);
+        }
     }
 
     fn finish_coding(&mut self) {
         if let Coding::Decode(decoder) = &mut self.coding
             && let Err(error) = decoder.finish()
         {
-            self.coding = Coding::Failed(error.to_string());
+            self.fail(error, b"");
         }
     }
 

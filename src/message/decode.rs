@@ -17,8 +17,8 @@ const PIECE: usize = 16 * 1024;
 /// A body that decodes to less than this is no bomb, however well it was packed.
 const RATIO_FLOOR: usize = 256 * 1024;
 
-/// Members of a gzip stream. Writers of many members (bgzip) fill each with 64 KiB, so that a
-/// window ends long before; empty members only serve to make a reader start over.
+/// Members of a gzip stream in a row that are empty: they only serve to make a reader start over. Those
+/// that hold something are not counted, since writers of many (bgzip) fill each with 64 KiB.
 const MOST_MEMBERS: u32 = 1024;
 
 /// The largest zstd window, 8 MiB: what RFC 9659 allows for the coding.
@@ -62,7 +62,7 @@ pub enum DecodeError {
     TooLarge(usize),
     #[error("the body decodes to more than {0} times its length")]
     Ratio(usize),
-    #[error("the gzip stream has more than {MOST_MEMBERS} members")]
+    #[error("the gzip stream has more than {MOST_MEMBERS} empty members in a row")]
     TooManyMembers,
 }
 
@@ -345,21 +345,24 @@ fn inflate(
 /// padding.
 struct Gzip {
     inflate: Decompress,
-    members: u32,
+    /// Empty members in a row.
+    empty: u32,
     padding: bool,
 }
 
 impl Gzip {
     fn new() -> Gzip {
-        Gzip { inflate: Decompress::new_gzip(15), members: 1, padding: false }
+        Gzip { inflate: Decompress::new_gzip(15), empty: 0, padding: false }
     }
 
     fn restart(&mut self, input: &[u8]) -> Result<(), DecodeError> {
         match input.first() {
             Some(0) => self.padding = true,
-            Some(0x1f) if self.members == MOST_MEMBERS => return Err(DecodeError::TooManyMembers),
             Some(0x1f) if !self.padding => {
-                self.members += 1;
+                self.empty = if self.inflate.total_out() == 0 { self.empty + 1 } else { 0 };
+                if self.empty == MOST_MEMBERS {
+                    return Err(DecodeError::TooManyMembers);
+                }
                 self.inflate = Decompress::new_gzip(15);
             }
             _ => return Err(DecodeError::Trailing("gzip")),
@@ -707,6 +710,9 @@ mod tests {
         assert_eq!(decode("zstd", &frames, CAPS, 3).0, b"onetwo");
         let empty = encode("gzip", b"").repeat(2000);
         assert_eq!(decode("gzip", &empty, CAPS, 4096).1, Err(DecodeError::TooManyMembers));
+        // Writers of blocks make as many as there is to write.
+        let blocks = [encode("gzip", b"x"), encode("gzip", b"")].concat().repeat(2000);
+        assert_eq!(decode("gzip", &blocks, CAPS, 4096), (b"x".repeat(2000), Ok(()), false));
     }
 
     #[test]

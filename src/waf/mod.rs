@@ -48,3 +48,4 @@ pub use engine::{Choice, Engine, Mode, RuleInfo, Settings, Source, Sources};
 pub use lang::LoadError;
 pub use meter::Clock;
 pub use transaction::{HeaderEdit, Transaction};
+pub use variable::collect::Slices;

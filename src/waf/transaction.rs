@@ -18,7 +18,7 @@ use super::rule::Action;
 use super::scratch::{self, ActiveExclusion, Candidate, Scratch};
 use super::trace::{self, Because, Event, Trace, Traced};
 use super::variable::Collection;
-use super::variable::collect::{self, Notes, Reading};
+use super::variable::collect::{self, Notes, Reading, Slices};
 use super::variable::store::Store;
 use super::{bits, body, scan, settled};
 
@@ -200,6 +200,14 @@ impl Transaction {
     /// so: it is worth having whole.
     pub fn takes_request_body_apart(&self) -> bool {
         self.scratch.as_ref().is_some_and(|scratch| self.state.processor(&scratch.store).is_some())
+    }
+
+    /// How slices of the body are read that follow its beginning, as [`Transaction::request_part`] does; `None` where
+    /// that tells rules nothing.
+    pub fn slices(&self) -> Option<Slices> {
+        let scratch = self.scratch.as_ref()?;
+        let reading = self.state.reading();
+        self.state.notes.slices(&scratch.store, &self.engine.program, reading)
     }
 
     /// Why the request's arguments or its body could not be read as what they say they are.

@@ -290,7 +290,7 @@ async fn a_flood_of_frames_ends_its_own_connection_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preface_without_its_settings_is_no_connection() {
     let origin = Spec::tls(&["origin.test"]).start().await;
-    let proxy = Setup::new().config("[limits]\nheader_time = \"500ms\"").origin(&origin).start().await;
+    let proxy = Setup::new().config("[limits]\nheader_time = \"2s\"").origin(&origin).start().await;
     let client = Client::new(Entry::HttpProxy, &proxy);
     let mut stream = client.tls("origin.test", 443, &[Http::H2]).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n").await.unwrap();

@@ -161,7 +161,7 @@ pub async fn a_head_that_trickles_is_answered_408_when_its_time_is_up() {
     trickle.abort();
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 9, "{:?}", started.elapsed());
     assert_eq!(origin.seen().len(), 0);
     proxy.record("the slow head", |r| r["reason"] == "header_timeout").await;
 }
@@ -312,8 +312,11 @@ async fn running_out_of_files_pauses_and_recovers() {
         let mut again = tokio::time::interval(std::time::Duration::from_millis(50));
         loop {
             again.tick().await;
-            if let Ok(mut connection) = client.https("origin.test", Http::H1).await {
-                assert_eq!(connection.send(get("https://origin.test/")).await.text(), HELLO);
+            // Files are given back one by one: there may be one for the client, and none yet for the origin.
+            if let Ok(mut connection) = client.https("origin.test", Http::H1).await
+                && let Ok(answer) = connection.try_send(get("https://origin.test/")).await
+                && answer.text() == HELLO
+            {
                 return;
             }
         }

@@ -38,7 +38,17 @@ fn filler(bytes: usize) -> String {
     "words and more words, ".chars().cycle().take(bytes).collect()
 }
 
-const KINDS: [(&str, Make); 6] = [
+/// With each apostrophe written as a format has it.
+fn escaped(text: &str, apostrophe: &str) -> String {
+    text.replace('\'', apostrophe)
+}
+
+/// A value longer than a window.
+fn long(before: usize, text: &str) -> String {
+    format!("{}{text}{}", filler(before), filler(before))
+}
+
+const KINDS: [(&str, Make); 14] = [
     ("application/x-www-form-urlencoded", |text, before| {
         let pad = |bytes| {
             "a=some+words+and+some+more+of+them+and+then+some+others&"
@@ -55,8 +65,14 @@ const KINDS: [(&str, Make); 6] = [
     }),
     ("application/json; charset=utf-8", |text, before| {
         // In a value longer than a window.
-        json!({"long": format!("{}{text}{}", filler(before), filler(before))}).to_string()
+        json!({"long": long(before, text)}).to_string()
     }),
+    ("application/json", |text, before| {
+        format!("{{\"a\": [\"\\\"{}\"]}}", long(before, &escaped(text, "\\u0027")))
+    }),
+    ("application/json5", |text, before| format!("{{a: '{}'}}", long(before, &escaped(text, "\\'")))),
+    // To some applications JSON is JSON, whatever it is called.
+    ("text/plain", |text, before| format!("{{\"a\": [\"{}\"]}}", long(before, &escaped(text, "\\u0027")))),
     ("application/x-ndjson", |text, before| {
         let lines = |bytes: usize| format!("{}\n", json!({"a": "some words"})).repeat(bytes / 19);
         format!("{}{}{}\n{}", lines(before), " ".repeat(before % 19), json!({"q": text}), lines(before))
@@ -64,6 +80,20 @@ const KINDS: [(&str, Make); 6] = [
     ("application/xml", |text, before| {
         let text = text.replace('<', "&lt;");
         format!("<a>{}<q>{text}</q>{}</a>", "<b>words</b>".repeat(before / 12), filler(before))
+    }),
+    ("text/xml", |text, before| format!("<a b=\"{}\"/>", long(before, &escaped(text, "&#39;")))),
+    ("text/xml", |text, before| format!("<a><b>{}</b></a>", long(before, &escaped(text, "&apos;")))),
+    ("text/xml; charset=utf-8", |text, before| format!("<a><![CDATA[<b> {}]]></a>", long(before, text))),
+    ("application/x-www-form-urlencoded", |text, before| {
+        let pad = filler(before).replace(' ', "+");
+        format!("q={pad}{}{pad}", encoded(text))
+    }),
+    ("multipart/form-data; boundary=b0", |text, before| {
+        format!(
+            "--b0\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n{} --b0 {}\r\n--b0--\r\n",
+            filler(before),
+            long(before, text)
+        )
     }),
     ("multipart/form-data; boundary=b0", |text, before| {
         format!(
@@ -119,17 +149,63 @@ async fn an_attack_far_behind_the_window_is_stopped_and_its_twin_passes_byte_for
 async fn an_attack_on_the_edge_of_a_slice_is_whole_to_the_rules() {
     let (_origin, proxy) = pair().await;
     let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
-    let (form, json) = (KINDS[0], KINDS[1]);
+    // Where exactly slices end is for the tests of the slices; here it is one of these places.
     for edge in [WINDOW, 2 * WINDOW] {
-        for shift in (0..60).step_by(7) {
-            for (media, make) in [form, json] {
-                let body = make(EVIL, edge - 50 + shift);
+        for shift in (0..60).step_by(15) {
+            for (at, (media, make)) in KINDS.into_iter().enumerate() {
+                let body = make(EVIL, edge - 50 + shift + at % 15);
                 let ask = request("POST", "https://origin.test/", &[("content-type", media)], body);
                 let answer = connection.send(ask).await;
-                blocked(&format!("{media}, {edge} - 50 + {shift}"), &answer);
+                blocked(&format!("{at}, {media}, {edge} - 50 + {shift}"), &answer);
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coding_that_is_not_known_or_not_true_hides_nothing() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let config =
+        format!("[limits]\nrequest_window = {WINDOW}\n[policy.fail]\nundecodable_request = \"pass\"");
+    let proxy = Setup::new().config(&config).origin(&origin).start().await;
+    let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
+    let (media, form) = KINDS[0];
+    for coding in ["x", "gzip", "zstd", "deflate"] {
+        for before in [100, 3 * WINDOW] {
+            let case = format!("{coding}, behind {before}");
+            let fields = [("content-type", media), ("content-encoding", coding)];
+            let ask = |text: &str| request("POST", "https://origin.test/", &fields, form(text, before));
+            blocked(&case, &connection.send(ask(EVIL)).await);
+            let answer = connection.send(ask(MILD)).await;
+            assert_eq!(answer.status, 200, "{case}: {}", answer.text());
+            assert_eq!(origin.seen().last().unwrap().body, form(MILD, before).as_bytes(), "{case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_to_read_is_stopped_behind_the_window_too() {
+    let origin = Spec::tls(&["origin.test"]).start().await;
+    let proxy = Setup::new().config("[limits]\nrequest_window = \"128KiB\"").origin(&origin).start().await;
+    let mut connection = Client::new(Entry::HttpProxy, &proxy).https("origin.test", Http::H2).await.unwrap();
+    for (values, status) in [(15_000, 200), (30_000, 403)] {
+        let body = format!("[\"{}\",{} 1]", filler(128 << 10), "\"\",".repeat(values));
+        let fields = [("content-type", "application/json")];
+        let answer = connection.send(request("POST", "https://origin.test/", &fields, body)).await;
+        assert_eq!(answer.status, status, "{values}: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_upload_in_many_blocks_of_gzip_passes() {
+    let (origin, proxy) = pair().await;
+    let block = gzip(format!("{}\n", json!({"a": filler(40)})).as_bytes());
+    let body = block.repeat(3000);
+    let fields = [("content-type", "application/x-ndjson"), ("content-encoding", "gzip")];
+    let ask = request("POST", "https://origin.test/", &fields, body.clone());
+    let answer = Client::new(Entry::HttpProxy, &proxy).send(Http::H2, "origin.test", ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(origin.seen().last().unwrap().body == body);
 }
 
 const WORD: &str = r#"{

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +12,6 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http_body_util::BodyExt;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,22 +21,15 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::scan::{BINARY, Clamd, assert_found_by, eicar, long, post, record, shapes, start};
 use crate::support::client::get;
 use crate::support::origin::{Seen, patterned};
+use crate::support::peer::Ended;
 use crate::support::{Closed, Http, own_ip, until, within};
 
 /// A running c-icap whose service `avscan` asks a clamd.
 struct CIcap {
-    child: Child,
+    _child: Ended,
     _dir: TempDir,
     addr: SocketAddr,
     _clamd: Clamd,
-}
-
-impl Drop for CIcap {
-    fn drop(&mut self) {
-        // It works in processes of its own, which are of its group.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
-        let _ = self.child.wait();
-    }
 }
 
 impl CIcap {
@@ -56,13 +47,14 @@ impl CIcap {
             let mut command = Command::new("unshare");
             command.args(["-m", "sh", "-c", run]).arg(at.join("conf")).process_group(0).stdin(Stdio::null());
             command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
-            let mut child = command.spawn().unwrap();
-            let up = until("c-icap to listen", || match child.try_wait().unwrap() {
+            // It works in processes of its own, which are of its group.
+            let mut child = Ended(command.spawn().unwrap());
+            let up = until("c-icap to listen", || match child.0.try_wait().unwrap() {
                 Some(_) => Some(false),
                 None => std::net::TcpStream::connect(addr).ok().map(|_| true),
             });
             if up.await {
-                return CIcap { child, _dir: dir, addr, _clamd: clamd };
+                return CIcap { _child: child, _dir: dir, addr, _clamd: clamd };
             }
         }
         panic!("c-icap does not start: {}", fs::read_to_string(at.join("log")).unwrap());

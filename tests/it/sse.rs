@@ -257,7 +257,8 @@ async fn the_first_event_comes_as_soon_as_without_us() {
     );
     // A round that a busy machine did not disturb tells what we add.
     let added = with[0].saturating_sub(without[0]);
-    assert!(added < Duration::from_millis(100), "{added:?} at best");
+    // Waiting for more, as a window that pauses does, would add its 100 ms to every round.
+    assert!(added < Duration::from_millis(80), "{added:?} at best");
 }
 
 const OWN: &str = r#"{

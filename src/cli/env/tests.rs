@@ -197,10 +197,12 @@ fn exec_says_when_nothing_listens_and_does_not_run_the_command() {
     let dir = place.path().join("ca");
     let now = OffsetDateTime::now_utc();
     CaDir::new(&dir).open_or_create(now).unwrap();
-    // A port that was ours a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A port that is taken, so that nobody else is given it, and that nobody listens on.
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    taken.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap();
     let touched = place.path().join("touched");
-    let proxy = format!("http://127.0.0.1:{port}");
+    let proxy = format!("http://{address}");
     let (dir, touched_text) = (dir.to_str().unwrap(), touched.to_str().unwrap());
     let words = ["exec", "--ca", dir, "--proxy", &proxy, "--", "touch", touched_text];
     let cli = ExecCli::try_parse_from(words).unwrap();

@@ -37,11 +37,13 @@ pub struct Sum {
     digest: digest::Context,
 }
 
-impl Sum {
-    pub fn new() -> Sum {
+impl Default for Sum {
+    fn default() -> Sum {
         Sum { length: 0, digest: digest::Context::new(&digest::SHA256) }
     }
+}
 
+impl Sum {
     pub fn add(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         self.digest.update(bytes);
@@ -99,7 +101,7 @@ impl Answer {
             head: None,
             message: None,
             found: None,
-            body: Sum::new(),
+            body: Sum::default(),
         }
     }
 
@@ -264,7 +266,7 @@ mod tests {
     fn an_answer_is_the_same_wherever_it_is_cut() {
         let body = with_page("", "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nA: b\r\n\r\n");
         let both = format!("ICAP/1.0 100 Continue\r\n\r\n{body}");
-        let mut sum = Sum::new();
+        let mut sum = Sum::default();
         sum.add(b"abcdefg");
         for size in 1..=both.len() {
             let answer = read(both.as_bytes(), size).unwrap();

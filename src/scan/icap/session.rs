@@ -72,7 +72,7 @@ impl Session {
             preview: options.preview(&extension(&url)),
             gathered: Vec::new(),
             wire: None,
-            sent: Sum::new(),
+            sent: Sum::default(),
         })
     }
 

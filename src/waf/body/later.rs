@@ -1,8 +1,9 @@
-//! A slice of a body, behind its beginning: cut where a value ends, with nothing known of what stands around it. Each
-//! reader takes what values it finds; only that there are too many is an error, since half of a document always breaks
-//! its format's rules.
+//! A slice of a body, behind its beginning, as [`super::border`] cuts them: read by the readers of whole bodies, behind
+//! what brings them to where they were. That half of a document breaks its format's rules is no error; that there is
+//! too much of something is.
 
-use super::{BodyError, Bounds, Charset, MultipartFlaw, Processor, Sink, json, multipart, urlencoded};
+use super::{BodyError, Bounds, Charset, MultipartFlaw, Processor, Recoded, Sink, each_reading};
+use super::{json, lines, multipart, second, urlencoded, wide, xml};
 use crate::waf::input::Extent;
 
 /// Reads it.
@@ -13,68 +14,32 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
+    let charset = Charset::of(content_type);
+    let sink = &mut Calm(sink);
+    let text = wide::narrowed_if_marked(bytes);
+    let read = match processor {
+        Processor::Urlencoded => form(charset, &text, bounds, sink),
+        Processor::Json => each_reading(charset, &text, |text| {
+            json::parse_all(text, json::Documents::Part, Extent::Partial, bounds, sink)
+        }),
+        Processor::JsonLines => each_reading(charset, &text, |text| {
+            lines::parse(content_type, text, Extent::Partial, bounds, sink)
+        }),
+        Processor::Xml => each_reading(charset, &text, |text| xml::parse_part(text, bounds, sink)),
+        Processor::Multipart => multipart::parse(content_type, charset, bytes, Extent::Partial, bounds, sink),
+        Processor::Protobuf | Processor::Grpc => return Ok(()),
+    };
+    match charset.outcome(read) {
+        Err(BodyError::Malformed { .. } | BodyError::NoBoundary) => Ok(()),
+        read => read,
+    }
+}
+
+fn form(charset: Charset, text: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), BodyError> {
     // A form's fields are as many as a document's leaves here: a slice is longer than forms are.
     let wide = Bounds { args: bounds.leaves, ..*bounds };
-    match processor {
-        Processor::Urlencoded => urlencoded::query(bytes, &wide, sink),
-        Processor::Json | Processor::JsonLines => strings(bytes, bounds, sink),
-        Processor::Xml => {
-            markup(bytes, sink);
-            Ok(())
-        }
-        Processor::Multipart => {
-            let charset = Charset::of(content_type);
-            match multipart::parse(content_type, charset, bytes, Extent::Partial, bounds, &mut Calm(sink)) {
-                Err(BodyError::Malformed { .. }) => Ok(()),
-                read => read,
-            }
-        }
-        Processor::Protobuf | Processor::Grpc => Ok(()),
-    }
-}
-
-/// Everything in quotes. The bytes begin outside of them.
-fn strings(bytes: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), BodyError> {
-    let mut rest = bytes;
-    // Names and values.
-    for _ in 0..2 * bounds.leaves {
-        let Some(begin) = memchr::memchr(b'"', rest) else { return Ok(()) };
-        let mut end = begin + 1;
-        while let Some(at) = memchr::memchr2(b'"', b'\\', rest.get(end..).unwrap_or_default()) {
-            end += at + 1;
-            if rest[end - 1] == b'"' {
-                break;
-            }
-            end += 1;
-        }
-        let end = if end == begin + 1 { rest.len() } else { end.min(rest.len()) };
-        let _ = json::parse(&rest[begin..end], Extent::Partial, bounds, sink);
-        rest = &rest[end..];
-    }
-    Err(BodyError::TooManyArgs(bounds.leaves))
-}
-
-/// Text between tags, and what stands in quotes in them.
-fn markup(bytes: &[u8], sink: &mut dyn Sink) {
-    for piece in bytes.split(|byte| *byte == b'<') {
-        let (tag, text) = match memchr::memchr(b'>', piece) {
-            Some(at) => (&piece[..at], &piece[at + 1..]),
-            None => (&b""[..], piece),
-        };
-        for value in tag.split(|byte| matches!(byte, b'"' | b'\'')).skip(1).step_by(2) {
-            sink.xml_attribute(&unescaped(value));
-        }
-        if !text.trim_ascii().is_empty() {
-            sink.xml_text(&unescaped(text));
-        }
-    }
-}
-
-/// The five entities that every XML document has.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(text);
-    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
-    text.replace("&apos;", "'").replace("&amp;", "&").into_bytes()
+    urlencoded::query(text, &wide, &mut Recoded { charset, most: bounds.value_bytes, sink })?;
+    second::json_in_form(text, Extent::Partial, bounds, sink)
 }
 
 /// A slice has no end and may have no beginning: that is no flaw of the body.
@@ -98,6 +63,9 @@ impl Sink for Calm<'_> {
     }
     fn xml_attribute(&mut self, value: &[u8]) {
         self.0.xml_attribute(value);
+    }
+    fn text(&mut self, text: &[u8]) {
+        self.0.text(text);
     }
     fn multipart_flaw(&mut self, _flaw: MultipartFlaw) {}
     fn part_name(&mut self, name: &[u8]) {
@@ -130,18 +98,39 @@ mod tests {
     }
 
     #[test]
-    fn values_are_found_without_what_stands_around_them() {
-        let notes = read(Processor::Json, r#"2], "b": "x\"y\u003c", "c": {"d": "cut"#);
+    fn a_slice_is_read_as_a_whole_body_is() {
+        let notes = read(Processor::Json, r#"{"":"x\"y\u003c", "c": {'d': `e"f`, g: h i}}, "cut"#);
         let values: Vec<_> = notes.args.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, ["b", "x\"y<", "c", "d", "cut"]);
-        let notes = read(Processor::Urlencoded, "b=%27&c=3");
-        assert_eq!(notes.pairs(), [("b", "'"), ("c", "3")]);
-        let notes = read(Processor::Xml, "text</a><b c=\"1\" d='&lt;'>more &amp; more");
-        assert_eq!(notes.text, ["text", "more & more"]);
-        assert_eq!(notes.attributes, ["1", "<"]);
+        assert_eq!(values, ["x\"y<", "e\"f", "h i", "cut"]);
+        let notes = read(Processor::JsonLines, "{\"\":\"x\"}\n{\"a\": \"broken\n{\"b\":\"\\u0027\"}");
+        assert_eq!(notes.pairs(), [("json.", "x"), ("json.a", "broken"), ("json.b", "'")]);
+        let notes = read(Processor::Urlencoded, "a=%27&c=3");
+        assert_eq!(notes.pairs(), [("a", "'"), ("c", "3")]);
+        let notes = read(Processor::Xml, "te<!-- -->xt</a></z><b c=\"1\" d='&#39;'>more<![CDATA[<&>]]>");
+        assert_eq!(notes.text, ["text", "more<&>"]);
+        assert_eq!(notes.attributes, ["1", "'"]);
         let part = "--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\nvalue\r\n--b\r\n";
         let notes = read(Processor::Multipart, &format!("rest of a file\r\n{part}"));
         assert_eq!(notes.pairs(), [("q", "value")]);
         assert!(notes.flaws.is_empty());
+    }
+
+    #[test]
+    fn that_there_is_too_much_is_an_error() {
+        for (processor, text) in [
+            (Processor::Json, "[".to_owned() + &r#""","#.repeat(20_001)),
+            (Processor::Xml, format!("<a {}>", "b='' ".repeat(20_001))),
+            (Processor::Urlencoded, "a&".repeat(20_001)),
+            (Processor::Multipart, "--b\r\n\r\n\r\n".repeat(1001)),
+        ] {
+            let read = parse(
+                processor,
+                b"multipart/form-data; boundary=b",
+                text.as_bytes(),
+                &Bounds::default(),
+                &mut Nothing,
+            );
+            assert!(read.is_err_and(|error| error.is_bound()), "{processor:?}");
+        }
     }
 }

@@ -25,6 +25,11 @@ pub(super) fn is_lines(media: &[u8]) -> bool {
     ) || media.ends_with(b"+json-seq")
 }
 
+/// What stands between them. A sequence may write one text over many lines.
+pub(super) fn separator(content_type: &[u8]) -> u8 {
+    if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' }
+}
+
 /// Reads all of them. What a body may have of everything is theirs together.
 pub(super) fn parse(
     content_type: &[u8],
@@ -33,8 +38,7 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
-    // A sequence may write one text over many lines.
-    let separator = if media_type(content_type).ends_with(b"json-seq") { RECORD_SEPARATOR } else { b'\n' };
+    let separator = separator(content_type);
     let mut budget = Budget::of(bytes.len());
     let mut outcome = Ok(());
     let mut lines = bytes.split(|byte| *byte == separator).peekable();

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::waf::input::Extent;
 
+mod border;
 mod charset;
 pub mod events;
 mod json;
@@ -19,6 +20,7 @@ mod multipart;
 pub mod protobuf;
 pub mod runs;
 mod second;
+mod tags;
 mod urlencoded;
 mod wide;
 mod xml;
@@ -26,7 +28,8 @@ mod xml;
 use charset::{Charset, Recoded};
 use json::Documents;
 
-pub use second::text;
+pub use border::{Borders, Cut};
+pub use second::{is_json_start, text};
 pub use urlencoded::{cookies, has_invalid_percent, query};
 
 /// How a body is read.
@@ -335,11 +338,6 @@ pub fn answer_text(content_type: &[u8], bytes: &[u8], extent: Extent) -> Option<
 /// True for media types that are no text and have texts in them.
 pub fn holds_strings(content_type: &[u8]) -> bool {
     matches!(select(content_type), Some(Processor::Protobuf | Processor::Grpc))
-}
-
-/// The boundary of a multipart body.
-pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
-    multipart::boundary_of(content_type)
 }
 
 /// Of two outcomes the one that says more: what ended at a bound was not seen, whatever is wrong with the rest.

@@ -50,6 +50,11 @@ pub(super) fn json_in_form(
     Ok(())
 }
 
+/// True where a form or a text that begins so is read as JSON.
+pub fn is_json_start(text: &[u8]) -> bool {
+    is_json(&wide::narrowed(text), Extent::Partial, &Bounds::default()).unwrap_or_default()
+}
+
 /// Text of no format that is taken apart. JSON is often sent so, because browsers then ask nobody
 /// first, and some servers read it. Plain text, or what does not say what it is, is also shown as it
 /// stands, `most` bytes of it, or the texts in it where it is not all text; documents in a language of their own (pages, scripts) are not values.

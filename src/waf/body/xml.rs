@@ -30,6 +30,28 @@ pub(super) fn parse(
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
+    read(bytes, extent, Ends::Matched, bounds, sink)
+}
+
+/// Reads a piece of a document, whose elements were opened before it.
+pub(super) fn parse_part(bytes: &[u8], bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), BodyError> {
+    read(bytes, Extent::Partial, Ends::Any, bounds, sink)
+}
+
+/// Which end tags are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Matched,
+    Any,
+}
+
+fn read(
+    bytes: &[u8],
+    extent: Extent,
+    ends: Ends,
+    bounds: &Bounds,
+    sink: &mut dyn Sink,
+) -> Result<(), BodyError> {
     // `<?xm` in EBCDIC (XML 1.0 appendix F).
     const EBCDIC: &[u8] = b"\x4c\x6f\xa7\x94";
     if bytes.starts_with(EBCDIC) || bytes.iter().take(4).any(|&b| b == 0) {
@@ -39,7 +61,7 @@ pub(super) fn parse(
     let label = declared(bytes);
     let charset = Charset::named(label.as_bytes());
     // Where the message's head names a charset, the declaration says nothing (RFC 7303 section 3.2).
-    charset.outcome(each_reading(charset, bytes, |bytes| document(bytes, &label, extent, bounds, sink)))
+    charset.outcome(each_reading(charset, bytes, |bytes| document(bytes, &label, extent, ends, bounds, sink)))
 }
 
 /// Reads a document in UTF-8, or else in the charset of one byte a character that it declares.
@@ -47,6 +69,7 @@ fn document(
     bytes: &[u8],
     label: &str,
     extent: Extent,
+    ends: Ends,
     bounds: &Bounds,
     sink: &mut dyn Sink,
 ) -> Result<(), BodyError> {
@@ -68,8 +91,15 @@ fn document(
     let text = &*text;
     let mut document =
         Document { text: String::new(), leaves: 0, depth: 0, elements: false, flaw, bounds, sink };
-    document.read(text, extent)?;
+    document.read(text, extent, ends)?;
     document.flaw.take().map_or(Ok(()), Err)
+}
+
+/// The declaration that a document begins with, if it names a charset: its later parts are read by it, too.
+pub(super) fn declaration(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let end = bytes.iter().take(256).position(|byte| *byte == b'>').map_or(0, |at| at + 1);
+    if declared(bytes).is_empty() { b"" } else { &bytes[..end] }
 }
 
 /// Beginnings of namespaces whose elements and functions read files, fetch or run code.
@@ -109,8 +139,10 @@ struct Document<'s> {
 }
 
 impl Document<'_> {
-    fn read(&mut self, text: &str, extent: Extent) -> Result<(), BodyError> {
+    fn read(&mut self, text: &str, extent: Extent, ends: Ends) -> Result<(), BodyError> {
         let mut reader = Reader::from_str(text);
+        reader.config_mut().allow_unmatched_ends = ends == Ends::Any;
+        reader.config_mut().check_end_names = ends == Ends::Matched;
         loop {
             let event = match reader.read_event() {
                 Ok(event) => event,

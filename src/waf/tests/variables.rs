@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::waf::Slices;
+use crate::waf::body::Processor;
 
 /// One exchange of which rules are asked about.
 #[derive(Clone, Copy)]
@@ -407,6 +409,9 @@ fn what_a_rule_has_read_is_taken_apart_and_what_it_forces_is_not() {
         let mut transaction = engine.begin(&facts());
         transaction.request_headers(&head("/", &fields(&[("Content-Type", content_type)])));
         assert_eq!(transaction.takes_request_body_apart(), expect, "{content_type}");
+        // What follows the window is read in the same way.
+        let slices = Slices { processor: Processor::Json, if_json: false };
+        assert_eq!(transaction.slices(), expect.then_some(slices), "{content_type}");
     }
 }
 

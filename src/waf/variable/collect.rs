@@ -37,6 +37,14 @@ pub(crate) struct Notes {
 /// at its beginning, and uploads are long.
 pub(crate) const OPAQUE_BYTES: usize = 16 * 1024;
 
+/// How slices of a body are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    pub processor: Processor,
+    /// Only if the body begins as JSON does.
+    pub if_json: bool,
+}
+
 /// How the request body is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -61,6 +69,21 @@ impl Notes {
             })
         };
         chosen.or_else(by_type)
+    }
+
+    /// How slices of the body are read. What is only shown as it stands is shown up to [`OPAQUE_BYTES`] of it, and so has
+    /// none; but text may be JSON, which is taken apart to its end.
+    pub fn slices(&self, store: &Store, program: &Program, reading: Reading) -> Option<Slices> {
+        let content_type = self.content_type.map_or(&b""[..], |span| store.get(span));
+        match self.processor(store, program.request_bodies, reading.processor) {
+            Some(Processor::Protobuf | Processor::Grpc) => None,
+            Some(processor) => Some(Slices { processor, if_json: false }),
+            None => {
+                let read = program.request_bodies == RequestBodies::ByContentType && !reading.forced;
+                (read && body::is_textual(content_type))
+                    .then_some(Slices { processor: Processor::Json, if_json: true })
+            }
+        }
     }
 
     /// The length of an announced body that rules cannot say anything about: neither text nor a
@@ -251,15 +274,19 @@ pub(crate) fn request_part(
     notes: &mut Notes,
 ) {
     let content_type = notes.content_type.map(|span| store.get(span).to_vec()).unwrap_or_default();
-    let processor = notes.processor(store, program.request_bodies, reading.processor);
+    let processor = notes.slices(store, program, reading).map(|slices| slices.processor);
     notes.inbound_cut = true;
     let mut sink = Arguments::new(store, C::ArgsPostNames, C::ArgsPost, program.arguments_limit, notes);
     sink.wants_part_names = program.mentions(C::MultipartName);
+    sink.wants_file_contents = program.mentions(C::FilesTmpContent);
     let mut error = part.coding_error.map(|error| format!("content coding: {error}"));
+    let mut codes: Vec<&'static str> = part.coding_error.map(|_| "coding").into_iter().collect();
     if let Some(processor) = processor {
         let bounds = bounds(program.arguments_limit);
         let read = body::parse_part(processor, &content_type, part.bytes, &bounds, &mut sink);
-        error = error.or(sink.finish(read).map(|error| error.to_string()));
+        let read = sink.finish(read);
+        codes.extend(read.as_ref().map(BodyError::code));
+        error = error.or(read.map(|error| error.to_string()));
     }
     if processor == Some(Processor::Urlencoded) && program.mentions(C::RequestBody) {
         store.add_bytes(C::RequestBody, part.bytes);
@@ -267,6 +294,7 @@ pub(crate) fn request_part(
     store.add_number(C::RequestBodyLength, part.bytes.len() as u64);
     store.add_number(C::ReqbodyError, u64::from(error.is_some()));
     store.add_bytes(C::ReqbodyErrorMsg, error.unwrap_or_default().as_bytes());
+    codes.iter().for_each(|code| store.add_bytes(C::ReqbodyErrorCode, code.as_bytes()));
     store.add_number(C::MultipartStrictError, 0);
     store.add_number(C::ArgsCombinedSize, notes.args_size as u64);
 }

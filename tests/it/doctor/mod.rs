@@ -396,7 +396,7 @@ async fn a_name_that_is_not_there_is_told_from_servers_that_do_not_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_answers_instead_of_tls_is_named() {
-    let desk = Desk::new().await.config("[limits]\norigin_handshake_time = \"2s\"\n");
+    let desk = Desk::new().await.config("[limits]\norigin_handshake_time = \"5s\"\n");
     let ask = async |addr| desk.about(addr, &["--config", "portward.toml"]).await;
     let plain = Spec::plain().start().await;
     let report = ask(plain.addr).await;

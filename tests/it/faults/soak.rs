@@ -33,6 +33,8 @@ const STEADY: &str = "as it began, a record each";
 
 /// What may be left of memory: the allocator's slack and tables that fill once.
 const MEMORY: u64 = 48 << 20;
+/// The same of a short run, which ends before all of that is full.
+const FILLING: u64 = 160 << 20;
 /// Threads for blocking work end after ten idle seconds, but what is done once a second may wake now one, now another.
 const IDLE_THREADS: usize = 2;
 /// From this length on the slope of the memory says something, and is judged.
@@ -102,7 +104,7 @@ impl Stage {
     /// What the operator does: rules that are good, half written, and good again.
     fn reload(&self, turn: u64) {
         let text = rule(["alpha", "beta"][(turn / 2 % 2) as usize]);
-        let text = if turn % 2 == 0 { &text } else { &text[..text.len() / 2] };
+        let text = if turn.is_multiple_of(2) { &text } else { &text[..text.len() / 2] };
         replace(&self.proxy, "own.json", text);
         self.proxy.signal(Signal::SIGHUP);
     }
@@ -232,7 +234,8 @@ async fn soak() -> Measured {
     let (_others, proxy) = start().await;
     let (sent, wrong, done) = (Mutex::default(), Mutex::default(), [const { AtomicU64::new(0) }; _]);
     let stage = Arc::new(Stage { proxy, sent, done, wrong });
-    // Each act once and some seconds of all: what is filled once is full.
+    // Each act once and some time of all, more for a long run: what is filled once is full, and the allocator has what
+    // the worst moments need.
     let mut once = JoinSet::new();
     for at in 0..ACTS.len() {
         let (stage, mut dice) = (Arc::clone(&stage), Dice(seed.wrapping_add(at as u64) | 1));
@@ -241,7 +244,7 @@ async fn soak() -> Measured {
     while let Some(done) = once.join_next().await {
         done.unwrap();
     }
-    round(&stage, seed ^ 0xf54, Duration::from_secs(4)).await;
+    round(&stage, seed ^ 0xf54, Duration::from_secs(4) + length / 10).await;
     let before = at_rest(&stage.proxy, Rest { files: usize::MAX, threads: usize::MAX, memory: 0 }).await;
     let warm = stage.sent.lock().unwrap().len();
     let samples = round(&stage, seed, length).await;
@@ -284,7 +287,8 @@ async fn soak() -> Measured {
         &wrong[..wrong.len().min(5)]
     );
     let threads = after.threads <= before.threads + IDLE_THREADS;
-    let back = after.files <= before.files && threads && grown < MEMORY && (length < LONG || slope < SLOPE);
+    let steady = if length < LONG { grown < FILLING } else { grown < MEMORY && slope < SLOPE };
+    let back = after.files <= before.files && threads && steady;
     let good = back
         && wrong.is_empty()
         && other.is_empty()

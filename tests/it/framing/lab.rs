@@ -246,7 +246,7 @@ async fn ask(proxy: &Proxy, row: &Row, host: String) -> Option<Vec<u8>> {
     if row.half_close {
         let _ = stream.shutdown().await;
     }
-    tokio::time::timeout(std::time::Duration::from_secs(12), rest(&mut stream)).await.ok()
+    tokio::time::timeout(std::time::Duration::from_secs(25), rest(&mut stream)).await.ok()
 }
 
 /// What both ends got, in the words of the row.

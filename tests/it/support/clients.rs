@@ -5,11 +5,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::peer::{Said, run};
+use super::peer::{Ended, Said, run};
 use super::proxy::{PORTWARD, Proxy, Setup};
 use super::site::{Content, Site};
 
@@ -297,7 +297,7 @@ pub fn isolated(program: &str, home: &Path, args: &[&str]) -> Command {
 
 /// A mount namespace in which what packages write to is an overlay: the machine's own files stay as they are.
 pub struct Stores {
-    child: Child,
+    child: Ended,
     _dir: TempDir,
 }
 
@@ -325,7 +325,7 @@ impl Stores {
         // Certificates of ours that a developer's machine has are not in the copy.
         script.push_str("rm -f /usr/local/share/ca-certificates/portward*\n");
         script.push_str("echo ready; exec sleep 3600\n");
-        let mut child = Command::new("unshare")
+        let child = Command::new("unshare")
             .args(["-m", "sh", "-c", &script])
             .env_clear()
             .env("PATH", PATH)
@@ -333,22 +333,15 @@ impl Stores {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (mut child, mut line) = (Ended(child), String::new());
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "mount namespaces and overlays need root");
         Stores { child, _dir: dir }
     }
 
     /// The words that start a command inside.
     pub fn inside(&self) -> [String; 5] {
-        let mounts = format!("--mount=/proc/{}/ns/mnt", self.child.id());
+        let mounts = format!("--mount=/proc/{}/ns/mnt", self.child.0.id());
         ["nsenter".into(), mounts, "--".into(), "env".into(), format!("PATH={PATH}")]
-    }
-}
-
-impl Drop for Stores {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
@@ -14,8 +14,8 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 
+use super::peer::{self, Ended};
 use super::pki::Chain;
-use super::proxy::Lines;
 
 /// An authority: a root, or one below another.
 pub struct Ca(CertifiedIssuer<'static, KeyPair>);
@@ -241,21 +241,11 @@ impl OpenSsl {
 
     /// Serves `leaf.pem` and `leaf.key`, with all that OpenSSL still can.
     pub async fn serve(&self) -> Server {
-        let mut child = Command::new("openssl")
-            .args(["s_server", "-accept", "127.0.0.1:0", "-cert", "leaf.pem", "-key", "leaf.key", "-www"])
-            .args(["-cipher", "ALL:@SECLEVEL=0"])
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = Lines::collect(child.stdout.take().unwrap());
-        let stderr = Lines::collect(child.stderr.take().unwrap());
-        let line = stdout.line("openssl s_server to listen", |line| line.starts_with("ACCEPT ")).await;
-        let addr =
-            line["ACCEPT ".len()..].trim().parse().unwrap_or_else(|_| panic!("{line}: {}", stderr.text()));
-        Server { child, addr }
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-cert", "leaf.pem", "-key", "leaf.key", "-www"]);
+        command.args(["-cipher", "ALL:@SECLEVEL=0"]).current_dir(self.dir.path());
+        let (server, addr) = peer::s_server(command).await;
+        Server { _server: server, addr }
     }
 
     /// An OCSP response for `made`: `V` good or `R` revoked by the index, signed by `signer`.pem and .key.
@@ -294,13 +284,6 @@ impl OpenSsl {
 
 /// A running s_server; it ends when dropped.
 pub struct Server {
-    child: Child,
+    _server: Ended,
     pub addr: SocketAddr,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -40,6 +40,9 @@ use socket2::{Domain, Socket, Type};
 /// No step of a test waits longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For a program's start, which compiles all rules on a machine where others do the same.
+pub const STARTS: Duration = Duration::from_secs(120);
+
 /// HTTP's version on one leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Http {
@@ -83,7 +86,6 @@ pub struct Closed {
 }
 
 impl Closed {
-    #[allow(clippy::new_without_default)]
     pub fn new() -> Closed {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -101,15 +103,24 @@ pub fn own_ip() -> Ipv4Addr {
 
 /// Waits for `future`, and says what was waited for when it takes too long.
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(PATIENCE, future).await {
+    patiently(PATIENCE, what, future).await
+}
+
+async fn patiently<F: Future>(patience: Duration, what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(patience, future).await {
         Ok(output) => output,
-        Err(_) => panic!("{what}: nothing after {PATIENCE:?}"),
+        Err(_) => panic!("{what}: nothing after {patience:?}"),
     }
 }
 
 /// Looks again until `found` has something, and says what was looked for when it never has.
-pub async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    within(what, async {
+pub async fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, found).await
+}
+
+/// The same with another patience.
+pub async fn until_within<T>(patience: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    patiently(patience, what, async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
         loop {
             again.tick().await;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::origin::{Origin, Raw};
-use super::{PATIENCE, pki, until};
+use super::{PATIENCE, STARTS, pki, until, until_within};
 
 /// The binary under test.
 pub const PORTWARD: &str = env!("CARGO_BIN_EXE_portward");
@@ -204,7 +204,7 @@ impl Setup {
             audit,
             read: Mutex::default(),
         };
-        let addrs: Vec<SocketAddr> = until("the proxy to listen", || {
+        let addrs: Vec<SocketAddr> = until_within(STARTS, "the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 proxy.stderr.ended();
                 panic!("the proxy ended at once, {status}:\n{}", proxy.stderr.text());
@@ -228,7 +228,7 @@ impl Setup {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if started.elapsed() > PATIENCE || stderr.all().iter().any(|line| listener(line).is_some()) {
+            if started.elapsed() > STARTS || stderr.all().iter().any(|line| listener(line).is_some()) {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("this start must be refused, but it runs:\n{}", stderr.text());

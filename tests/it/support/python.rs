@@ -4,9 +4,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use super::peer;
+use super::peer::{self, Ended};
 use super::proxy::Lines;
 
 /// The folder of the packages.
@@ -34,34 +34,32 @@ pub fn script(name: &str) -> Command {
 
 /// A script that serves: its first line is its port. It is killed when dropped.
 pub struct Server {
-    child: Child,
+    _child: Ended,
     pub addr: SocketAddr,
     pub lines: Lines,
 }
 
 impl Server {
     pub fn start(mut command: Command) -> Server {
-        let mut child = command
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut child = Ended(child);
+        let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
         let mut first = String::new();
         stdout.read_line(&mut first).unwrap();
         let port: u16 = first.trim().parse().unwrap_or_else(|_| panic!("{command:?} said {first:?}"));
-        Server { child, addr: SocketAddr::from(([127, 0, 0, 1], port)), lines: Lines::collect(stdout) }
+        Server {
+            _child: child,
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            lines: Lines::collect(stdout),
+        }
     }
 
     /// How often it said this.
     pub fn said(&self, line: &str) -> usize {
         self.lines.all().iter().filter(|said| *said == line).count()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -11,12 +11,12 @@ mod stores;
 
 use serde_json::Value;
 
-use crate::support::Http;
 use crate::support::client::{Client, Connection, Entry, request};
 use crate::support::forge::Ca;
 use crate::support::origin::{Origin, Spec};
 use crate::support::pki::Chain;
 use crate::support::proxy::{Proxy, Setup};
+use crate::support::{Http, until};
 
 use super::Case;
 
@@ -134,11 +134,11 @@ async fn told(
     let (method, body) = if origin.is_some() { ("POST", "canary") } else { ("GET", "") };
     let answer = connection.send(request(method, url, &[("authorization", "Bearer s3cret")], body)).await;
     let status = answer.status.as_u16();
-    let record = proxy
-        .record("the exchange", |r| {
-            r["status"] == status && proxy.audit().len() > before && r["kind"] == "exchange"
-        })
-        .await;
+    let record = until("a record of the exchange", || {
+        let mut new = proxy.audit().into_iter().skip(before);
+        new.find(|r| r["status"] == status && r["kind"] == "exchange")
+    })
+    .await;
     if status == 200 {
         return ("200".to_owned(), record);
     }

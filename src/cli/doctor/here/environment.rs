@@ -306,9 +306,10 @@ mod tests {
         let vars = |vars: &[(&str, &str)]| -> Variables {
             vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
-        // A port that was free a moment ago.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let dead = format!("http://{free}");
+        // A port that is taken, so that nobody else is given it, and that nobody listens on.
+        let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        taken.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let dead = format!("http://{}", taken.local_addr().unwrap().as_socket().unwrap());
         for (given, is_dead) in [
             (vec![("ALL_PROXY", dead.as_str())], true),
             (vec![("https_proxy", ""), ("HTTPS_PROXY", &dead)], true),

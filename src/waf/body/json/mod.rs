@@ -18,6 +18,9 @@ use memchr::{memchr, memchr2, memmem};
 use crate::waf::input::Extent;
 
 use super::{BodyError, Bounds, Sink};
+pub(super) use place::{last_end, place};
+
+mod place;
 
 /// Every leaf repeats the names above it, so that two bytes of body can make a path of kilobytes. All
 /// paths together are bounded by the body's length, and by what a small body may have anyway: a
@@ -35,6 +38,9 @@ pub(super) enum Documents {
     One,
     /// One behind the other, as in NDJSON and RFC 7464.
     Many,
+    /// A later part of one or of many. Which items of an array it has is not known: each is called the first, and
+    /// names that are the same cost the rules nothing more.
+    Part,
 }
 
 /// What a body may have of everything, in however many texts it stands.
@@ -94,18 +100,7 @@ pub(super) fn parse_within(
 ) -> Result<(), BodyError> {
     // RFC 8259 section 8.1: a reader may ignore a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        path: b"json".to_vec(),
-        decoded: Vec::new(),
-        flaw: None,
-        documents,
-        extent,
-        bounds,
-        budget,
-        sink,
-    };
+    let mut reader = Reader::new(bytes, documents, extent, bounds, budget, sink);
     let outcome = reader.documents();
     let flaw = reader.flaw.take();
     match outcome {
@@ -140,6 +135,22 @@ struct Reader<'a, 's> {
     bounds: &'s Bounds,
     budget: &'s mut Budget,
     sink: &'s mut dyn Sink,
+    /// The brackets that are open, and what of the innermost comes next.
+    stack: Vec<u8>,
+    spot: Spot,
+    /// What begins the string, the comment or the word in which the bytes ended.
+    open: &'static [u8],
+    /// Behind the last value that has ended, and the brackets that were open there.
+    ended: usize,
+    ended_in: Vec<u8>,
+}
+
+/// What comes next in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    Name,
+    Colon,
+    Value,
 }
 
 /// Where a number stands.
@@ -155,7 +166,40 @@ enum Text<'a> {
     Decoded,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a, 's> Reader<'a, 's> {
+    fn new(
+        bytes: &'a [u8],
+        documents: Documents,
+        extent: Extent,
+        bounds: &'s Bounds,
+        budget: &'s mut Budget,
+        sink: &'s mut dyn Sink,
+    ) -> Reader<'a, 's> {
+        Reader {
+            bytes,
+            at: 0,
+            path: b"json".to_vec(),
+            decoded: Vec::new(),
+            flaw: None,
+            documents,
+            extent,
+            bounds,
+            budget,
+            sink,
+            stack: Vec::new(),
+            spot: Spot::Value,
+            open: b"",
+            ended: 0,
+            ended_in: Vec::new(),
+        }
+    }
+
+    /// A value has ended here.
+    fn end_value(&mut self) {
+        self.ended = self.at;
+        self.ended_in.clone_from(&self.stack);
+    }
+
     /// The document, and what follows it.
     fn documents(&mut self) -> Result<(), Stop> {
         let mut first = true;
@@ -163,7 +207,7 @@ impl<'a> Reader<'a, '_> {
             match self.peek() {
                 Err(Stop::Cut) if !first => return Ok(()),
                 Err(stop) => return Err(stop),
-                Ok(_) if first || self.documents == Documents::Many => {}
+                Ok(_) if first || self.documents != Documents::One => {}
                 Ok(_) => self.note("something follows the document"),
             }
             first = false;
@@ -174,6 +218,8 @@ impl<'a> Reader<'a, '_> {
                 }
                 _ => self.value(0)?,
             }
+            self.end_value();
+            self.spot = Spot::Value;
             self.path.truncate(b"json".len());
         }
     }
@@ -204,9 +250,11 @@ impl<'a> Reader<'a, '_> {
         self.enter(depth)?;
         let (mut members, mut comma) = (0usize, true);
         loop {
+            self.spot = Spot::Name;
             match self.peek()? {
                 end @ (b'}' | b']') => {
                     self.at += 1;
+                    self.stack.pop();
                     if end != b'}' || (comma && members > 0) {
                         self.note("a comma in front of the end, or a bracket of the other kind");
                     }
@@ -217,6 +265,7 @@ impl<'a> Reader<'a, '_> {
                         self.note("a member is missing");
                     }
                     self.at += 1;
+                    self.end_value();
                     comma = true;
                 }
                 _ => {
@@ -238,6 +287,7 @@ impl<'a> Reader<'a, '_> {
         let end = match self.peek()? {
             b'{' | b'[' => {
                 self.note("a name is missing");
+                self.spot = Spot::Value;
                 self.value(depth)?;
                 self.path.truncate(mark);
                 return Ok(());
@@ -261,9 +311,11 @@ impl<'a> Reader<'a, '_> {
             self.leaf(b"")?;
             return end;
         }
+        self.spot = Spot::Colon;
         match self.peek()? {
             b':' => {
                 self.at += 1;
+                self.spot = Spot::Value;
                 self.value(depth)?;
             }
             _ => {
@@ -280,9 +332,11 @@ impl<'a> Reader<'a, '_> {
         let mark = self.path.len();
         let (mut index, mut comma) = (0usize, true);
         loop {
+            self.spot = Spot::Value;
             match self.peek()? {
                 end @ (b']' | b'}') => {
                     self.at += 1;
+                    self.stack.pop();
                     if end != b']' || (comma && index > 0) {
                         self.note("a comma in front of the end, or a bracket of the other kind");
                     }
@@ -293,6 +347,7 @@ impl<'a> Reader<'a, '_> {
                         self.note("an item is missing");
                     }
                     self.at += 1;
+                    self.end_value();
                     comma = true;
                 }
                 byte => {
@@ -301,7 +356,8 @@ impl<'a> Reader<'a, '_> {
                     }
                     comma = false;
                     // A write to a vector does not fail.
-                    let _ = std::io::Write::write_fmt(&mut self.path, format_args!(".{index}"));
+                    let shown = if self.documents == Documents::Part { 0 } else { index };
+                    let _ = std::io::Write::write_fmt(&mut self.path, format_args!(".{shown}"));
                     index += 1;
                     match byte {
                         b'-' | b'0'..=b'9' => self.number(Place::Array)?,
@@ -318,6 +374,7 @@ impl<'a> Reader<'a, '_> {
         if depth > self.bounds.depth {
             return Err(Stop::Error(BodyError::TooDeep(self.bounds.depth)));
         }
+        self.stack.push(self.bytes[self.at]);
         self.at += 1;
         Ok(())
     }
@@ -335,6 +392,9 @@ impl<'a> Reader<'a, '_> {
         let rest = &self.bytes[self.at..];
         let length = rest.iter().position(|byte| ends.contains(byte)).unwrap_or(rest.len());
         self.at += length;
+        if length == rest.len() {
+            self.open = ANY;
+        }
         rest[..length].trim_ascii_end()
     }
 
@@ -343,6 +403,12 @@ impl<'a> Reader<'a, '_> {
         if quote != b'"' {
             self.note("a string stands in other quotes");
         }
+        // For the case that it has no end here.
+        self.open = match quote {
+            b'\'' => b"'",
+            b'`' => b"`",
+            _ => b"\"",
+        };
         self.at += 1;
         let start = self.at;
         let rest = &self.bytes[start..];
@@ -354,6 +420,7 @@ impl<'a> Reader<'a, '_> {
             }
             Some(length) if rest[length] == quote => {
                 self.at += length + 1;
+                self.open = b"";
                 self.note_control(&rest[..length], start);
                 (Text::Plain(&rest[..length]), Ok(()))
             }
@@ -377,6 +444,7 @@ impl<'a> Reader<'a, '_> {
                 None => return Err(Stop::Cut),
                 Some(byte) if byte == quote => {
                     self.at += 1;
+                    self.open = b"";
                     return Ok(());
                 }
                 Some(_) => self.escape()?,
@@ -446,8 +514,10 @@ impl<'a> Reader<'a, '_> {
         let rest = &self.bytes[self.at..];
         if rest.starts_with(word) && ends(&rest[word.len()..]) {
             self.at += word.len();
-            self.leaf(value)
+            self.leaf(value)?;
+            self.unless_cut()
         } else if word.starts_with(rest) {
+            self.open = ANY;
             Err(Stop::Cut)
         } else {
             self.bare()
@@ -468,9 +538,19 @@ impl<'a> Reader<'a, '_> {
         }
         self.at += text.len();
         match place {
-            Place::Array if good && text.len() <= LONGEST_NUMBER => self.item(text),
-            _ => self.leaf(text),
+            Place::Array if good && text.len() <= LONGEST_NUMBER => self.item(text)?,
+            _ => self.leaf(text)?,
         }
+        self.unless_cut()
+    }
+
+    /// Behind a word or a number, which may go on where the bytes do not.
+    fn unless_cut(&mut self) -> Result<(), Stop> {
+        if self.extent == Extent::Whole || self.at < self.bytes.len() {
+            return Ok(());
+        }
+        self.open = ANY;
+        Err(Stop::Cut)
     }
 
     fn string_leaf(&mut self, text: Text<'a>) -> Result<(), Stop> {
@@ -535,7 +615,7 @@ impl<'a> Reader<'a, '_> {
             let length = match rest {
                 [] => return Err(Stop::Cut),
                 [b' ' | b'\t' | b'\n' | b'\r', ..] => 1,
-                [0x1e, ..] if self.documents == Documents::Many => 1,
+                [0x1e, ..] if self.documents != Documents::One => 1,
                 [0 | 0x0b | 0x0c | 0x1e, ..] => {
                     self.note("a control character");
                     1
@@ -544,8 +624,12 @@ impl<'a> Reader<'a, '_> {
                     self.note("a byte order mark inside");
                     3
                 }
-                [b'/', b'/', ..] | [b'#', ..] => memchr(b'\n', rest).map_or(rest.len(), |at| at + 1),
-                [b'/', b'*', behind @ ..] => memmem::find(behind, b"*/").map_or(rest.len(), |at| at + 4),
+                [b'/', b'/', ..] | [b'#', ..] => {
+                    memchr(b'\n', rest).map_or_else(|| self.comment(b"#"), |at| at + 1)
+                }
+                [b'/', b'*', behind @ ..] => {
+                    memmem::find(behind, b"*/").map_or_else(|| self.comment(b"/*"), |at| at + 4)
+                }
                 [byte, ..] => return Ok(*byte),
             };
             self.at += length;
@@ -554,6 +638,12 @@ impl<'a> Reader<'a, '_> {
                 self.leaf(rest[..length].trim_ascii())?;
             }
         }
+    }
+
+    /// The length of a comment that has no end here.
+    fn comment(&mut self, open: &'static [u8]) -> usize {
+        self.open = open;
+        self.bytes.len() - self.at
     }
 
     fn note_control(&mut self, text: &[u8], start: usize) {
@@ -568,6 +658,9 @@ impl<'a> Reader<'a, '_> {
         self.flaw.get_or_insert(flaw);
     }
 }
+
+/// Some letter: what goes on of a word may look like the beginning of something else.
+const ANY: &[u8] = b"x";
 
 /// Longer numbers count as other leaves do.
 const LONGEST_NUMBER: usize = 64;

@@ -15,8 +15,10 @@ use crate::waf::input::Extent;
 
 use super::{BodyError, Bounds, Charset, MultipartFlaw, Sink};
 use part::{parameters_of, part};
+pub(super) use place::{boundaries_of, last_end, place};
 
 mod part;
+mod place;
 
 /// RFC 2046 section 5.1.1.
 const LONGEST_BOUNDARY: usize = 70;
@@ -148,13 +150,6 @@ fn with_boundary(
             }
         }
     }
-}
-
-/// What stands between the parts.
-pub(super) fn boundary_of(content_type: &[u8]) -> Option<Vec<u8>> {
-    let mut nothing = super::later::Nothing;
-    let mut sink = Flaws::new(Charset::Plain, &mut nothing);
-    boundaries(content_type, &mut sink).into_iter().next()
 }
 
 fn malformed(problem: &'static str, at: usize) -> BodyError {

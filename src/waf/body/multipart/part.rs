@@ -71,6 +71,15 @@ pub(super) fn part(
     Ok(())
 }
 
+/// Where the content of a part begins that is there in part, and by which boundaries it is divided itself.
+pub(super) fn inside(bytes: &[u8], bounds: &Bounds, sink: &mut Flaws<'_>) -> Option<(usize, Vec<Vec<u8>>)> {
+    let Head { lines, content } = head(bytes, bounds, sink).ok()?;
+    let start = bytes.len() - content?.len();
+    let kinds = Description::of(&lines, sink).kinds;
+    let divided = kinds.iter().filter(|kind| media_type(kind).starts_with(b"multipart/"));
+    Some((start, divided.flat_map(|kind| boundaries(kind, sink)).collect()))
+}
+
 /// A field's content, as it stands and as its charset and its transfer encoding say. RFC 7578
 /// section 4.7 wants no such encoding; some parsers undo it (Go's quoted-printable).
 fn field(

@@ -60,7 +60,7 @@ pub fn cases() -> Vec<Case> {
 /// What the NDSS study's grade A asks of a product's own ClientHello, and this project's bar beyond it.
 async fn graded(http: Http) -> String {
     let origin = Raw::plain(|mut wire, _| async move {
-        wire.read().await;
+        wire.tls_record().await;
         wire.write(wire::alert(40)).await;
         wire.drained().await;
     })
@@ -140,7 +140,7 @@ async fn bridged(client: &'static [Http], origin: &'static [Http]) -> String {
 /// A ServerHello of TLS 1.2 that takes `spdy/3`.
 async fn unoffered() -> String {
     let origin = Raw::plain(|mut wire, _| async move {
-        wire.read().await;
+        wire.tls_record().await;
         let alpn = wire::extension(16, &[&[0, 7, 6][..], b"spdy/3"].concat());
         let reneg = wire::extension(0xff01, &[0]);
         wire.write(wire::server_hello([3; 32], &[], 0xc02b, &[reneg, alpn].concat())).await;

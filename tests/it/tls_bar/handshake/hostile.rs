@@ -115,7 +115,7 @@ fn old(minor: u8) -> Vec<u8> {
 
 /// Reads the ClientHello and writes the parts; an empty one closes.
 async fn play(mut wire: Wire, parts: Vec<Vec<u8>>) {
-    wire.read().await;
+    wire.tls_record().await;
     for part in parts {
         if part.is_empty() {
             return wire.shutdown().await;
@@ -184,7 +184,7 @@ async fn stalls() -> String {
 /// A record that would take minutes at its pace: only the limit can end it, however often a byte comes.
 async fn drips() -> String {
     let origin = Raw::plain(|mut wire, _| async move {
-        wire.read().await;
+        wire.tls_record().await;
         for byte in wire::record(22, 0x0303, &wire::message(2, &[0; 16_000])) {
             if !wire.write([byte]).await {
                 return;

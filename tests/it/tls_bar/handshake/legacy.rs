@@ -130,7 +130,7 @@ async fn says(bytes: Vec<u8>) -> String {
     let origin = Raw::plain(move |mut wire, _| {
         let bytes = bytes.clone();
         async move {
-            wire.read().await;
+            wire.tls_record().await;
             wire.write(bytes).await;
             wire.drained().await;
         }
