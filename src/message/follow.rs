@@ -128,6 +128,11 @@ impl Follower {
         self.whole
     }
 
+    /// True in the middle of a message, or where nobody knows: the client may have more on the way.
+    pub fn is_amid(&self) -> bool {
+        self.state != State::Head || !(self.whole || self.head.is_empty())
+    }
+
     /// Takes bytes of a head up to its end at most; returns how many.
     fn head_bytes(&mut self, bytes: &mut [u8], ready: &mut VecDeque<Verdict>) -> usize {
         if std::mem::take(&mut self.whole) {

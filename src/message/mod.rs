@@ -12,6 +12,7 @@ pub mod frames;
 pub mod grpc;
 pub mod hop;
 mod interim;
+mod linger;
 pub mod raw;
 pub mod reason;
 pub mod reply;

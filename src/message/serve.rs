@@ -32,6 +32,7 @@ use super::body::Streamed;
 use super::flood::{Inbound, Objection};
 use super::follow::{Fault, Follower, Verdict};
 use super::frames::Written;
+use super::linger::Linger;
 use super::stall::{Sent, Streams};
 use super::target_line::TargetLine;
 use crate::net::{Alpn, Limits};
@@ -291,6 +292,7 @@ pub struct Guarded<T> {
     written: Written,
     /// Our own words on their way, in place of what hyper wrote.
     instead: Option<Bytes>,
+    linger: Option<Linger>,
 }
 
 impl<T> Guarded<T> {
@@ -323,6 +325,7 @@ impl<T> Guarded<T> {
             inbound: (protocol == Alpn::H2).then(|| Inbound::new(limits, Instant::now())),
             written: Written::default(),
             instead: None,
+            linger: None,
         }
     }
 
@@ -547,8 +550,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_instead(cx))?;
-        let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.bound(cx, outcome)
+        if this.linger.is_none() {
+            ready!(this.poll_instead(cx))?;
+            let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
+            ready!(this.bound(cx, outcome))?;
+            if this.protocol != Alpn::Http11 || this.pulse.is_detached() || !this.follower.is_amid() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.linger.get_or_insert_with(Linger::begin).poll(cx, &mut this.inner).map(Ok)
     }
 }

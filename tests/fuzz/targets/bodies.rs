@@ -330,7 +330,9 @@ pub fn json_lines(data: &[u8]) {
     let (found, outcome) = check(Processor::JsonLines, content_type, bytes);
     // Each line by itself, as a body of JSON; that a form feed is no white space there is let pass.
     let wide = bytes.iter().take(4).any(|byte| matches!(byte, 0 | 0xfe | 0xff)) || bytes.contains(&0x0c);
-    if outcome.is_ok() && !wide && !body::media_type(content_type).ends_with(b"json-seq") {
+    // A charset adds the reading by it to that of all lines.
+    let recoded = content_type.to_ascii_lowercase().windows(7).any(|word| word == b"charset");
+    if outcome.is_ok() && !wide && !recoded && !body::media_type(content_type).ends_with(b"json-seq") {
         let each: Vec<Found> = bytes
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.trim_ascii().is_empty())
