@@ -23,7 +23,7 @@ use super::cut::{Cutter, Piece, Price, Problem};
 use super::slice::Slicer;
 use super::streaming::Hearing;
 use super::window::Coding;
-use crate::message::body::{BodyError, Streamed, Timed};
+use crate::message::body::{BodyError, Streamed, Timed, ahead_of};
 use crate::message::deadline::Deadline;
 use crate::policy::{Oversize, Undecoded};
 use crate::waf::body::protobuf::Base64;
@@ -506,15 +506,9 @@ impl http_body::Body for Messages {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let source = self.source.size_hint();
         let held = self.held.iter().map(|(chunk, _)| chunk);
         let waiting: usize = held.chain(&self.cleared).map(Bytes::len).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(source.lower() + waiting as u64);
-        if let Some(upper) = source.upper().filter(|_| self.trailers.is_none()) {
-            hint.set_upper(upper + waiting as u64);
-        }
-        hint
+        ahead_of(&self.source.size_hint(), waiting as u64, self.trailers.is_some())
     }
 }
 

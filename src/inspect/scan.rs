@@ -18,7 +18,7 @@ use super::held::coding;
 use super::window::Coding;
 use super::{Cleared, Stop};
 use crate::audit::record::Scan as Facts;
-use crate::message::body::{BodyError, Refusal, Streamed};
+use crate::message::body::{BodyError, Refusal, Streamed, ahead_of};
 use crate::message::decode::DecodeError;
 use crate::message::reason::Code;
 use crate::net::Limits;
@@ -530,12 +530,6 @@ impl http_body::Body for Scanned {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let inner = self.inner.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower().saturating_add(self.size as u64));
-        if let Some(upper) = inner.upper().filter(|_| self.trailers.is_none()) {
-            hint.set_upper(upper.saturating_add(self.size as u64));
-        }
-        hint
+        ahead_of(&self.inner.size_hint(), self.size as u64, self.trailers.is_some())
     }
 }

@@ -19,7 +19,7 @@ use super::held::{Judge, show};
 use super::messages::{Messages, Slide, Unread};
 use super::slice::Slicer;
 use super::{Case, Stop};
-use crate::message::body::{BodyError, Timed};
+use crate::message::body::{BodyError, Timed, ahead_of};
 use crate::message::decode::{DecodeError, Decoder};
 
 /// After a pause this much of what rules saw already is shown again before the new bytes, so that
@@ -290,13 +290,7 @@ impl http_body::Body for Window {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let mut hint = SizeHint::new();
         let waiting: usize = self.held.iter().chain(&self.cleared).map(Bytes::len).sum();
-        let source = self.source.size_hint();
-        hint.set_lower(source.lower() + waiting as u64);
-        if let Some(upper) = source.upper().filter(|_| self.trailers.is_none()) {
-            hint.set_upper(upper + waiting as u64);
-        }
-        hint
+        ahead_of(&self.source.size_hint(), waiting as u64, self.trailers.is_some())
     }
 }

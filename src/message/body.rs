@@ -123,6 +123,17 @@ impl std::fmt::Debug for Streamed {
     }
 }
 
+/// The size of a body of which `held` bytes go before `rest`. Trailers need a framing that has room for them, so that
+/// with them the size stays unsaid.
+pub fn ahead_of(rest: &SizeHint, held: u64, trailers: bool) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(held));
+    if let Some(upper) = rest.upper().filter(|_| !trailers) {
+        hint.set_upper(upper.saturating_add(held));
+    }
+    hint
+}
+
 impl Body for Streamed {
     type Data = Bytes;
     type Error = BodyError;
@@ -155,12 +166,7 @@ impl Body for Streamed {
             None => SizeHint::with_exact(0),
             Some(rest) => rest.size_hint(),
         };
-        let mut hint = SizeHint::new();
-        hint.set_lower(held.saturating_add(rest.lower()));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(held.saturating_add(upper));
-        }
-        hint
+        ahead_of(&rest, held, false)
     }
 }
 

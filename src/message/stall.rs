@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Instant;
 
-use super::body::{BodyError, Streamed};
+use super::body::{BodyError, Streamed, ahead_of};
 use super::deadline::Deadline;
 use super::serve::Tasks;
 
@@ -122,12 +122,6 @@ impl Body for Sent {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (left, rest) = (self.left.len() as u64, self.inner.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(left));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(left));
-        }
-        hint
+        ahead_of(&self.inner.size_hint(), self.left.len() as u64, false)
     }
 }

@@ -292,6 +292,7 @@ impl Client {
     async fn socks(&self, stream: &mut Box<dyn Stream>, host: &str, port: u16) -> Result<(), NoTunnel> {
         let method = if self.user.is_some() { 2 } else { 0 };
         stream.write_all(&[5, 1, method]).await?;
+        stream.flush().await?;
         let mut chosen = [0; 2];
         stream.read_exact(&mut chosen).await?;
         if chosen != [5, method] {
@@ -303,6 +304,7 @@ impl Client {
             message.push(password.len() as u8);
             message.extend(password.as_bytes());
             stream.write_all(&message).await?;
+            stream.flush().await?;
             let mut verdict = [0; 2];
             stream.read_exact(&mut verdict).await?;
             if verdict[1] != 0 {
@@ -313,6 +315,7 @@ impl Client {
         request.extend(host.as_bytes());
         request.extend(port.to_be_bytes());
         stream.write_all(&request).await?;
+        stream.flush().await?;
         let mut reply = [0; 4];
         stream.read_exact(&mut reply).await?;
         if reply[1] != 0 {
@@ -520,8 +523,15 @@ fn origin_form(request: Request<Body>) -> Request<Body> {
     Request::from_parts(head, body)
 }
 
+/// Before an answer is waited for: TLS keeps what its socket would not take at once, or what the task's share of
+/// the runtime was used up for, and tries again when it is flushed. A peer that has left is for the reader to see.
+pub async fn flushed(stream: &mut (impl Stream + ?Sized)) {
+    let _ = stream.flush().await;
+}
+
 /// Reads up to and with the empty line.
 pub async fn read_head(stream: &mut (impl Stream + ?Sized)) -> std::io::Result<String> {
+    flushed(stream).await;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() > 64 * 1024 {
@@ -543,6 +553,7 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 /// Everything until the other end closes, whether well or by reset.
 pub async fn rest(stream: &mut (impl Stream + ?Sized)) -> Vec<u8> {
     within("the end of a stream", async {
+        flushed(stream).await;
         let mut all = Vec::new();
         let mut part = vec![0; 16 * 1024];
         while let Ok(n @ 1..) = stream.read(&mut part).await {

@@ -1,9 +1,10 @@
 //! WebSocket frames as RFC 6455 section 5.2 draws them, written by hand: the proxy's own code has no say in what the
 //! tests send and read.
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
-use super::origin::Wire;
+use super::client::flushed;
+use super::origin::{Stream, Wire};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -93,7 +94,8 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
 }
 
 /// Reads one frame; `None` when the stream ends first.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Option<Frame> {
+pub async fn read(stream: &mut (impl Stream + ?Sized)) -> Option<Frame> {
+    flushed(stream).await;
     let mut bytes = Vec::new();
     loop {
         if let Some((frame, _)) = first(&bytes) {
