@@ -63,7 +63,7 @@ pub(super) fn states(pattern: &str) -> usize {
             HirKind::Class(_) => 1,
             HirKind::Repetition(repetition) => {
                 let times = repetition.max.unwrap_or(repetition.min + 1).max(1) as usize;
-                size(&repetition.sub).saturating_mul(times) + 1
+                size(&repetition.sub).saturating_mul(times).saturating_add(1)
             }
             HirKind::Capture(capture) => size(&capture.sub),
             HirKind::Concat(parts) | HirKind::Alternation(parts) => {

@@ -99,6 +99,11 @@ fn tight(processor: Processor, content_type: &[u8], bytes: &[u8], whole: &Read) 
         Processor::Protobuf | Processor::Grpc => Bounds::default().depth,
         _ => TIGHT.depth,
     };
+    // Names of Protocol Buffers are ours: a number of nine digits at most for each level.
+    let name_bytes = match processor {
+        Processor::Protobuf | Processor::Grpc => TIGHT.name_bytes.max(10 * (depth + 1)),
+        _ => TIGHT.name_bytes,
+    };
     let tight = read(processor, content_type, bytes, Extent::Whole, &Bounds { depth, ..TIGHT });
     let mut args = 0;
     let mut leaves = 0;
@@ -106,7 +111,7 @@ fn tight(processor: Processor, content_type: &[u8], bytes: &[u8], whole: &Read) 
         match found {
             Found::Arg(name, value) => {
                 args += 1;
-                assert!(name.len() <= TIGHT.name_bytes, "a name of {} bytes", name.len());
+                assert!(name.len() <= name_bytes, "a name of {} bytes", name.len());
                 assert!(value.len() <= TIGHT.value_bytes, "a value of {} bytes", value.len());
             }
             Found::Text(value) | Found::Attribute(value) => {
