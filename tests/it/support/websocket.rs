@@ -1,10 +1,9 @@
 //! WebSocket frames as RFC 6455 section 5.2 draws them, written by hand: the proxy's own code has no say in what the
 //! tests send and read.
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::client::flushed;
-use super::origin::{Stream, Wire};
+use super::origin::Wire;
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -94,8 +93,7 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
 }
 
 /// Reads one frame; `None` when the stream ends first.
-pub async fn read(stream: &mut (impl Stream + ?Sized)) -> Option<Frame> {
-    flushed(stream).await;
+pub async fn read(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Option<Frame> {
     let mut bytes = Vec::new();
     loop {
         if let Some((frame, _)) = first(&bytes) {

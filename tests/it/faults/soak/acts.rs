@@ -150,6 +150,7 @@ async fn websocket(stage: &Stage, dice: &mut Dice, what: &'static str) {
     for _ in 0..dice.roll(20) {
         let message = vec![b'm'; dice.roll(5000) as usize];
         stream.write_all(&ws::masked(BINARY, true, &message)).await.unwrap();
+        stream.flush().await.unwrap();
         assert_eq!(within("an echo", ws::read(&mut stream)).await.unwrap().payload, message);
     }
     let last = match dice.roll(4) {
